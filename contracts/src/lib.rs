@@ -1,1 +1,23 @@
-//! Placeholder.
+//! What crosses a wire: tool arguments and results, the questions asked before an effect, the agent's HTTP types.
+//!
+//! # Layout
+//!
+//! - [`tool`]: what a tool is; [`tools`]: the one list of them, a file per toolset.
+//! - [`confirmation`]: the question a `commit` tool asks; [`failure`]: the answer when nothing was done.
+//! - [`money`], [`quantity`], [`unit`]: exact numbers and how they are said.
+//! - [`http`]: the agent's requests, responses and run events.
+//! - [`token`]: what the agent says about its end user when it calls a tool.
+//!
+//! Nothing here does I/O: schemas and documents are generated without compiling a server.
+
+pub mod confirmation;
+pub mod failure;
+pub mod http;
+pub mod ids;
+pub mod locale;
+pub mod money;
+pub mod quantity;
+pub mod token;
+pub mod tool;
+pub mod tools;
+pub mod unit;

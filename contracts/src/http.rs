@@ -1,0 +1,7 @@
+//! The agent's HTTP API: requests, responses, run events, problems.
+
+pub mod approval;
+pub mod chat;
+pub mod event;
+pub mod problem;
+pub mod run;
