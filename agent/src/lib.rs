@@ -1,1 +1,4 @@
-//! Placeholder.
+//! The agent: sessions, runs, approvals and pages over the tools of MCP servers.
+
+pub mod language;
+pub mod models;

@@ -1,0 +1,1 @@
+//! The offline rules that read a sentence and answer with tool calls.
