@@ -1,0 +1,159 @@
+//! What a tool's file provides: one of three traits, by the tool's effect.
+//!
+//! The call path (`call.rs`) has already named the caller, opened a transaction with the tenant set, and checked the idempotency key. It
+//! commits, writes the audit row and answers. A handler reads, checks, writes, and says what it did.
+
+use std::future::Future;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use contracts::confirmation::PreviewLine;
+use contracts::ids::TenantId;
+use contracts::locale::Locale;
+use contracts::money::{Currency, Money};
+use contracts::tool::{Commit, Read, Tool, Write};
+use migrations::clock::Clock;
+use serde_json::Value;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::caller::Caller;
+use crate::error::CallError;
+
+/// What the business has settled for itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shop {
+    /// The business.
+    pub tenant: TenantId,
+    /// Its name.
+    pub name: String,
+    /// The one currency of its prices and bills.
+    pub currency: Currency,
+    /// Where its days begin.
+    pub time_zone: Tz,
+    /// The language when a request names none.
+    pub locale: Locale,
+    /// Prices include tax.
+    pub tax_inclusive: bool,
+    /// Stock may go below zero.
+    pub allow_negative_stock: bool,
+    /// How long a question stays open.
+    pub confirmation_ttl: Duration,
+    /// How a client that cannot be asked gets its yes.
+    pub unasked_clients: UnaskedClients,
+}
+
+/// How a client that can neither elicit nor be elicited from gets its yes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnaskedClients {
+    /// The person answers on our page.
+    Page,
+    /// The client passes a token back, and the audit says so.
+    Token,
+    /// Not at all.
+    Refuse,
+}
+
+/// One call, inside its transaction.
+pub struct Call<'a> {
+    /// The transaction's connection, with the tenant set.
+    pub conn: &'a mut PgConnection,
+    /// The business.
+    pub shop: &'a Shop,
+    /// Who is calling.
+    pub caller: &'a Caller,
+    /// The language of the answer.
+    pub locale: Locale,
+    /// The time of the call: every row it writes carries this one.
+    pub now: DateTime<Utc>,
+    /// Where people reach our pages: `http://127.0.0.1:8001`.
+    pub public_url: &'a str,
+    pub(crate) clock: &'a dyn Clock,
+}
+
+impl Call<'_> {
+    /// The tenant every query names first.
+    #[must_use]
+    pub fn tenant(&self) -> Uuid {
+        self.shop.tenant.0
+    }
+
+    /// A new id, ordered by time.
+    #[must_use]
+    pub fn new_id(&self) -> Uuid {
+        migrations::clock::new_id(self.clock)
+    }
+}
+
+/// What an effect leaves in the audit log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Audit {
+    /// What it was done to: `item:<uuid>`, `bill:<uuid>`.
+    pub subject: String,
+    /// What it was; `None` for something new.
+    pub before: Option<Value>,
+    /// What it is now.
+    pub after: Option<Value>,
+}
+
+/// An output with the trace it leaves.
+#[derive(Debug)]
+pub struct Effected<O> {
+    /// The tool's result.
+    pub output: O,
+    /// Its one audit row.
+    pub audit: Audit,
+}
+
+/// What a person is asked, and what the tool will do if they agree.
+#[derive(Debug)]
+pub struct Prepared<P> {
+    /// Everything `execute` needs, recomputed by `prepare` in the transaction of the yes.
+    pub plan: P,
+    /// The sentence the person is shown, in the request's locale.
+    pub message: String,
+    /// The lines behind it.
+    pub lines: Vec<PreviewLine>,
+    /// What it comes to; also what a policy `above <amount>` looks at.
+    pub total: Option<Money>,
+    /// What is agreed to: resolved ids, quantities, prices, tax, total. Canonical: equal agreements are equal values.
+    pub binding: Value,
+    /// What may change without voiding the question.
+    pub informative: Value,
+}
+
+/// A tool that changes nothing.
+pub trait ReadTool: Tool<Kind = Read> {
+    /// Answers.
+    fn read(
+        call: &mut Call<'_>,
+        input: Self::Input,
+    ) -> impl Future<Output = Result<Self::Output, CallError>> + Send;
+}
+
+/// A tool whose effect can be undone.
+pub trait WriteTool: Tool<Kind = Write> {
+    /// Does it. On an error everything it wrote is rolled back.
+    fn write(
+        call: &mut Call<'_>,
+        input: Self::Input,
+    ) -> impl Future<Output = Result<Effected<Self::Output>, CallError>> + Send;
+}
+
+/// A tool that needs a countersignature.
+pub trait CommitTool: Tool<Kind = Commit> {
+    /// What `prepare` worked out for `execute`.
+    type Plan: Send;
+    /// Validates, resolves names, computes the preview. Writes nothing. Runs once for the question and again for the yes.
+    fn prepare(
+        call: &mut Call<'_>,
+        input: &Self::Input,
+    ) -> impl Future<Output = Result<Prepared<Self::Plan>, CallError>> + Send;
+    /// Does what was agreed to, in the transaction in which `prepare` has just been repeated.
+    fn execute(
+        call: &mut Call<'_>,
+        input: Self::Input,
+        plan: Self::Plan,
+    ) -> impl Future<Output = Result<Effected<Self::Output>, CallError>> + Send;
+}
