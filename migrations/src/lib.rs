@@ -12,3 +12,5 @@ pub mod clock {
         .into_uuid()
     }
 }
+pub mod keys;
+pub mod settings;
