@@ -10,3 +10,11 @@
 pub mod caller;
 pub mod error;
 pub mod handler;
+pub mod app;
+mod audit;
+pub mod call;
+mod canonical;
+mod confirmation;
+mod idempotency;
+mod routes;
+mod tools;

@@ -1,5 +1,5 @@
 //! The tools' handlers, a file each.
 
-pub mod billing;
-pub mod confirm_action;
-pub mod inventory;
+mod billing;
+mod confirm_action;
+mod inventory;
