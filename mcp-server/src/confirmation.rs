@@ -377,12 +377,6 @@ async fn lock(conn: &mut PgConnection, tenant: TenantId, id: Uuid) -> Result<Opt
     find(conn, tenant, id).await
 }
 
-/// The oldest open questions a person of this tenant could be shown. For the page.
-pub(crate) async fn open_questions(conn: &mut PgConnection, tenant: TenantId, now: DateTime<Utc>) -> Result<Vec<Question>, CallError> {
-    let rows = select_open(conn, tenant, now).await?;
-    rows.into_iter().map(|q| serde_json::from_value(q).map_err(|e| CallError::Broken(format!("stored question: {e}")))).collect()
-}
-
 struct Row {
     question: Value,
     status: String,
@@ -470,16 +464,6 @@ async fn select(conn: &mut PgConnection, tenant: TenantId, id: Uuid) -> Result<O
         id
     )
     .fetch_optional(conn)
-    .await
-}
-
-async fn select_open(conn: &mut PgConnection, tenant: TenantId, now: DateTime<Utc>) -> Result<Vec<Value>, sqlx::Error> {
-    sqlx::query_scalar!(
-        "select question from shop.confirmations where tenant_id = $1 and status = 'open' and expires_at > $2 order by created_at limit 100",
-        tenant.0,
-        now
-    )
-    .fetch_all(conn)
     .await
 }
 
