@@ -3,3 +3,4 @@
 pub mod language;
 pub mod models;
 pub mod principal;
+pub mod tools;

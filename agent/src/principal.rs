@@ -4,7 +4,7 @@ use contracts::ids::TenantId;
 use contracts::token::PrincipalRole;
 
 /// A person or program, proven by the door it came through.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Principal {
     /// The business.
     pub tenant: TenantId,

@@ -32,7 +32,7 @@ pub struct App {
     pub call_deadline: Duration,
     /// Places where a test may stop or break a call.
     pub hooks: Hooks,
-    shops: moka::future::Cache<TenantId, Arc<Shop>>,
+    shops: moka::sync::Cache<TenantId, Arc<Shop>>,
 }
 
 /// How long a tenant's settings are used before they are read again.
@@ -53,7 +53,7 @@ impl App {
             local_mode: true,
             call_deadline: Duration::from_secs(10),
             hooks: Hooks::default(),
-            shops: moka::future::Cache::builder().max_capacity(SHOPS_MAX).time_to_live(SHOP_CACHE).build(),
+            shops: moka::sync::Cache::builder().max_capacity(SHOPS_MAX).time_to_live(SHOP_CACHE).build(),
         }
     }
 
@@ -77,11 +77,11 @@ impl App {
     /// # Errors
     /// [`CallError::Broken`] for a tenant that is not there.
     pub async fn shop(&self, conn: &mut PgConnection, tenant: TenantId) -> Result<Arc<Shop>, CallError> {
-        if let Some(shop) = self.shops.get(&tenant).await {
+        if let Some(shop) = self.shops.get(&tenant) {
             return Ok(shop);
         }
         let shop = Arc::new(read_shop(conn, tenant).await?);
-        self.shops.insert(tenant, Arc::clone(&shop)).await;
+        self.shops.insert(tenant, Arc::clone(&shop));
         Ok(shop)
     }
 }
