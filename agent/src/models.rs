@@ -158,5 +158,6 @@ pub trait Model: Send + Sync + 'static {
     /// Its name in traces and events.
     fn name(&self) -> &str;
     /// The next answer. Pieces of its text go to `sink` as they come; the answer holds the whole text again.
-    fn answer<'a>(&'a self, request: &'a ModelRequest, sink: &'a mut dyn TextSink) -> Answering<'a>;
+    fn answer<'a>(&'a self, request: &'a ModelRequest, sink: &'a mut dyn TextSink)
+    -> Answering<'a>;
 }
