@@ -68,11 +68,18 @@ impl App {
     ///
     /// # Errors
     /// When the database cannot be reached.
-    pub async fn begin(&self, tenant: TenantId) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    pub async fn begin(
+        &self,
+        tenant: TenantId,
+    ) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
         let preamble = || AssertSqlSafe(format!("begin; set local app.tenant = '{}'", tenant.0));
         match self.pool.begin_with(preamble()).await {
-            Err(sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed) => self.pool.begin_with(preamble()).await,
-            Err(sqlx::Error::Database(e)) if e.code().is_some_and(|c| c.starts_with("57P")) => self.pool.begin_with(preamble()).await,
+            Err(sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed) => {
+                self.pool.begin_with(preamble()).await
+            }
+            Err(sqlx::Error::Database(e)) if e.code().is_some_and(|c| c.starts_with("57P")) => {
+                self.pool.begin_with(preamble()).await
+            }
             other => other,
         }
     }
@@ -94,7 +101,9 @@ pub struct Hooks(Option<Hook>);
 impl Hooks {
     /// Awaits `hook` at every place.
     #[must_use]
-    pub fn new(hook: impl Fn(&'static str) -> BoxFuture<'static, ()> + Send + Sync + 'static) -> Hooks {
+    pub fn new(
+        hook: impl Fn(&'static str) -> BoxFuture<'static, ()> + Send + Sync + 'static,
+    ) -> Hooks {
         Hooks(Some(Arc::new(hook)))
     }
 
@@ -107,6 +116,10 @@ impl Hooks {
 
 impl fmt::Debug for Hooks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() { "Hooks(set)" } else { "Hooks(none)" })
+        f.write_str(if self.0.is_some() {
+            "Hooks(set)"
+        } else {
+            "Hooks(none)"
+        })
     }
 }

@@ -60,9 +60,11 @@ impl Approval {
     pub fn decision(&self) -> Option<Decision> {
         match self.status {
             ApprovalStatus::Denied => Some(Decision::Deny),
-            ApprovalStatus::Approved | ApprovalStatus::Dispatched | ApprovalStatus::Done | ApprovalStatus::Failed | ApprovalStatus::Unknown => {
-                Some(Decision::Approve)
-            }
+            ApprovalStatus::Approved
+            | ApprovalStatus::Dispatched
+            | ApprovalStatus::Done
+            | ApprovalStatus::Failed
+            | ApprovalStatus::Unknown => Some(Decision::Approve),
             // A price that changed after the yes replaces the question; the yes was given all the same.
             ApprovalStatus::Superseded => self.decided.as_ref().map(|_| Decision::Approve),
             ApprovalStatus::Pending | ApprovalStatus::Expired => None,
@@ -74,7 +76,11 @@ impl Approval {
     pub fn answer_to_pass(&self) -> Option<AnswerToPass> {
         let decided = self.decided.as_ref()?;
         let yes = self.decision()? == Decision::Approve;
-        Some(AnswerToPass { request_state: self.request_state.clone(), yes, by: decided.by.clone() })
+        Some(AnswerToPass {
+            request_state: self.request_state.clone(),
+            yes,
+            by: decided.by.clone(),
+        })
     }
 }
 
@@ -114,8 +120,14 @@ fn approval(row: Row) -> Result<Approval, sqlx::Error> {
     let broken = |what: String| sqlx::Error::Decode(what.into());
     let decided = match (row.decided_by, row.decided_role, row.decided_at) {
         (Some(sub), Some(role), Some(at)) => {
-            let role: PrincipalRole = serde_json::from_value(Value::from(role)).map_err(|e| broken(e.to_string()))?;
-            Some(Decided { by: TokenPerson { sub, role }, via: row.decided_via.unwrap_or_default(), at, reason: row.reason })
+            let role: PrincipalRole =
+                serde_json::from_value(Value::from(role)).map_err(|e| broken(e.to_string()))?;
+            Some(Decided {
+                by: TokenPerson { sub, role },
+                via: row.decided_via.unwrap_or_default(),
+                at,
+                reason: row.reason,
+            })
         }
         _ => None,
     };
@@ -123,7 +135,11 @@ fn approval(row: Row) -> Result<Approval, sqlx::Error> {
         id: row.id,
         run_id: row.run_id,
         session: row.session_id,
-        call: ToolCall { id: row.call_id, tool: row.tool, arguments: row.arguments },
+        call: ToolCall {
+            id: row.call_id,
+            tool: row.tool,
+            arguments: row.arguments,
+        },
         question: serde_json::from_value(row.confirmation).map_err(|e| broken(e.to_string()))?,
         request_state: row.request_state,
         status: ApprovalStatus::from_word(&row.status).ok_or_else(|| broken(row.status))?,
@@ -132,8 +148,15 @@ fn approval(row: Row) -> Result<Approval, sqlx::Error> {
 }
 
 /// Stores a pending action. The caller shows it only after its commit.
-pub(crate) async fn insert(conn: &mut PgConnection, tenant: TenantId, approval: &Approval, key: &str, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
-    let question = serde_json::to_value(&approval.question).map_err(|e| sqlx::Error::Encode(e.into()))?;
+pub(crate) async fn insert(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    approval: &Approval,
+    key: &str,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    let question =
+        serde_json::to_value(&approval.question).map_err(|e| sqlx::Error::Encode(e.into()))?;
     sqlx::query!(
         "insert into agent.approvals
             (tenant_id, id, run_id, session_id, call_id, tool, arguments, idempotency_key, confirmation, request_state, approver,
@@ -159,7 +182,11 @@ pub(crate) async fn insert(conn: &mut PgConnection, tenant: TenantId, approval: 
 }
 
 /// One action.
-pub(crate) async fn find(conn: &mut PgConnection, tenant: TenantId, id: Uuid) -> Result<Option<Approval>, sqlx::Error> {
+pub(crate) async fn find(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: Uuid,
+) -> Result<Option<Approval>, sqlx::Error> {
     let row = sqlx::query_as!(
         Row,
         "select id, run_id, session_id, call_id, tool, arguments, confirmation, request_state, status, decided_by, decided_role,
@@ -174,7 +201,11 @@ pub(crate) async fn find(conn: &mut PgConnection, tenant: TenantId, id: Uuid) ->
 }
 
 /// The questions that are open in a session, oldest first.
-pub(crate) async fn pending(conn: &mut PgConnection, tenant: TenantId, session: Uuid) -> Result<Vec<Approval>, sqlx::Error> {
+pub(crate) async fn pending(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    session: Uuid,
+) -> Result<Vec<Approval>, sqlx::Error> {
     let rows = sqlx::query_as!(
         Row,
         "select id, run_id, session_id, call_id, tool, arguments, confirmation, request_state, status, decided_by, decided_role,
@@ -189,7 +220,11 @@ pub(crate) async fn pending(conn: &mut PgConnection, tenant: TenantId, session: 
 }
 
 /// The questions of one run, oldest first.
-pub(crate) async fn of_run(conn: &mut PgConnection, tenant: TenantId, run_id: Uuid) -> Result<Vec<Approval>, sqlx::Error> {
+pub(crate) async fn of_run(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    run_id: Uuid,
+) -> Result<Vec<Approval>, sqlx::Error> {
     let rows = sqlx::query_as!(
         Row,
         "select id, run_id, session_id, call_id, tool, arguments, confirmation, request_state, status, decided_by, decided_role,
@@ -230,20 +265,45 @@ pub(crate) async fn decide(
 }
 
 /// Moves actions on.
-pub(crate) async fn set_status(conn: &mut PgConnection, tenant: TenantId, id: Uuid, status: ApprovalStatus) -> Result<(), sqlx::Error> {
-    sqlx::query!("update agent.approvals set status = $3 where tenant_id = $1 and id = $2", tenant.0, id, status.word())
-        .execute(conn)
-        .await?;
+pub(crate) async fn set_status(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: Uuid,
+    status: ApprovalStatus,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update agent.approvals set status = $3 where tenant_id = $1 and id = $2",
+        tenant.0,
+        id,
+        status.word()
+    )
+    .execute(conn)
+    .await?;
     Ok(())
 }
 
 /// What the approver was answered, to be answered the same again.
-pub(crate) async fn stored_response(conn: &mut PgConnection, tenant: TenantId, id: Uuid) -> Result<Option<Value>, sqlx::Error> {
-    sqlx::query_scalar!("select response from agent.approvals where tenant_id = $1 and id = $2", tenant.0, id).fetch_one(conn).await
+pub(crate) async fn stored_response(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: Uuid,
+) -> Result<Option<Value>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "select response from agent.approvals where tenant_id = $1 and id = $2",
+        tenant.0,
+        id
+    )
+    .fetch_one(conn)
+    .await
 }
 
 /// Keeps the first answer to the approver; whoever comes second gets that one.
-pub(crate) async fn store_response(conn: &mut PgConnection, tenant: TenantId, id: Uuid, response: &Value) -> Result<(), sqlx::Error> {
+pub(crate) async fn store_response(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: Uuid,
+    response: &Value,
+) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update agent.approvals set response = $3 where tenant_id = $1 and id = $2 and response is null",
         tenant.0,
@@ -273,7 +333,9 @@ pub(crate) fn traced(approval: &Approval) -> ApprovalView {
 /// Whether a principal may answer.
 #[must_use]
 pub(crate) fn may_answer(question: &Question, subject: &str, role: PrincipalRole) -> bool {
-    question.approver.admits(role, question.requested_by == subject)
+    question
+        .approver
+        .admits(role, question.requested_by == subject)
 }
 
 /// Who may, as it is said in an error.

@@ -58,7 +58,11 @@ impl Config {
     /// One line naming the variable and what it accepts.
     pub fn read(settings: &Reader) -> Result<Config, BadSetting> {
         let home = settings.home()?;
-        let bind: SocketAddr = settings.parsed("AGENT_BIND", "127.0.0.1:8000", "an address and port such as 127.0.0.1:8000")?;
+        let bind: SocketAddr = settings.parsed(
+            "AGENT_BIND",
+            "127.0.0.1:8000",
+            "an address and port such as 127.0.0.1:8000",
+        )?;
         if !bind.ip().is_loopback() {
             return Err(BadSetting {
                 name: "AGENT_BIND".to_owned(),
@@ -69,21 +73,36 @@ impl Config {
         Ok(Config {
             bind,
             allowed_hosts: settings.list("AGENT_ALLOWED_HOSTS"),
-            body_bytes_max: settings.number("AGENT_BODY_BYTES_MAX", 262_144, 4096, 16_777_216)? as usize,
+            body_bytes_max: settings.number("AGENT_BODY_BYTES_MAX", 262_144, 4096, 16_777_216)?
+                as usize,
             heartbeat: seconds(settings, "AGENT_HEARTBEAT_SECONDS", 15, 1, 300)?,
             mcp_server_url: url(settings, "MCP_SERVER_URL")?,
             session_context_size: settings.number("SESSION_CONTEXT_SIZE", 5, 1, 50)? as usize,
-            when_busy: settings.checked("SESSION_WHEN_BUSY", "queue", "queue or refuse", |text| match text {
-                "queue" => Some(WhenBusy::Queue),
-                "refuse" => Some(WhenBusy::Refuse),
-                _ => None,
-            })?,
+            when_busy: settings.checked(
+                "SESSION_WHEN_BUSY",
+                "queue",
+                "queue or refuse",
+                |text| match text {
+                    "queue" => Some(WhenBusy::Queue),
+                    "refuse" => Some(WhenBusy::Refuse),
+                    _ => None,
+                },
+            )?,
             lease: seconds(settings, "RUN_LEASE_SECONDS", 10, 1, 300)?,
             run_deadline: seconds(settings, "RUN_TIMEOUT_SECONDS", 300, 5, 3600)?,
             runs_per_user_max: settings.number("RUNS_PER_USER_MAX", 10, 1, 1000)?,
-            agent_token_key: settings.checked("AGENT_TOKEN_KEY", "", "a secret text of at least 32 characters", |text| {
-                if text.is_empty() { Some(None) } else { keys::from_text(text).map(Some) }
-            })?,
+            agent_token_key: settings.checked(
+                "AGENT_TOKEN_KEY",
+                "",
+                "a secret text of at least 32 characters",
+                |text| {
+                    if text.is_empty() {
+                        Some(None)
+                    } else {
+                        keys::from_text(text).map(Some)
+                    }
+                },
+            )?,
             database: DatabaseSettings {
                 home: home.clone(),
                 database_url: settings.optional("DATABASE_URL"),
@@ -91,7 +110,12 @@ impl Config {
                 pool_size: settings.number("DATABASE_POOL_SIZE", 20, 1, 500)?,
                 role: Role::Agent,
             },
-            clock: clock::from_setting(settings.optional("COUNTERSIGN_CLOCK_OFFSET_FILE").map(PathBuf::from).as_deref()),
+            clock: clock::from_setting(
+                settings
+                    .optional("COUNTERSIGN_CLOCK_OFFSET_FILE")
+                    .map(PathBuf::from)
+                    .as_deref(),
+            ),
             home,
         })
     }
@@ -101,18 +125,34 @@ impl Config {
     /// # Errors
     /// One sentence when its file cannot be used.
     pub fn agent_token_key(&self) -> Result<Key, String> {
-        self.agent_token_key.map_or_else(|| keys::load_or_create(&self.home, "agent-token"), Ok)
+        self.agent_token_key
+            .map_or_else(|| keys::load_or_create(&self.home, "agent-token"), Ok)
     }
 }
 
-fn seconds(settings: &Reader, name: &str, default: u32, least: u32, most: u32) -> Result<Duration, BadSetting> {
-    settings.number(name, default, least, most).map(|s| Duration::from_secs(s.into()))
+fn seconds(
+    settings: &Reader,
+    name: &str,
+    default: u32,
+    least: u32,
+    most: u32,
+) -> Result<Duration, BadSetting> {
+    settings
+        .number(name, default, least, most)
+        .map(|s| Duration::from_secs(s.into()))
 }
 
 fn url(settings: &Reader, name: &str) -> Result<Option<String>, BadSetting> {
-    settings.checked(name, "", "an http or https address such as http://127.0.0.1:8001/mcp", |text| match text {
-        "" => Some(None),
-        _ if text.starts_with("http://") || text.starts_with("https://") => Some(Some(text.to_owned())),
-        _ => None,
-    })
+    settings.checked(
+        name,
+        "",
+        "an http or https address such as http://127.0.0.1:8001/mcp",
+        |text| match text {
+            "" => Some(None),
+            _ if text.starts_with("http://") || text.starts_with("https://") => {
+                Some(Some(text.to_owned()))
+            }
+            _ => None,
+        },
+    )
 }

@@ -38,7 +38,10 @@ impl Session {
 /// Whether a text can name a session: 1 to 128 letters, digits and `-_.:`.
 #[must_use]
 pub fn is_session_id(text: &str) -> bool {
-    (1..=SESSION_ID_CHARACTERS_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b))
+    (1..=SESSION_ID_CHARACTERS_MAX).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b))
 }
 
 /// The session of that name, created on first use, locked until the transaction ends.
@@ -50,17 +53,41 @@ pub(crate) async fn open(
     channel: &str,
     now: DateTime<Utc>,
 ) -> Result<Session, sqlx::Error> {
-    upsert(conn, principal.tenant, new_id, session_id, &principal.subject, channel, now).await.and_then(session)
+    upsert(
+        conn,
+        principal.tenant,
+        new_id,
+        session_id,
+        &principal.subject,
+        channel,
+        now,
+    )
+    .await
+    .and_then(session)
 }
 
 /// The session of that name, if there is one.
-pub(crate) async fn find(conn: &mut PgConnection, tenant: TenantId, session_id: &str) -> Result<Option<Session>, sqlx::Error> {
-    select(conn, tenant, session_id).await?.map(session).transpose()
+pub(crate) async fn find(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    session_id: &str,
+) -> Result<Option<Session>, sqlx::Error> {
+    select(conn, tenant, session_id)
+        .await?
+        .map(session)
+        .transpose()
 }
 
 /// Locks a session by its row id, so that two turns of it are decided one after the other.
-pub(crate) async fn lock(conn: &mut PgConnection, tenant: TenantId, id: Uuid) -> Result<Option<Session>, sqlx::Error> {
-    select_for_update(conn, tenant, id).await?.map(session).transpose()
+pub(crate) async fn lock(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: Uuid,
+) -> Result<Option<Session>, sqlx::Error> {
+    select_for_update(conn, tenant, id)
+        .await?
+        .map(session)
+        .transpose()
 }
 
 /// Stores the window and the language.
@@ -73,7 +100,15 @@ pub(crate) async fn store(
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
     let history = serde_json::to_value(window).map_err(|e| sqlx::Error::Encode(e.into()))?;
-    update(conn, tenant, id, history, json!({"language": language}), now).await
+    update(
+        conn,
+        tenant,
+        id,
+        history,
+        json!({"language": language}),
+        now,
+    )
+    .await
 }
 
 /// What a person said, and the turn it began.
@@ -87,7 +122,13 @@ pub(crate) struct Said<'a> {
 }
 
 /// Adds what a person said to the transcript.
-pub(crate) async fn person_says(conn: &mut PgConnection, tenant: TenantId, id: Uuid, said: &Said<'_>, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+pub(crate) async fn person_says(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: Uuid,
+    said: &Said<'_>,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "insert into agent.agent_messages (tenant_id, id, session_id, run_id, role, text, principal, request_key, after_seq, created_at)
          values ($1, $2, $3, $4, 'user', $5, $6, $7, $8, $9)",
@@ -144,7 +185,8 @@ fn session(row: Row) -> Result<Session, sqlx::Error> {
         id: row.id,
         session_id: row.session_id,
         principal: row.principal,
-        window: serde_json::from_value(row.conversation_history).map_err(|e| sqlx::Error::Decode(e.into()))?,
+        window: serde_json::from_value(row.conversation_history)
+            .map_err(|e| sqlx::Error::Decode(e.into()))?,
         language: serde_json::from_value(row.metadata["language"].clone()).unwrap_or_default(),
     })
 }
@@ -175,7 +217,11 @@ async fn upsert(
     .await
 }
 
-async fn select(conn: &mut PgConnection, tenant: TenantId, session_id: &str) -> Result<Option<Row>, sqlx::Error> {
+async fn select(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    session_id: &str,
+) -> Result<Option<Row>, sqlx::Error> {
     sqlx::query_as!(
         Row,
         "select id, session_id, principal, conversation_history, metadata from agent.agent_sessions
@@ -187,7 +233,11 @@ async fn select(conn: &mut PgConnection, tenant: TenantId, session_id: &str) -> 
     .await
 }
 
-async fn select_for_update(conn: &mut PgConnection, tenant: TenantId, id: Uuid) -> Result<Option<Row>, sqlx::Error> {
+async fn select_for_update(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: Uuid,
+) -> Result<Option<Row>, sqlx::Error> {
     sqlx::query_as!(
         Row,
         "select id, session_id, principal, conversation_history, metadata from agent.agent_sessions
@@ -199,7 +249,14 @@ async fn select_for_update(conn: &mut PgConnection, tenant: TenantId, id: Uuid) 
     .await
 }
 
-async fn update(conn: &mut PgConnection, tenant: TenantId, id: Uuid, history: Value, metadata: Value, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+async fn update(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: Uuid,
+    history: Value,
+    metadata: Value,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update agent.agent_sessions set conversation_history = $3, metadata = metadata || $4, updated_at = $5
          where tenant_id = $1 and id = $2",

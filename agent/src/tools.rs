@@ -13,10 +13,13 @@ use contracts::tool::IDEMPOTENCY_META_KEY;
 use migrations::clock::SharedClock;
 use migrations::keys::Key;
 use rmcp::model::{
-    CallToolRequest, CallToolRequestParams, CallToolResult, ClientCapabilities, ClientConfig, ClientRequest, ElicitResult, ElicitationAction,
-    Implementation, InputRequiredResult, InputResponses, ListToolsRequest, ProtocolVersion, RequestMetaObject, ServerResult,
+    CallToolRequest, CallToolRequestParams, CallToolResult, ClientCapabilities, ClientConfig,
+    ClientRequest, ElicitResult, ElicitationAction, Implementation, InputRequiredResult,
+    InputResponses, ListToolsRequest, ProtocolVersion, RequestMetaObject, ServerResult,
 };
-use rmcp::service::{ClientLifecycleMode, ClientServiceExt as _, Peer, RoleClient, RunningService, ServiceError};
+use rmcp::service::{
+    ClientLifecycleMode, ClientServiceExt as _, Peer, RoleClient, RunningService, ServiceError,
+};
 use rmcp::transport::StreamableHttpClientTransport;
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
 use serde_json::{Value, json};
@@ -51,11 +54,17 @@ pub struct Unreachable {
 
 impl Unreachable {
     fn new(cause: impl Into<String>) -> Unreachable {
-        Unreachable { cause: cause.into(), not_sent: false }
+        Unreachable {
+            cause: cause.into(),
+            not_sent: false,
+        }
     }
 
     fn before_sending(cause: impl Into<String>) -> Unreachable {
-        Unreachable { cause: cause.into(), not_sent: true }
+        Unreachable {
+            cause: cause.into(),
+            not_sent: true,
+        }
     }
 
     fn of(error: &ServiceError) -> Unreachable {
@@ -64,7 +73,10 @@ impl Unreachable {
             source = Some(&*sending.error);
         }
         while let Some(cause) = source {
-            if cause.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_connect) {
+            if cause
+                .downcast_ref::<reqwest::Error>()
+                .is_some_and(reqwest::Error::is_connect)
+            {
                 return Unreachable::before_sending(error.to_string());
             }
             source = cause.source();
@@ -147,7 +159,11 @@ impl Tools {
             .map_err(|e| Unreachable::new(e.to_string()))?;
         Ok(Tools {
             url: url.into(),
-            http: TokenClient { inner: http, key, clock },
+            http: TokenClient {
+                inner: http,
+                key,
+                clock,
+            },
             connection: RwLock::default(),
             lists: moka::sync::Cache::new(LISTS_MAX),
         })
@@ -181,12 +197,22 @@ impl Tools {
 
     async fn fetch(&self, principal: &Principal) -> Result<Listed, Unreachable> {
         let mut request = ListToolsRequest::default();
-        request.extensions.insert(OnBehalf { principal: principal.clone(), decided_by: None });
-        match self.send(ClientRequest::ListToolsRequest(request), LIST).await? {
+        request.extensions.insert(OnBehalf {
+            principal: principal.clone(),
+            decided_by: None,
+        });
+        match self
+            .send(ClientRequest::ListToolsRequest(request), LIST)
+            .await?
+        {
             Ok(ServerResult::ListToolsResult(list)) => {
                 let tools = list.tools.into_iter().map(spec).collect();
                 let ttl = list.ttl_ms.map_or(LIST_TTL, Duration::from_millis);
-                Ok(Listed { tools: Arc::new(tools), fetched: Instant::now(), ttl })
+                Ok(Listed {
+                    tools: Arc::new(tools),
+                    fetched: Instant::now(),
+                    ttl,
+                })
             }
             Ok(_) => Err(Unreachable::new("it answered something else than a list")),
             Err(error) => Err(Unreachable::new(error.message.into_owned())),
@@ -197,11 +223,21 @@ impl Tools {
     ///
     /// # Errors
     /// [`Unreachable`] when no answer came back; whether the call was made is not known then.
-    pub async fn call(&self, principal: &Principal, dispatch: Dispatch<'_>) -> Result<CallResult, Unreachable> {
+    pub async fn call(
+        &self,
+        principal: &Principal,
+        dispatch: Dispatch<'_>,
+    ) -> Result<CallResult, Unreachable> {
         let decided_by = dispatch.answer.as_ref().map(|a| a.by.clone());
         let mut request = CallToolRequest::new(params(dispatch)?);
-        request.extensions.insert(OnBehalf { principal: principal.clone(), decided_by });
-        match self.send(ClientRequest::CallToolRequest(request), CALL).await? {
+        request.extensions.insert(OnBehalf {
+            principal: principal.clone(),
+            decided_by,
+        });
+        match self
+            .send(ClientRequest::CallToolRequest(request), CALL)
+            .await?
+        {
             Ok(ServerResult::CallToolResult(result)) => Ok(complete(result)),
             Ok(ServerResult::InputRequiredResult(asked)) => question(asked),
             Ok(_) => Err(Unreachable::new("it answered something else than a result")),
@@ -209,13 +245,21 @@ impl Tools {
                 // The list may be out of date: a tool is gone, or its arguments have changed.
                 self.lists.invalidate(principal);
                 tracing::warn!(code = error.code.0, message = %error.message, "protocol error");
-                Ok(CallResult::Failed(ToolFailure::new(FailureCode::Internal, "System error. Please try again.", "The tool may have changed; list the tools again.")))
+                Ok(CallResult::Failed(ToolFailure::new(
+                    FailureCode::Internal,
+                    "System error. Please try again.",
+                    "The tool may have changed; list the tools again.",
+                )))
             }
         }
     }
 
     /// Sends one request; the inner error is the server's own protocol error.
-    async fn send(&self, request: ClientRequest, deadline: Duration) -> Result<Result<ServerResult, rmcp::model::ErrorData>, Unreachable> {
+    async fn send(
+        &self,
+        request: ClientRequest,
+        deadline: Duration,
+    ) -> Result<Result<ServerResult, rmcp::model::ErrorData>, Unreachable> {
         let peer = self.peer().await?;
         match tokio::time::timeout(deadline, peer.send_request(request)).await {
             Ok(Ok(result)) => Ok(Ok(result)),
@@ -226,57 +270,85 @@ impl Tools {
                 }
                 Err(Unreachable::of(&error))
             }
-            Err(_elapsed) => Err(Unreachable::new(format!("no answer within {} s", deadline.as_secs()))),
+            Err(_elapsed) => Err(Unreachable::new(format!(
+                "no answer within {} s",
+                deadline.as_secs()
+            ))),
         }
     }
 
     async fn peer(&self) -> Result<Peer<RoleClient>, Unreachable> {
-        if let Some(connection) = self.connection.read().await.as_ref().filter(|c| !c.is_closed()) {
+        if let Some(connection) = self
+            .connection
+            .read()
+            .await
+            .as_ref()
+            .filter(|c| !c.is_closed())
+        {
             return Ok(connection.peer().clone());
         }
         let mut slot = self.connection.write().await;
         if let Some(connection) = slot.as_ref().filter(|c| !c.is_closed()) {
             return Ok(connection.peer().clone());
         }
-        let connection = tokio::time::timeout(CONNECT, self.connect()).await.map_err(|_| Unreachable::before_sending("no connection within 5 s"))??;
+        let connection = tokio::time::timeout(CONNECT, self.connect())
+            .await
+            .map_err(|_| Unreachable::before_sending("no connection within 5 s"))??;
         let peer = connection.peer().clone();
         *slot = Some(Arc::new(connection));
         Ok(peer)
     }
 
     async fn connect(&self) -> Result<Connection, Unreachable> {
-        let config = StreamableHttpClientTransportConfig::with_uri(Arc::clone(&self.url)).max_concurrent_requests(REQUESTS_MAX);
+        let config = StreamableHttpClientTransportConfig::with_uri(Arc::clone(&self.url))
+            .max_concurrent_requests(REQUESTS_MAX);
         let transport = StreamableHttpClientTransport::with_client(self.http.clone(), config);
         let capabilities = ClientCapabilities::builder().enable_elicitation().build();
-        let client = ClientConfig::new(capabilities, Implementation::new("countersign-agent", env!("CARGO_PKG_VERSION")));
+        let client = ClientConfig::new(
+            capabilities,
+            Implementation::new("countersign-agent", env!("CARGO_PKG_VERSION")),
+        );
         let lifecycle = ClientLifecycleMode::Auto {
             preferred_versions: vec![ProtocolVersion::V_2026_07_28],
             legacy_version: Some(ProtocolVersion::V_2025_11_25),
         };
-        client.serve_with_lifecycle(transport, lifecycle).await.map_err(|e| Unreachable::before_sending(e.to_string()))
+        client
+            .serve_with_lifecycle(transport, lifecycle)
+            .await
+            .map_err(|e| Unreachable::before_sending(e.to_string()))
     }
 }
 
 fn spec(tool: rmcp::model::Tool) -> ToolSpec {
     ToolSpec {
         title: tool.title.clone().unwrap_or_else(|| tool.name.to_string()),
-        description: tool.description.map(std::borrow::Cow::into_owned).unwrap_or_default(),
+        description: tool
+            .description
+            .map(std::borrow::Cow::into_owned)
+            .unwrap_or_default(),
         input_schema: Value::Object((*tool.input_schema).clone()),
-        read_only: tool.annotations.is_some_and(|a| a.read_only_hint == Some(true)),
+        read_only: tool
+            .annotations
+            .is_some_and(|a| a.read_only_hint == Some(true)),
         name: tool.name.into_owned(),
     }
 }
 
 fn params(dispatch: Dispatch<'_>) -> Result<CallToolRequestParams, Unreachable> {
     let mut meta = RequestMetaObject::new();
-    meta.0.insert(IDEMPOTENCY_META_KEY.to_owned(), json!(dispatch.idempotency_key));
-    meta.0.insert(Locale::META_KEY.to_owned(), json!(dispatch.locale.tag()));
+    meta.0.insert(
+        IDEMPOTENCY_META_KEY.to_owned(),
+        json!(dispatch.idempotency_key),
+    );
+    meta.0
+        .insert(Locale::META_KEY.to_owned(), json!(dispatch.locale.tag()));
     let mut params = CallToolRequestParams::new(dispatch.call.tool.clone());
     params.meta = Some(meta);
     params.arguments = dispatch.call.arguments.as_object().cloned();
     if let Some(answer) = dispatch.answer {
         let said = if answer.yes {
-            ElicitResult::new(ElicitationAction::Accept).with_content(json!({ELICITATION_KEY: true}))
+            ElicitResult::new(ElicitationAction::Accept)
+                .with_content(json!({ELICITATION_KEY: true}))
         } else {
             ElicitResult::new(ElicitationAction::Decline)
         };
@@ -288,18 +360,34 @@ fn params(dispatch: Dispatch<'_>) -> Result<CallToolRequestParams, Unreachable> 
 }
 
 fn complete(result: CallToolResult) -> CallResult {
-    let text = result.content.iter().find_map(|block| block.as_text().map(|t| t.text.clone())).unwrap_or_default();
+    let text = result
+        .content
+        .iter()
+        .find_map(|block| block.as_text().map(|t| t.text.clone()))
+        .unwrap_or_default();
     if result.is_error == Some(true) {
-        let failure = serde_json::from_str(&text).unwrap_or_else(|_| ToolFailure::new(FailureCode::Internal, text, ""));
+        let failure = serde_json::from_str(&text)
+            .unwrap_or_else(|_| ToolFailure::new(FailureCode::Internal, text, ""));
         return CallResult::Failed(failure);
     }
     CallResult::Done(result.structured_content.unwrap_or(Value::String(text)))
 }
 
 fn question(asked: InputRequiredResult) -> Result<CallResult, Unreachable> {
-    let question = asked.meta.as_ref().and_then(|m| m.get(confirmation::META_KEY)).cloned();
-    let question = question.ok_or_else(|| Unreachable::new("it asks something that is no confirmation"))?;
-    let question: Question = serde_json::from_value(question).map_err(|e| Unreachable::new(format!("its question: {e}")))?;
-    let request_state = asked.request_state.ok_or_else(|| Unreachable::new("its question has no token"))?;
-    Ok(CallResult::Asked(Box::new(ServersQuestion { question, request_state })))
+    let question = asked
+        .meta
+        .as_ref()
+        .and_then(|m| m.get(confirmation::META_KEY))
+        .cloned();
+    let question =
+        question.ok_or_else(|| Unreachable::new("it asks something that is no confirmation"))?;
+    let question: Question = serde_json::from_value(question)
+        .map_err(|e| Unreachable::new(format!("its question: {e}")))?;
+    let request_state = asked
+        .request_state
+        .ok_or_else(|| Unreachable::new("its question has no token"))?;
+    Ok(CallResult::Asked(Box::new(ServersQuestion {
+        question,
+        request_state,
+    })))
 }

@@ -43,7 +43,13 @@ const SHOPS_MAX: u64 = 10_000;
 impl App {
     /// Puts the parts together.
     #[must_use]
-    pub fn new(pool: PgPool, clock: SharedClock, public_url: String, agent_token_key: Key, confirmation_key: Key) -> App {
+    pub fn new(
+        pool: PgPool,
+        clock: SharedClock,
+        public_url: String,
+        agent_token_key: Key,
+        confirmation_key: Key,
+    ) -> App {
         App {
             pool,
             clock,
@@ -53,7 +59,10 @@ impl App {
             local_mode: true,
             call_deadline: Duration::from_secs(10),
             hooks: Hooks::default(),
-            shops: moka::sync::Cache::builder().max_capacity(SHOPS_MAX).time_to_live(SHOP_CACHE).build(),
+            shops: moka::sync::Cache::builder()
+                .max_capacity(SHOPS_MAX)
+                .time_to_live(SHOP_CACHE)
+                .build(),
         }
     }
 
@@ -61,13 +70,20 @@ impl App {
     ///
     /// # Errors
     /// When the database cannot be reached.
-    pub async fn begin(&self, tenant: TenantId) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    pub async fn begin(
+        &self,
+        tenant: TenantId,
+    ) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
         // A connection of the pool may have died with the server it was connected to; nothing has been sent yet, so one more try is
         // safe and enough to get through a restart of Postgres.
         let preamble = || AssertSqlSafe(format!("begin; set local app.tenant = '{}'", tenant.0));
         match self.pool.begin_with(preamble()).await {
-            Err(sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed) => self.pool.begin_with(preamble()).await,
-            Err(sqlx::Error::Database(e)) if e.code().is_some_and(|c| c.starts_with("57P")) => self.pool.begin_with(preamble()).await,
+            Err(sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed) => {
+                self.pool.begin_with(preamble()).await
+            }
+            Err(sqlx::Error::Database(e)) if e.code().is_some_and(|c| c.starts_with("57P")) => {
+                self.pool.begin_with(preamble()).await
+            }
             other => other,
         }
     }
@@ -76,7 +92,11 @@ impl App {
     ///
     /// # Errors
     /// [`CallError::Broken`] for a tenant that is not there.
-    pub async fn shop(&self, conn: &mut PgConnection, tenant: TenantId) -> Result<Arc<Shop>, CallError> {
+    pub async fn shop(
+        &self,
+        conn: &mut PgConnection,
+        tenant: TenantId,
+    ) -> Result<Arc<Shop>, CallError> {
         if let Some(shop) = self.shops.get(&tenant) {
             return Ok(shop);
         }
@@ -124,7 +144,9 @@ pub struct Hooks(Option<Hook>);
 impl Hooks {
     /// Awaits `hook` at every place.
     #[must_use]
-    pub fn new(hook: impl Fn(&'static str) -> BoxFuture<'static, ()> + Send + Sync + 'static) -> Hooks {
+    pub fn new(
+        hook: impl Fn(&'static str) -> BoxFuture<'static, ()> + Send + Sync + 'static,
+    ) -> Hooks {
         Hooks(Some(Arc::new(hook)))
     }
 
@@ -137,6 +159,10 @@ impl Hooks {
 
 impl fmt::Debug for Hooks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() { "Hooks(set)" } else { "Hooks(none)" })
+        f.write_str(if self.0.is_some() {
+            "Hooks(set)"
+        } else {
+            "Hooks(none)"
+        })
     }
 }

@@ -27,8 +27,24 @@ pub(crate) async fn write(
     audit: &Audit,
     decided: Option<Decided<'_>>,
 ) -> Result<(), CallError> {
-    let (id, at, tenant, requested_by) = (call.new_id(), call.now, call.shop.tenant, call.caller.subject.clone());
-    insert(call.conn, tenant, id, at, tool, &requested_by, decided, arguments, audit).await?;
+    let (id, at, tenant, requested_by) = (
+        call.new_id(),
+        call.now,
+        call.shop.tenant,
+        call.caller.subject.clone(),
+    );
+    insert(
+        call.conn,
+        tenant,
+        id,
+        at,
+        tool,
+        &requested_by,
+        decided,
+        arguments,
+        audit,
+    )
+    .await?;
     Ok(())
 }
 

@@ -25,7 +25,8 @@ use crate::handler::{Call, Shop, UnaskedClients};
 use crate::idempotency::{self, Claim, Finished, Use};
 use crate::routes::{self, Agreed, Route, Runner};
 
-static ROUTES: LazyLock<std::collections::BTreeMap<&'static str, Route>> = LazyLock::new(routes::routes);
+static ROUTES: LazyLock<std::collections::BTreeMap<&'static str, Route>> =
+    LazyLock::new(routes::routes);
 
 /// How often a call that lost a deadlock or a serialization is begun again.
 const ATTEMPTS_MAX: u32 = 4;
@@ -74,7 +75,10 @@ pub struct Asked {
 /// The sheet of every tool the caller may use, by name.
 pub fn offered(caller: &Caller) -> impl Iterator<Item = &'static ToolSheet> {
     let role = caller.role;
-    ROUTES.values().map(|r| &r.sheet).filter(move |sheet| role >= sheet.least_role)
+    ROUTES
+        .values()
+        .map(|r| &r.sheet)
+        .filter(move |sheet| role >= sheet.least_role)
 }
 
 /// Whether there is a tool of this name at all.
@@ -125,11 +129,32 @@ pub async fn run(app: &App, caller: &Caller, request: ToolRequest, askable: bool
 ///
 /// # Errors
 /// When the database cannot be reached, or what is stored is broken.
-pub async fn answer_on_page(app: &App, caller: &Caller, id: Uuid, yes: bool) -> Result<Answer, CallError> {
+pub async fn answer_on_page(
+    app: &App,
+    caller: &Caller,
+    id: Uuid,
+    yes: bool,
+) -> Result<Answer, CallError> {
     let mut tx = app.begin(caller.tenant).await?;
     let shop = app.shop(&mut tx, caller.tenant).await?;
-    let by = TokenPerson { sub: caller.subject.clone(), role: caller.role };
-    let decision = confirmation::decide(app, by_name, &mut tx, &shop, id, PersonsAnswer { yes, by: &by, via: "page" }, app.clock.now()).await?;
+    let by = TokenPerson {
+        sub: caller.subject.clone(),
+        role: caller.role,
+    };
+    let decision = confirmation::decide(
+        app,
+        by_name,
+        &mut tx,
+        &shop,
+        id,
+        PersonsAnswer {
+            yes,
+            by: &by,
+            via: "page",
+        },
+        app.clock.now(),
+    )
+    .await?;
     tx.commit().await?;
     Ok(decided(app, &shop, shop.locale, decision))
 }
@@ -154,10 +179,22 @@ impl Checked {
         let key = match request.arguments.remove(IDEMPOTENCY_KEY) {
             Some(Value::String(key)) => Some(key),
             None | Some(Value::Null) => request.idempotency_key,
-            Some(_) => return Err(routes::invalid("a key is text", Some(IDEMPOTENCY_KEY.to_owned()), locale)),
+            Some(_) => {
+                return Err(routes::invalid(
+                    "a key is text",
+                    Some(IDEMPOTENCY_KEY.to_owned()),
+                    locale,
+                ));
+            }
         };
-        if key.as_ref().is_some_and(|k| k.is_empty() || k.len() > IDEMPOTENCY_KEY_BYTES_MAX || k.contains('\0')) {
-            return Err(routes::invalid("a key has 1 to 255 bytes", Some(IDEMPOTENCY_KEY.to_owned()), locale));
+        if key.as_ref().is_some_and(|k| {
+            k.is_empty() || k.len() > IDEMPOTENCY_KEY_BYTES_MAX || k.contains('\0')
+        }) {
+            return Err(routes::invalid(
+                "a key has 1 to 255 bytes",
+                Some(IDEMPOTENCY_KEY.to_owned()),
+                locale,
+            ));
         }
         let mut arguments = Value::Object(request.arguments);
         without_nulls(&mut arguments);
@@ -185,7 +222,13 @@ fn without_nulls(value: &mut Value) {
     }
 }
 
-async fn attempts(app: &App, caller: &Caller, route: &'static Route, checked: &Checked, askable: bool) -> Result<Answer, CallError> {
+async fn attempts(
+    app: &App,
+    caller: &Caller,
+    route: &'static Route,
+    checked: &Checked,
+    askable: bool,
+) -> Result<Answer, CallError> {
     let mut attempt = 1;
     loop {
         match once(app, caller, route, checked, askable).await {
@@ -200,11 +243,25 @@ async fn attempts(app: &App, caller: &Caller, route: &'static Route, checked: &C
 }
 
 /// One transaction.
-async fn once(app: &App, caller: &Caller, route: &'static Route, checked: &Checked, askable: bool) -> Result<Answer, CallError> {
+async fn once(
+    app: &App,
+    caller: &Caller,
+    route: &'static Route,
+    checked: &Checked,
+    askable: bool,
+) -> Result<Answer, CallError> {
     let mut tx = app.begin(caller.tenant).await?;
     let shop = app.shop(&mut tx, caller.tenant).await?;
     let locale = checked.locale.unwrap_or(shop.locale);
-    let mut call = Call { conn: &mut tx, shop: &shop, caller, locale, now: app.clock.now(), public_url: &app.public_url, clock: &*app.clock };
+    let mut call = Call {
+        conn: &mut tx,
+        shop: &shop,
+        caller,
+        locale,
+        now: app.clock.now(),
+        public_url: &app.public_url,
+        clock: &*app.clock,
+    };
     let answer = match route.runner {
         Runner::Read(read) => {
             if let Some(settled) = asserted_by_client(app, &mut call, route, checked).await? {
@@ -222,19 +279,37 @@ async fn once(app: &App, caller: &Caller, route: &'static Route, checked: &Check
 }
 
 /// A write: claim the key, do it, audit it, store the answer.
-async fn write(app: &App, call: &mut Call<'_>, route: &Route, checked: &Checked) -> Result<Answer, CallError> {
+async fn write(
+    app: &App,
+    call: &mut Call<'_>,
+    route: &Route,
+    checked: &Checked,
+) -> Result<Answer, CallError> {
     if let Some(Claim::Finished(finished)) = claim(call, route, checked).await? {
         return Ok(finished.into());
     }
     let Runner::Write(write) = route.runner else {
-        return Err(CallError::Broken(format!("{} does not write", route.sheet.name)));
+        return Err(CallError::Broken(format!(
+            "{} does not write",
+            route.sheet.name
+        )));
     };
     app.hooks.at(route.place).await;
     let mut savepoint = call.conn.begin().await?;
-    let mut inner = Call { conn: &mut savepoint, ..*call };
+    let mut inner = Call {
+        conn: &mut savepoint,
+        ..*call
+    };
     let finished = match write(&mut inner, checked.arguments.clone()).await {
         Ok(done) => {
-            audit::write(&mut inner, route.sheet.name, &checked.arguments, &done.audit, None).await?;
+            audit::write(
+                &mut inner,
+                route.sheet.name,
+                &checked.arguments,
+                &done.audit,
+                None,
+            )
+            .await?;
             savepoint.commit().await?;
             Finished::Done(done.output)
         }
@@ -249,7 +324,13 @@ async fn write(app: &App, call: &mut Call<'_>, route: &Route, checked: &Checked)
 }
 
 /// A commit: an answer to a question, the question again, or a new question.
-async fn commit(app: &App, call: &mut Call<'_>, route: &'static Route, checked: &Checked, askable: bool) -> Result<Answer, CallError> {
+async fn commit(
+    app: &App,
+    call: &mut Call<'_>,
+    route: &'static Route,
+    checked: &Checked,
+    askable: bool,
+) -> Result<Answer, CallError> {
     if let Some(state) = &checked.request_state {
         let id = confirmation::by_token(call, state).await?;
         return answered(app, call, id, checked).await;
@@ -268,7 +349,10 @@ async fn commit(app: &App, call: &mut Call<'_>, route: &'static Route, checked: 
     }
     app.hooks.at(route.place).await;
     let Runner::Commit { prepare, .. } = route.runner else {
-        return Err(CallError::Broken(format!("{} does not commit", route.sheet.name)));
+        return Err(CallError::Broken(format!(
+            "{} does not commit",
+            route.sheet.name
+        )));
     };
     let preview = match prepare(call, checked.arguments.clone()).await {
         Ok(preview) => preview,
@@ -298,19 +382,40 @@ async fn commit(app: &App, call: &mut Call<'_>, route: &'static Route, checked: 
 }
 
 /// The tenant's policy does not ask about this one.
-async fn unasked(call: &mut Call<'_>, route: &Route, checked: &Checked) -> Result<Answer, CallError> {
+async fn unasked(
+    call: &mut Call<'_>,
+    route: &Route,
+    checked: &Checked,
+) -> Result<Answer, CallError> {
     let Runner::Commit { execute, .. } = route.runner else {
-        return Err(CallError::Broken(format!("{} does not commit", route.sheet.name)));
+        return Err(CallError::Broken(format!(
+            "{} does not commit",
+            route.sheet.name
+        )));
     };
     let mut savepoint = call.conn.begin().await?;
-    let mut inner = Call { conn: &mut savepoint, ..*call };
+    let mut inner = Call {
+        conn: &mut savepoint,
+        ..*call
+    };
     let finished = match execute(&mut inner, checked.arguments.clone(), None).await {
         Ok(Agreed::Done(done)) => {
-            audit::write(&mut inner, route.sheet.name, &checked.arguments, &done.audit, None).await?;
+            audit::write(
+                &mut inner,
+                route.sheet.name,
+                &checked.arguments,
+                &done.audit,
+                None,
+            )
+            .await?;
             savepoint.commit().await?;
             Finished::Done(done.output)
         }
-        Ok(Agreed::Changed(_)) => return Err(CallError::Broken("nothing was agreed to, yet it changed".to_owned())),
+        Ok(Agreed::Changed(_)) => {
+            return Err(CallError::Broken(
+                "nothing was agreed to, yet it changed".to_owned(),
+            ));
+        }
         Err(CallError::Refused(failure)) => {
             savepoint.rollback().await?;
             Finished::Refused(failure)
@@ -322,58 +427,137 @@ async fn unasked(call: &mut Call<'_>, route: &Route, checked: &Checked) -> Resul
 }
 
 /// The retry that brings a person's answer, or forgot to.
-async fn answered(app: &App, call: &mut Call<'_>, id: Uuid, checked: &Checked) -> Result<Answer, CallError> {
+async fn answered(
+    app: &App,
+    call: &mut Call<'_>,
+    id: Uuid,
+    checked: &Checked,
+) -> Result<Answer, CallError> {
     let stored = confirmation::visible(call, id).await?;
     if stored.arguments_digest != checked.digest {
         return Err(confirmation::mismatch(call.locale).into());
     }
     // Through our agent an answer counts only with the person who gave it; a client on this machine is its own person.
     let (by, via) = match &call.caller.door {
-        Door::Local => (Some(TokenPerson { sub: call.caller.subject.clone(), role: call.caller.role }), "elicitation"),
+        Door::Local => (
+            Some(TokenPerson {
+                sub: call.caller.subject.clone(),
+                role: call.caller.role,
+            }),
+            "elicitation",
+        ),
         Door::Agent { decided_by } => (decided_by.clone(), "agent"),
     };
     let (Some(by), Some(yes)) = (by, checked.person_says) else {
         return Ok(asked(app, call.shop, call.locale, stored.question));
     };
-    let decision = confirmation::decide(app, by_name, call.conn, call.shop, id, PersonsAnswer { yes, by: &by, via }, call.now).await?;
+    let decision = confirmation::decide(
+        app,
+        by_name,
+        call.conn,
+        call.shop,
+        id,
+        PersonsAnswer { yes, by: &by, via },
+        call.now,
+    )
+    .await?;
     Ok(decided(app, call.shop, call.locale, decision))
 }
 
 /// `confirm_action` with the token of a question, where the tenant lets clients assert their person's yes.
-async fn asserted_by_client(app: &App, call: &mut Call<'_>, route: &Route, checked: &Checked) -> Result<Option<Answer>, CallError> {
-    if route.sheet.name != <ConfirmAction as contracts::tool::Tool>::NAME || call.shop.unasked_clients != UnaskedClients::Token {
+async fn asserted_by_client(
+    app: &App,
+    call: &mut Call<'_>,
+    route: &Route,
+    checked: &Checked,
+) -> Result<Option<Answer>, CallError> {
+    if route.sheet.name != <ConfirmAction as contracts::tool::Tool>::NAME
+        || call.shop.unasked_clients != UnaskedClients::Token
+    {
         return Ok(None);
     }
-    let input: ConfirmActionInput = serde_json::from_value(checked.arguments.clone()).map_err(|e| CallError::Broken(e.to_string()))?;
-    let Some(token) = input.token else { return Ok(None) };
+    let input: ConfirmActionInput = serde_json::from_value(checked.arguments.clone())
+        .map_err(|e| CallError::Broken(e.to_string()))?;
+    let Some(token) = input.token else {
+        return Ok(None);
+    };
     if confirmation::by_token(call, &token).await? != input.confirmation_id {
         return Err(confirmation::mismatch(call.locale).into());
     }
-    let by = TokenPerson { sub: call.caller.subject.clone(), role: call.caller.role };
-    let answer = PersonsAnswer { yes: true, by: &by, via: "client_asserted" };
-    match confirmation::decide(app, by_name, call.conn, call.shop, input.confirmation_id, answer, call.now).await? {
+    let by = TokenPerson {
+        sub: call.caller.subject.clone(),
+        role: call.caller.role,
+    };
+    let answer = PersonsAnswer {
+        yes: true,
+        by: &by,
+        via: "client_asserted",
+    };
+    match confirmation::decide(
+        app,
+        by_name,
+        call.conn,
+        call.shop,
+        input.confirmation_id,
+        answer,
+        call.now,
+    )
+    .await?
+    {
         // The tool's own answer follows: where the question stands now.
         Decision::Finished(_) | Decision::AskedAnew(_) => Ok(None),
         Decision::NotTaken(failure) => Ok(Some(Answer::Refused(failure))),
     }
 }
 
-async fn claim(call: &mut Call<'_>, route: &Route, checked: &Checked) -> Result<Option<Claim>, CallError> {
-    let Some(key) = &checked.key else { return Ok(None) };
-    let used = Use { tenant: call.shop.tenant, principal: &call.caller.subject, key, tool: route.sheet.name, digest: checked.digest };
-    idempotency::claim(call.conn, used, call.now, call.locale).await.map(Some)
+async fn claim(
+    call: &mut Call<'_>,
+    route: &Route,
+    checked: &Checked,
+) -> Result<Option<Claim>, CallError> {
+    let Some(key) = &checked.key else {
+        return Ok(None);
+    };
+    let used = Use {
+        tenant: call.shop.tenant,
+        principal: &call.caller.subject,
+        key,
+        tool: route.sheet.name,
+        digest: checked.digest,
+    };
+    idempotency::claim(call.conn, used, call.now, call.locale)
+        .await
+        .map(Some)
 }
 
-async fn store(call: &mut Call<'_>, checked: &Checked, finished: &Finished) -> Result<(), CallError> {
+async fn store(
+    call: &mut Call<'_>,
+    checked: &Checked,
+    finished: &Finished,
+) -> Result<(), CallError> {
     match &checked.key {
-        Some(key) => idempotency::store(call.conn, call.shop.tenant, &call.caller.subject, key, finished).await,
+        Some(key) => {
+            idempotency::store(
+                call.conn,
+                call.shop.tenant,
+                &call.caller.subject,
+                key,
+                finished,
+            )
+            .await
+        }
         None => Ok(()),
     }
 }
 
 fn asked(app: &App, shop: &Shop, locale: Locale, question: Question) -> Answer {
     let token = confirmation::token(&app.confirmation_key, shop.tenant, question.id);
-    Answer::Asked(Box::new(Asked { question, token, unasked_clients: shop.unasked_clients, locale }))
+    Answer::Asked(Box::new(Asked {
+        question,
+        token,
+        unasked_clients: shop.unasked_clients,
+        locale,
+    }))
 }
 
 fn decided(app: &App, shop: &Shop, locale: Locale, decision: Decision) -> Answer {
@@ -398,13 +582,23 @@ fn not_allowed(locale: Locale) -> ToolFailure {
         Locale::En => "You may not do this.",
         Locale::Es => "No tiene permiso para hacer esto.",
     };
-    ToolFailure::new(FailureCode::NotAllowed, message, "Use one of the tools in tools/list, or ask the owner.")
+    ToolFailure::new(
+        FailureCode::NotAllowed,
+        message,
+        "Use one of the tools in tools/list, or ask the owner.",
+    )
 }
 
 fn confirmation_refused(locale: Locale) -> ToolFailure {
     let message = match locale {
         Locale::En => "This shop does not accept this through a client that cannot ask its person.",
-        Locale::Es => "Esta tienda no acepta esto mediante un cliente que no puede preguntar a la persona.",
+        Locale::Es => {
+            "Esta tienda no acepta esto mediante un cliente que no puede preguntar a la persona."
+        }
     };
-    ToolFailure::new(FailureCode::ConfirmationRefused, message, "Use a client with the elicitation capability, or the chat page.")
+    ToolFailure::new(
+        FailureCode::ConfirmationRefused,
+        message,
+        "Use a client with the elicitation capability, or the chat page.",
+    )
 }

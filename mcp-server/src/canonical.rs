@@ -48,8 +48,14 @@ mod tests {
 
     #[test]
     fn order_and_absent_members_do_not_matter_values_do() {
-        assert_eq!(digest(&json!({"a": 1, "b": [1, {"d": 2, "c": null}]})), digest(&json!({"b": [1, {"d": 2}], "a": 1})));
+        assert_eq!(
+            digest(&json!({"a": 1, "b": [1, {"d": 2, "c": null}]})),
+            digest(&json!({"b": [1, {"d": 2}], "a": 1}))
+        );
         assert_ne!(digest(&json!({"a": "1"})), digest(&json!({"a": 1})));
-        assert_ne!(digest(&json!({"a": "}\",{\""})), digest(&json!({"a": "}", ",{": ""})));
+        assert_ne!(
+            digest(&json!({"a": "}\",{\""})),
+            digest(&json!({"a": "}", ",{": ""}))
+        );
     }
 }

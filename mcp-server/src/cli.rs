@@ -45,14 +45,24 @@ async fn run(cli: Cli, hooks: Hooks) -> anyhow::Result<()> {
     let config = Config::read(&Reader::environment())?;
     match cli.command {
         Some(Command::Migrate) => migrate(&config).await,
-        None if cli.stdio => start::stdio(config, hooks, &mut |line| tracing::info!("{line}")).await,
+        None if cli.stdio => {
+            start::stdio(config, hooks, &mut |line| tracing::info!("{line}")).await
+        }
         None => serve(config, hooks).await,
     }
 }
 
 async fn migrate(config: &Config) -> anyhow::Result<()> {
-    let url = config.database.owner_url.as_ref().or(config.database.database_url.as_ref());
-    let url = url.ok_or_else(|| anyhow::anyhow!("Set DATABASE_OWNER_URL to the login that owns the database, then run this again."))?;
+    let url = config
+        .database
+        .owner_url
+        .as_ref()
+        .or(config.database.database_url.as_ref());
+    let url = url.ok_or_else(|| {
+        anyhow::anyhow!(
+            "Set DATABASE_OWNER_URL to the login that owns the database, then run this again."
+        )
+    })?;
     migrations::database::migrate(url).await?;
     demo::make_tenant(url, config.clock.now()).await?;
     say("The schema is up to date.");
@@ -87,11 +97,19 @@ async fn stopped() {
 
 /// Logs go to standard error: standard output belongs to the protocol. rmcp's debug logs hold whole payloads, so they stay off.
 fn logs() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,rmcp=warn,sqlx=warn"));
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).try_init();
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new("info,rmcp=warn,sqlx=warn"));
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .try_init();
 }
 
-#[expect(clippy::print_stderr, reason = "this is where the program talks to the person who started it")]
+#[expect(
+    clippy::print_stderr,
+    reason = "this is where the program talks to the person who started it"
+)]
 fn say(line: &str) {
     eprintln!("{line}");
 }

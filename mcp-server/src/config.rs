@@ -41,7 +41,11 @@ impl Config {
     /// One line naming the variable and what it accepts.
     pub fn read(settings: &Reader) -> Result<Config, BadSetting> {
         let home = settings.home()?;
-        let bind: SocketAddr = settings.parsed("MCP_BIND", "127.0.0.1:8001", "an address and port such as 127.0.0.1:8001")?;
+        let bind: SocketAddr = settings.parsed(
+            "MCP_BIND",
+            "127.0.0.1:8001",
+            "an address and port such as 127.0.0.1:8001",
+        )?;
         let local_mode = switch(settings, "MCP_LOCAL_MODE", "on")?;
         if local_mode && !bind.ip().is_loopback() {
             return Err(BadSetting {
@@ -52,14 +56,25 @@ impl Config {
         }
         Ok(Config {
             bind,
-            public_url: settings.optional("MCP_PUBLIC_URL").map(|url| url.trim_end_matches('/').to_owned()),
+            public_url: settings
+                .optional("MCP_PUBLIC_URL")
+                .map(|url| url.trim_end_matches('/').to_owned()),
             allowed_hosts: settings.list("MCP_ALLOWED_HOSTS"),
             local_mode,
-            call_deadline: Duration::from_secs(settings.number("MCP_CALL_TIMEOUT_SECONDS", 10, 1, 300)?.into()),
+            call_deadline: Duration::from_secs(
+                settings
+                    .number("MCP_CALL_TIMEOUT_SECONDS", 10, 1, 300)?
+                    .into(),
+            ),
             agent_token_key: key(settings, "AGENT_TOKEN_KEY")?,
             confirmation_key: key(settings, "CONFIRMATION_KEY")?,
             database: database(settings, home.clone(), Role::Shop)?,
-            clock: clock::from_setting(settings.optional("COUNTERSIGN_CLOCK_OFFSET_FILE").map(PathBuf::from).as_deref()),
+            clock: clock::from_setting(
+                settings
+                    .optional("COUNTERSIGN_CLOCK_OFFSET_FILE")
+                    .map(PathBuf::from)
+                    .as_deref(),
+            ),
             home,
         })
     }
@@ -69,7 +84,8 @@ impl Config {
     /// # Errors
     /// One sentence when its file cannot be used.
     pub fn agent_token_key(&self) -> Result<Key, String> {
-        self.agent_token_key.map_or_else(|| keys::load_or_create(&self.home, "agent-token"), Ok)
+        self.agent_token_key
+            .map_or_else(|| keys::load_or_create(&self.home, "agent-token"), Ok)
     }
 
     /// The key the tokens of questions are derived with.
@@ -77,7 +93,8 @@ impl Config {
     /// # Errors
     /// One sentence when its file cannot be used.
     pub fn confirmation_key(&self) -> Result<Key, String> {
-        self.confirmation_key.map_or_else(|| keys::load_or_create(&self.home, "confirmation"), Ok)
+        self.confirmation_key
+            .map_or_else(|| keys::load_or_create(&self.home, "confirmation"), Ok)
     }
 }
 
@@ -92,9 +109,18 @@ fn database(settings: &Reader, home: PathBuf, role: Role) -> Result<DatabaseSett
 }
 
 fn key(settings: &Reader, name: &str) -> Result<Option<Key>, BadSetting> {
-    settings.checked(name, "", "a secret text of at least 32 characters", |text| {
-        if text.is_empty() { Some(None) } else { keys::from_text(text).map(Some) }
-    })
+    settings.checked(
+        name,
+        "",
+        "a secret text of at least 32 characters",
+        |text| {
+            if text.is_empty() {
+                Some(None)
+            } else {
+                keys::from_text(text).map(Some)
+            }
+        },
+    )
 }
 
 fn switch(settings: &Reader, name: &str, default: &str) -> Result<bool, BadSetting> {
@@ -112,7 +138,12 @@ mod tests {
     fn read(pairs: &'static [(&'static str, &'static str)]) -> Result<Config, String> {
         let reader = Reader::new(|name| {
             let home = (name == "COUNTERSIGN_HOME").then(|| "/srv/shop".to_owned());
-            home.or_else(|| pairs.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned()))
+            home.or_else(|| {
+                pairs
+                    .iter()
+                    .find(|(n, _)| *n == name)
+                    .map(|(_, v)| (*v).to_owned())
+            })
         });
         Config::read(&reader).map_err(|e| e.to_string())
     }
@@ -122,7 +153,10 @@ mod tests {
         assert!(read(&[]).is_ok_and(|c| c.local_mode));
         assert!(read(&[("MCP_BIND", "0.0.0.0:8001")]).is_err_and(|e| e.contains("MCP_LOCAL_MODE")));
         assert!(read(&[("MCP_BIND", "0.0.0.0:8001"), ("MCP_LOCAL_MODE", "off")]).is_ok());
-        assert!(read(&[("MCP_LOCAL_MODE", "yes")]).is_err_and(|e| e.starts_with("MCP_LOCAL_MODE: `yes`")));
+        assert!(
+            read(&[("MCP_LOCAL_MODE", "yes")])
+                .is_err_and(|e| e.starts_with("MCP_LOCAL_MODE: `yes`"))
+        );
         assert!(read(&[("AGENT_TOKEN_KEY", "short")]).is_err_and(|e| e.contains("32 characters")));
     }
 }

@@ -39,7 +39,9 @@ pub(crate) fn approval_url(public_url: &str, id: Uuid) -> String {
 /// database holds only a hash.
 pub(crate) fn token(key: &Key, tenant: TenantId, id: Uuid) -> String {
     // HMAC takes keys of any length, so this cannot fail.
-    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return String::new() };
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else {
+        return String::new();
+    };
     mac.update(b"countersign question 1");
     mac.update(tenant.0.as_bytes());
     mac.update(id.as_bytes());
@@ -79,14 +81,20 @@ impl Policy {
 pub(crate) async fn policy(call: &mut Call<'_>, tool: &str) -> Result<Policy, CallError> {
     let tenant = call.shop.tenant;
     let Some((ask, above_minor, approver)) = find_policy(call.conn, tenant, tool).await? else {
-        return Ok(Policy { ask: Ask::Always, approver: Approver::Asker });
+        return Ok(Policy {
+            ask: Ask::Always,
+            approver: Approver::Asker,
+        });
     };
     let ask = match (ask.as_str(), above_minor) {
         ("never", _) => Ask::Never,
         ("above", Some(limit)) => Ask::Above(limit),
         _ => Ask::Always,
     };
-    Ok(Policy { ask, approver: Approver::from_word(&approver).unwrap_or(Approver::Owner) })
+    Ok(Policy {
+        ask,
+        approver: Approver::from_word(&approver).unwrap_or(Approver::Owner),
+    })
 }
 
 /// A question with the arguments it is about.
@@ -115,10 +123,22 @@ pub(crate) struct Asking<'a> {
 }
 
 /// Stores the question and returns it. The caller of `call` is the one who asks.
-pub(crate) async fn ask(app: &App, call: &mut Call<'_>, asking: Asking<'_>) -> Result<Question, CallError> {
+pub(crate) async fn ask(
+    app: &App,
+    call: &mut Call<'_>,
+    asking: Asking<'_>,
+) -> Result<Question, CallError> {
     let id = call.new_id();
-    let ttl = TimeDelta::from_std(call.shop.confirmation_ttl).map_err(|e| CallError::Broken(format!("confirmation ttl: {e}")))?;
-    let Preview { message, lines, total, binding, informative, .. } = asking.preview;
+    let ttl = TimeDelta::from_std(call.shop.confirmation_ttl)
+        .map_err(|e| CallError::Broken(format!("confirmation ttl: {e}")))?;
+    let Preview {
+        message,
+        lines,
+        total,
+        binding,
+        informative,
+        ..
+    } = asking.preview;
     let question = Question {
         id,
         tool: asking.tool.to_owned(),
@@ -133,7 +153,18 @@ pub(crate) async fn ask(app: &App, call: &mut Call<'_>, asking: Asking<'_>) -> R
     };
     let hash = token_hash(&token(&app.confirmation_key, call.shop.tenant, id));
     let (tenant, now, locale, role) = (call.shop.tenant, call.now, call.locale, call.caller.role);
-    insert(call.conn, tenant, &question, asking.arguments, hash, asking.idempotency_key, role, locale, now).await?;
+    insert(
+        call.conn,
+        tenant,
+        &question,
+        asking.arguments,
+        hash,
+        asking.idempotency_key,
+        role,
+        locale,
+        now,
+    )
+    .await?;
     if let Some(key) = asking.idempotency_key {
         idempotency::tie(call.conn, tenant, &call.caller.subject, key, id).await?;
     }
@@ -144,13 +175,22 @@ pub(crate) async fn ask(app: &App, call: &mut Call<'_>, asking: Asking<'_>) -> R
 pub(crate) async fn visible(call: &mut Call<'_>, id: Uuid) -> Result<Stored, CallError> {
     let stored = find(call.conn, call.shop.tenant, id).await?;
     stored
-        .filter(|s| s.question.requested_by == call.caller.subject || call.caller.role >= PrincipalRole::Staff)
+        .filter(|s| {
+            s.question.requested_by == call.caller.subject
+                || call.caller.role >= PrincipalRole::Staff
+        })
         .ok_or_else(|| unknown(call.locale).into())
 }
 
 /// The id behind a token, if the caller is the one who was asked.
 pub(crate) async fn by_token(call: &mut Call<'_>, token: &str) -> Result<Uuid, CallError> {
-    let found = find_by_token(call.conn, call.shop.tenant, &token_hash(token), &call.caller.subject).await?;
+    let found = find_by_token(
+        call.conn,
+        call.shop.tenant,
+        &token_hash(token),
+        &call.caller.subject,
+    )
+    .await?;
     found.ok_or_else(|| unknown(call.locale).into())
 }
 
@@ -196,8 +236,14 @@ pub(crate) async fn decide(
         set_status(conn, shop.tenant, id, "expired", None).await?;
         return Ok(Decision::NotTaken(expired(stored.locale)));
     }
-    if !stored.question.approver.admits(answer.by.role, answer.by.sub == stored.question.requested_by) {
-        return Ok(Decision::NotTaken(not_approver(stored.question.approver, stored.locale)));
+    if !stored.question.approver.admits(
+        answer.by.role,
+        answer.by.sub == stored.question.requested_by,
+    ) {
+        return Ok(Decision::NotTaken(not_approver(
+            stored.question.approver,
+            stored.locale,
+        )));
     }
     if !answer.yes {
         let refused = Finished::Refused(declined(stored.locale));
@@ -205,21 +251,35 @@ pub(crate) async fn decide(
         remember(conn, shop.tenant, &stored, &refused).await?;
         return Ok(Decision::Finished(refused));
     }
-    let route = route(&stored.question.tool).ok_or_else(|| CallError::Broken(format!("no tool {}", stored.question.tool)))?;
+    let route = route(&stored.question.tool)
+        .ok_or_else(|| CallError::Broken(format!("no tool {}", stored.question.tool)))?;
     let Runner::Commit { .. } = route.runner else {
-        return Err(CallError::Broken(format!("{} asks nothing", stored.question.tool)));
+        return Err(CallError::Broken(format!(
+            "{} asks nothing",
+            stored.question.tool
+        )));
     };
     countersigned(app, route, conn, shop, stored, answer, now).await
 }
 
 /// A second answer: the same one gets the stored result, another one a clear code.
-async fn already_settled(conn: &mut PgConnection, shop: &Shop, stored: &Stored, answer: PersonsAnswer<'_>) -> Result<Option<Decision>, CallError> {
+async fn already_settled(
+    conn: &mut PgConnection,
+    shop: &Shop,
+    stored: &Stored,
+    answer: PersonsAnswer<'_>,
+) -> Result<Option<Decision>, CallError> {
     let other = || Decision::NotTaken(already_decided(stored.locale));
     Ok(match (stored.status, answer.yes) {
         (ConfirmationStatus::Open, _) => None,
-        (ConfirmationStatus::Done | ConfirmationStatus::Failed, true) => Some(stored.answer.clone().map_or_else(other, Decision::Finished)),
-        (ConfirmationStatus::Declined, false) => Some(Decision::Finished(Finished::Refused(declined(stored.locale)))),
-        (ConfirmationStatus::Done | ConfirmationStatus::Failed, false) | (ConfirmationStatus::Declined, true) => Some(other()),
+        (ConfirmationStatus::Done | ConfirmationStatus::Failed, true) => {
+            Some(stored.answer.clone().map_or_else(other, Decision::Finished))
+        }
+        (ConfirmationStatus::Declined, false) => Some(Decision::Finished(Finished::Refused(
+            declined(stored.locale),
+        ))),
+        (ConfirmationStatus::Done | ConfirmationStatus::Failed, false)
+        | (ConfirmationStatus::Declined, true) => Some(other()),
         (ConfirmationStatus::Expired, _) => Some(Decision::NotTaken(expired(stored.locale))),
         (ConfirmationStatus::Superseded, _) => {
             let next = match stored.replaced_by {
@@ -242,7 +302,10 @@ async fn countersigned(
     now: DateTime<Utc>,
 ) -> Result<Decision, CallError> {
     let Runner::Commit { execute, .. } = route.runner else {
-        return Err(CallError::Broken(format!("{} asks nothing", stored.question.tool)));
+        return Err(CallError::Broken(format!(
+            "{} asks nothing",
+            stored.question.tool
+        )));
     };
     // The effect is the asker's, whoever said yes.
     let asker = Caller {
@@ -252,13 +315,37 @@ async fn countersigned(
         door: Door::Local,
     };
     let mut savepoint = conn.begin().await?;
-    let mut call = Call { conn: &mut savepoint, shop, caller: &asker, locale: stored.locale, now, public_url: &app.public_url, clock: &*app.clock };
+    let mut call = Call {
+        conn: &mut savepoint,
+        shop,
+        caller: &asker,
+        locale: stored.locale,
+        now,
+        public_url: &app.public_url,
+        clock: &*app.clock,
+    };
     app.hooks.at(route.place).await;
-    let agreed = execute(&mut call, stored.arguments.clone(), Some(stored.binding_digest)).await;
+    let agreed = execute(
+        &mut call,
+        stored.arguments.clone(),
+        Some(stored.binding_digest),
+    )
+    .await;
     match agreed {
         Ok(Agreed::Done(outcome)) => {
-            let decided = Decided { confirmation_id: stored.question.id, by: &answer.by.sub, via: answer.via };
-            audit::write(&mut call, route.sheet.name, &stored.arguments, &outcome.audit, Some(decided)).await?;
+            let decided = Decided {
+                confirmation_id: stored.question.id,
+                by: &answer.by.sub,
+                via: answer.via,
+            };
+            audit::write(
+                &mut call,
+                route.sheet.name,
+                &stored.arguments,
+                &outcome.audit,
+                Some(decided),
+            )
+            .await?;
             savepoint.commit().await?;
             let done = Finished::Done(outcome.output);
             settle(conn, shop.tenant, &stored, "done", Some(&done), answer, now).await?;
@@ -267,7 +354,15 @@ async fn countersigned(
         }
         Ok(Agreed::Changed(preview)) => {
             savepoint.rollback().await?;
-            let mut call = Call { conn, shop, caller: &asker, locale: stored.locale, now, public_url: &app.public_url, clock: &*app.clock };
+            let mut call = Call {
+                conn,
+                shop,
+                caller: &asker,
+                locale: stored.locale,
+                now,
+                public_url: &app.public_url,
+                clock: &*app.clock,
+            };
             let asking = Asking {
                 tool: route.sheet.name,
                 arguments: &stored.arguments,
@@ -276,13 +371,29 @@ async fn countersigned(
                 idempotency_key: stored.idempotency_key.as_deref(),
             };
             let question = ask(app, &mut call, asking).await?;
-            set_status(conn, shop.tenant, stored.question.id, "superseded", Some(question.id)).await?;
+            set_status(
+                conn,
+                shop.tenant,
+                stored.question.id,
+                "superseded",
+                Some(question.id),
+            )
+            .await?;
             Ok(Decision::AskedAnew(question))
         }
         Err(CallError::Refused(failure)) => {
             savepoint.rollback().await?;
             let refused = Finished::Refused(failure);
-            settle(conn, shop.tenant, &stored, "failed", Some(&refused), answer, now).await?;
+            settle(
+                conn,
+                shop.tenant,
+                &stored,
+                "failed",
+                Some(&refused),
+                answer,
+                now,
+            )
+            .await?;
             remember(conn, shop.tenant, &stored, &refused).await?;
             Ok(Decision::Finished(refused))
         }
@@ -291,9 +402,16 @@ async fn countersigned(
 }
 
 /// The key of the asking call now has its answer.
-async fn remember(conn: &mut PgConnection, tenant: TenantId, stored: &Stored, finished: &Finished) -> Result<(), CallError> {
+async fn remember(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    stored: &Stored,
+    finished: &Finished,
+) -> Result<(), CallError> {
     match &stored.idempotency_key {
-        Some(key) => idempotency::store(conn, tenant, &stored.question.requested_by, key, finished).await,
+        Some(key) => {
+            idempotency::store(conn, tenant, &stored.question.requested_by, key, finished).await
+        }
         None => Ok(()),
     }
 }
@@ -307,8 +425,21 @@ async fn settle(
     answer: PersonsAnswer<'_>,
     now: DateTime<Utc>,
 ) -> Result<(), CallError> {
-    let value = finished.map(serde_json::to_value).transpose().map_err(|e| CallError::Broken(format!("answer: {e}")))?;
-    set_decided(conn, tenant, stored.question.id, status, value, &answer.by.sub, answer.via, now).await?;
+    let value = finished
+        .map(serde_json::to_value)
+        .transpose()
+        .map_err(|e| CallError::Broken(format!("answer: {e}")))?;
+    set_decided(
+        conn,
+        tenant,
+        stored.question.id,
+        status,
+        value,
+        &answer.by.sub,
+        answer.via,
+        now,
+    )
+    .await?;
     Ok(())
 }
 
@@ -318,7 +449,11 @@ pub(crate) fn declined(locale: Locale) -> ToolFailure {
         Locale::En => "The person said no. Nothing was done.",
         Locale::Es => "La persona dijo que no. No se hizo nada.",
     };
-    ToolFailure::new(FailureCode::Declined, message, "Do not repeat the call unless the person asks for it again.")
+    ToolFailure::new(
+        FailureCode::Declined,
+        message,
+        "Do not repeat the call unless the person asks for it again.",
+    )
 }
 
 /// Nobody answered in time.
@@ -327,7 +462,11 @@ pub(crate) fn expired(locale: Locale) -> ToolFailure {
         Locale::En => "The question was not answered in time. Nothing was done.",
         Locale::Es => "La pregunta no se respondió a tiempo. No se hizo nada.",
     };
-    ToolFailure::new(FailureCode::Expired, message, "Call the tool again to ask anew.")
+    ToolFailure::new(
+        FailureCode::Expired,
+        message,
+        "Call the tool again to ask anew.",
+    )
 }
 
 fn unknown(locale: Locale) -> ToolFailure {
@@ -335,7 +474,11 @@ fn unknown(locale: Locale) -> ToolFailure {
         Locale::En => "There is no such question.",
         Locale::Es => "No existe esa pregunta.",
     };
-    ToolFailure::new(FailureCode::UnknownConfirmation, message, "Use the confirmation_id or requestState of your own last answer, unchanged.")
+    ToolFailure::new(
+        FailureCode::UnknownConfirmation,
+        message,
+        "Use the confirmation_id or requestState of your own last answer, unchanged.",
+    )
 }
 
 fn already_decided(locale: Locale) -> ToolFailure {
@@ -343,7 +486,11 @@ fn already_decided(locale: Locale) -> ToolFailure {
         Locale::En => "This question was already answered the other way.",
         Locale::Es => "Esta pregunta ya se respondió de otra manera.",
     };
-    ToolFailure::new(FailureCode::AlreadyDecided, message, "Call the tool again if the person has changed their mind.")
+    ToolFailure::new(
+        FailureCode::AlreadyDecided,
+        message,
+        "Call the tool again if the person has changed their mind.",
+    )
 }
 
 fn not_approver(approver: Approver, locale: Locale) -> ToolFailure {
@@ -355,7 +502,11 @@ fn not_approver(approver: Approver, locale: Locale) -> ToolFailure {
         (Locale::Es, Approver::Staff) => "Esto lo tiene que aprobar el personal o el dueño.",
         (Locale::Es, Approver::Owner) => "Esto lo tiene que aprobar el dueño.",
     };
-    ToolFailure::new(FailureCode::NotApprover, message, "The question stays open. Have the right person answer it on the approval page.")
+    ToolFailure::new(
+        FailureCode::NotApprover,
+        message,
+        "The question stays open. Have the right person answer it on the approval page.",
+    )
 }
 
 /// Another call than the one that was asked about.
@@ -364,15 +515,27 @@ pub(crate) fn mismatch(locale: Locale) -> ToolFailure {
         Locale::En => "The answer belongs to another request. Nothing was done.",
         Locale::Es => "La respuesta pertenece a otra solicitud. No se hizo nada.",
     };
-    ToolFailure::new(FailureCode::UnknownConfirmation, message, "Repeat the call with the very arguments the question was about.")
+    ToolFailure::new(
+        FailureCode::UnknownConfirmation,
+        message,
+        "Repeat the call with the very arguments the question was about.",
+    )
 }
 
 /// The question of a row, for showing it again.
-pub(crate) async fn find(conn: &mut PgConnection, tenant: TenantId, id: Uuid) -> Result<Option<Stored>, CallError> {
+pub(crate) async fn find(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: Uuid,
+) -> Result<Option<Stored>, CallError> {
     select(conn, tenant, id).await?.map(stored).transpose()
 }
 
-async fn lock(conn: &mut PgConnection, tenant: TenantId, id: Uuid) -> Result<Option<Stored>, CallError> {
+async fn lock(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: Uuid,
+) -> Result<Option<Stored>, CallError> {
     lock_row(conn, tenant, id).await?;
     find(conn, tenant, id).await
 }
@@ -395,23 +558,43 @@ fn stored(row: Row) -> Result<Stored, CallError> {
     let broken = |what: &str| CallError::Broken(format!("stored confirmation: {what}"));
     Ok(Stored {
         question: serde_json::from_value(row.question).map_err(|e| broken(&e.to_string()))?,
-        status: serde_json::from_value(Value::from(row.status)).map_err(|e| broken(&e.to_string()))?,
-        answer: row.answer.map(serde_json::from_value).transpose().map_err(|e| broken(&e.to_string()))?,
+        status: serde_json::from_value(Value::from(row.status))
+            .map_err(|e| broken(&e.to_string()))?,
+        answer: row
+            .answer
+            .map(serde_json::from_value)
+            .transpose()
+            .map_err(|e| broken(&e.to_string()))?,
         replaced_by: row.replaced_by,
         decided_by: row.decided_by,
         arguments: row.arguments,
-        arguments_digest: row.arguments_digest.try_into().map_err(|_| broken("arguments digest"))?,
-        binding_digest: row.binding_digest.try_into().map_err(|_| broken("binding digest"))?,
-        requested_role: serde_json::from_value(Value::from(row.requested_role)).map_err(|e| broken(&e.to_string()))?,
+        arguments_digest: row
+            .arguments_digest
+            .try_into()
+            .map_err(|_| broken("arguments digest"))?,
+        binding_digest: row
+            .binding_digest
+            .try_into()
+            .map_err(|_| broken("binding digest"))?,
+        requested_role: serde_json::from_value(Value::from(row.requested_role))
+            .map_err(|e| broken(&e.to_string()))?,
         idempotency_key: row.idempotency_key,
         locale: Locale::from_tag(&row.locale).unwrap_or_default(),
     })
 }
 
-async fn find_policy(conn: &mut PgConnection, tenant: TenantId, tool: &str) -> Result<Option<(String, Option<i64>, String)>, sqlx::Error> {
-    let row = sqlx::query!("select ask, above_minor, approver from shop.policies where tenant_id = $1 and tool = $2", tenant.0, tool)
-        .fetch_optional(conn)
-        .await?;
+async fn find_policy(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    tool: &str,
+) -> Result<Option<(String, Option<i64>, String)>, sqlx::Error> {
+    let row = sqlx::query!(
+        "select ask, above_minor, approver from shop.policies where tenant_id = $1 and tool = $2",
+        tenant.0,
+        tool
+    )
+    .fetch_optional(conn)
+    .await?;
     Ok(row.map(|r| (r.ask, r.above_minor, r.approver)))
 }
 
@@ -427,7 +610,8 @@ async fn insert(
     locale: Locale,
     now: DateTime<Utc>,
 ) -> Result<(), CallError> {
-    let json = serde_json::to_value(question).map_err(|e| CallError::Broken(format!("question: {e}")))?;
+    let json =
+        serde_json::to_value(question).map_err(|e| CallError::Broken(format!("question: {e}")))?;
     sqlx::query!(
         "insert into shop.confirmations
             (tenant_id, id, token_hash, tool, arguments, arguments_digest, question, binding_digest, requested_by, requested_role,
@@ -454,7 +638,11 @@ async fn insert(
     Ok(())
 }
 
-async fn select(conn: &mut PgConnection, tenant: TenantId, id: Uuid) -> Result<Option<Row>, sqlx::Error> {
+async fn select(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: Uuid,
+) -> Result<Option<Row>, sqlx::Error> {
     sqlx::query_as!(
         Row,
         "select question, status, answer, replaced_by, decided_by, arguments, arguments_digest, binding_digest, requested_role,
@@ -467,7 +655,12 @@ async fn select(conn: &mut PgConnection, tenant: TenantId, id: Uuid) -> Result<O
     .await
 }
 
-async fn find_by_token(conn: &mut PgConnection, tenant: TenantId, hash: &[u8], requested_by: &str) -> Result<Option<Uuid>, sqlx::Error> {
+async fn find_by_token(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    hash: &[u8],
+    requested_by: &str,
+) -> Result<Option<Uuid>, sqlx::Error> {
     sqlx::query_scalar!(
         "select id from shop.confirmations where tenant_id = $1 and token_hash = $2 and requested_by = $3",
         tenant.0,
@@ -479,13 +672,23 @@ async fn find_by_token(conn: &mut PgConnection, tenant: TenantId, hash: &[u8], r
 }
 
 async fn lock_row(conn: &mut PgConnection, tenant: TenantId, id: Uuid) -> Result<(), sqlx::Error> {
-    sqlx::query_scalar!("select id from shop.confirmations where tenant_id = $1 and id = $2 for update", tenant.0, id)
-        .fetch_optional(conn)
-        .await?;
+    sqlx::query_scalar!(
+        "select id from shop.confirmations where tenant_id = $1 and id = $2 for update",
+        tenant.0,
+        id
+    )
+    .fetch_optional(conn)
+    .await?;
     Ok(())
 }
 
-async fn set_status(conn: &mut PgConnection, tenant: TenantId, id: Uuid, status: &str, replaced_by: Option<Uuid>) -> Result<(), sqlx::Error> {
+async fn set_status(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: Uuid,
+    status: &str,
+    replaced_by: Option<Uuid>,
+) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update shop.confirmations set status = $3, replaced_by = $4 where tenant_id = $1 and id = $2",
         tenant.0,

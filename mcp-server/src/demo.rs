@@ -21,7 +21,10 @@ const ACTOR: &str = "demo";
 ///
 /// # Errors
 /// When the database cannot be reached or the login does not own the tables.
-pub async fn make_tenant(owner_url: &str, now: chrono::DateTime<chrono::Utc>) -> Result<(), sqlx::Error> {
+pub async fn make_tenant(
+    owner_url: &str,
+    now: chrono::DateTime<chrono::Utc>,
+) -> Result<(), sqlx::Error> {
     let mut conn = PgConnection::connect(owner_url).await?;
     insert_tenant(&mut conn, TenantId::DEMO, now).await?;
     conn.close().await
@@ -37,24 +40,45 @@ pub async fn stock(app: &App) -> Result<(), CallError> {
     let made = made_before(&mut tx, tenant).await?;
     for name in ["Ali", "Aline"] {
         if !customer_exists(&mut tx, tenant, name).await? {
-            insert_customer(&mut tx, tenant, migrations::clock::new_id(&*app.clock), name, app.clock.now()).await?;
+            insert_customer(
+                &mut tx,
+                tenant,
+                migrations::clock::new_id(&*app.clock),
+                name,
+                app.clock.now(),
+            )
+            .await?;
         }
     }
     tx.commit().await?;
-    let caller = Caller { subject: ACTOR.to_owned(), ..Caller::local_owner() };
+    let caller = Caller {
+        subject: ACTOR.to_owned(),
+        ..Caller::local_owner()
+    };
     for goods in goods() {
         let name = goods["name"].as_str().unwrap_or_default();
         if made.contains(name) {
             continue;
         }
-        let Value::Object(arguments) = goods.clone() else { continue };
-        let request = ToolRequest { name: AddItem::NAME.to_owned(), arguments, ..ToolRequest::default() };
+        let Value::Object(arguments) = goods.clone() else {
+            continue;
+        };
+        let request = ToolRequest {
+            name: AddItem::NAME.to_owned(),
+            arguments,
+            ..ToolRequest::default()
+        };
         match call::run(app, &caller, request, false).await {
             Answer::Done(_) => {}
             // Somebody added one of that name in between.
-            Answer::Refused(failure) if failure.code == contracts::failure::FailureCode::AlreadyExists => {}
+            Answer::Refused(failure)
+                if failure.code == contracts::failure::FailureCode::AlreadyExists => {}
             Answer::Refused(failure) => return Err(failure.into()),
-            Answer::Asked(_) => return Err(CallError::Broken("adding an item asked a question".to_owned())),
+            Answer::Asked(_) => {
+                return Err(CallError::Broken(
+                    "adding an item asked a question".to_owned(),
+                ));
+            }
         }
     }
     Ok(())
@@ -79,7 +103,11 @@ fn goods() -> [Value; 6] {
     ]
 }
 
-async fn insert_tenant(conn: &mut PgConnection, tenant: TenantId, now: chrono::DateTime<chrono::Utc>) -> Result<(), sqlx::Error> {
+async fn insert_tenant(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    now: chrono::DateTime<chrono::Utc>,
+) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "insert into shop.tenants (id, name, currency, time_zone, locale, demo, created_at)
          values ($1, 'Demo shop', 'RWF', 'Africa/Kigali', 'en', true, $2) on conflict (id) do nothing",
@@ -92,7 +120,10 @@ async fn insert_tenant(conn: &mut PgConnection, tenant: TenantId, now: chrono::D
 }
 
 /// Names of the goods the demo has made at any time: the audit log forgets nothing.
-async fn made_before(conn: &mut PgConnection, tenant: TenantId) -> Result<HashSet<String>, sqlx::Error> {
+async fn made_before(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+) -> Result<HashSet<String>, sqlx::Error> {
     let names = sqlx::query_scalar!(
         r#"select arguments ->> 'name' as "name!" from shop.audit_log where tenant_id = $1 and requested_by = $2 and tool = $3"#,
         tenant.0,
@@ -104,16 +135,32 @@ async fn made_before(conn: &mut PgConnection, tenant: TenantId) -> Result<HashSe
     Ok(names.into_iter().collect())
 }
 
-async fn customer_exists(conn: &mut PgConnection, tenant: TenantId, name: &str) -> Result<bool, sqlx::Error> {
+async fn customer_exists(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    name: &str,
+) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(r#"select exists (select from shop.customers where tenant_id = $1 and name = $2) as "there!""#, tenant.0, name)
         .fetch_one(conn)
         .await
 }
 
-async fn insert_customer(conn: &mut PgConnection, tenant: TenantId, id: Uuid, name: &str, now: chrono::DateTime<chrono::Utc>) -> Result<(), sqlx::Error> {
-    sqlx::query!("insert into shop.customers (tenant_id, id, name, created_at) values ($1, $2, $3, $4)", tenant.0, id, name, now)
-        .execute(conn)
-        .await?;
+async fn insert_customer(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: Uuid,
+    name: &str,
+    now: chrono::DateTime<chrono::Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into shop.customers (tenant_id, id, name, created_at) values ($1, $2, $3, $4)",
+        tenant.0,
+        id,
+        name,
+        now
+    )
+    .execute(conn)
+    .await?;
     Ok(())
 }
 
@@ -123,6 +170,16 @@ async fn insert_customer(conn: &mut PgConnection, tenant: TenantId, id: Uuid, na
 /// When the database cannot be reached.
 pub async fn tenant_is_there(pool: &sqlx::PgPool) -> Result<bool, sqlx::Error> {
     let tenant = TenantId::DEMO;
-    let mut tx = pool.begin_with(sqlx::AssertSqlSafe(format!("begin; set local app.tenant = '{}'", tenant.0))).await?;
-    sqlx::query_scalar!(r#"select exists (select from shop.tenants where id = $1) as "there!""#, tenant.0).fetch_one(&mut *tx).await
+    let mut tx = pool
+        .begin_with(sqlx::AssertSqlSafe(format!(
+            "begin; set local app.tenant = '{}'",
+            tenant.0
+        )))
+        .await?;
+    sqlx::query_scalar!(
+        r#"select exists (select from shop.tenants where id = $1) as "there!""#,
+        tenant.0
+    )
+    .fetch_one(&mut *tx)
+    .await
 }

@@ -30,7 +30,10 @@ const DRAIN: Duration = Duration::from_secs(10);
 
 /// Every route. `stop` ends open streams.
 pub fn router(app: Arc<App>, allowed_hosts: Vec<String>, stop: &CancellationToken) -> Router {
-    let guard = Guard { app: Arc::clone(&app), allowed_hosts };
+    let guard = Guard {
+        app: Arc::clone(&app),
+        allowed_hosts,
+    };
     Router::new()
         // MCP, for every client.
         .nest_service("/mcp", mcp(Arc::clone(&app), stop))
@@ -45,7 +48,10 @@ pub fn router(app: Arc<App>, allowed_hosts: Vec<String>, stop: &CancellationToke
 }
 
 /// rmcp's own Host and Origin checks stay off: the guard before it checks both, for the pages too.
-fn mcp(app: Arc<App>, stop: &CancellationToken) -> StreamableHttpService<Server, LocalSessionManager> {
+fn mcp(
+    app: Arc<App>,
+    stop: &CancellationToken,
+) -> StreamableHttpService<Server, LocalSessionManager> {
     let config = StreamableHttpServerConfig::default()
         .with_legacy_session_mode(false)
         .with_json_response(true)
@@ -53,7 +59,11 @@ fn mcp(app: Arc<App>, stop: &CancellationToken) -> StreamableHttpService<Server,
         .with_max_request_body_bytes(BODY_BYTES_MAX)
         .with_cancellation_token(stop.child_token());
     let server = Server::http(app);
-    StreamableHttpService::new(move || Ok(server.clone()), Arc::new(LocalSessionManager::default()), config)
+    StreamableHttpService::new(
+        move || Ok(server.clone()),
+        Arc::new(LocalSessionManager::default()),
+        config,
+    )
 }
 
 async fn healthz() -> Response {
@@ -61,9 +71,20 @@ async fn healthz() -> Response {
 }
 
 async fn readyz(State(app): State<Arc<App>>) -> Response {
-    match tokio::time::timeout(Duration::from_secs(2), sqlx::query("select 1").execute(&app.pool)).await {
-        Ok(Ok(_)) => Json(json!({"service": "countersign-mcp-server", "status": "ready"})).into_response(),
-        _ => (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"service": "countersign-mcp-server", "status": "no database"}))).into_response(),
+    match tokio::time::timeout(
+        Duration::from_secs(2),
+        sqlx::query("select 1").execute(&app.pool),
+    )
+    .await
+    {
+        Ok(Ok(_)) => {
+            Json(json!({"service": "countersign-mcp-server", "status": "ready"})).into_response()
+        }
+        _ => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            Json(json!({"service": "countersign-mcp-server", "status": "no database"})),
+        )
+            .into_response(),
     }
 }
 
@@ -84,12 +105,17 @@ pub async fn listen(bind: SocketAddr) -> anyhow::Result<TcpListener> {
 ///
 /// # Errors
 /// When the listener fails.
-pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) -> io::Result<()> {
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    stop: CancellationToken,
+) -> io::Result<()> {
     // Small answers must not wait for the peer's delayed acknowledgement (Nagle).
     let listener = listener.tap_io(|stream| {
         let _ = stream.set_nodelay(true);
     });
-    let serving = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let serving =
+        axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
     tokio::select! {
         served = serving.into_future() => served,
         () = async { stop.cancelled().await; tokio::time::sleep(DRAIN).await } => Ok(()),

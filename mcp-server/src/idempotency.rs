@@ -47,30 +47,54 @@ pub(crate) struct Use<'a> {
 }
 
 /// Claims the key, waiting for another transaction that is using it just now.
-pub(crate) async fn claim(conn: &mut PgConnection, used: Use<'_>, now: DateTime<Utc>, locale: Locale) -> Result<Claim, CallError> {
+pub(crate) async fn claim(
+    conn: &mut PgConnection,
+    used: Use<'_>,
+    now: DateTime<Utc>,
+    locale: Locale,
+) -> Result<Claim, CallError> {
     if insert(conn, used, now, now + KEPT).await? {
         return Ok(Claim::New);
     }
-    let row = find(conn, used).await?.ok_or_else(|| CallError::Broken("a key is taken and not there".to_owned()))?;
+    let row = find(conn, used)
+        .await?
+        .ok_or_else(|| CallError::Broken("a key is taken and not there".to_owned()))?;
     if row.tool != used.tool || row.digest != used.digest {
         return Err(conflict(locale).into());
     }
     match (row.answer, row.confirmation_id) {
-        (Some(answer), _) => serde_json::from_value(answer).map(Claim::Finished).map_err(|e| CallError::Broken(format!("stored answer: {e}"))),
+        (Some(answer), _) => serde_json::from_value(answer)
+            .map(Claim::Finished)
+            .map_err(|e| CallError::Broken(format!("stored answer: {e}"))),
         (None, Some(confirmation)) => Ok(Claim::Asked(confirmation)),
-        (None, None) => Err(CallError::Broken("a key was committed without answer or question".to_owned())),
+        (None, None) => Err(CallError::Broken(
+            "a key was committed without answer or question".to_owned(),
+        )),
     }
 }
 
 /// Stores the answer under the key.
-pub(crate) async fn store(conn: &mut PgConnection, tenant: TenantId, principal: &str, key: &str, finished: &Finished) -> Result<(), CallError> {
-    let answer = serde_json::to_value(finished).map_err(|e| CallError::Broken(format!("answer to store: {e}")))?;
+pub(crate) async fn store(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    principal: &str,
+    key: &str,
+    finished: &Finished,
+) -> Result<(), CallError> {
+    let answer = serde_json::to_value(finished)
+        .map_err(|e| CallError::Broken(format!("answer to store: {e}")))?;
     set_answer(conn, tenant, principal, key, &answer).await?;
     Ok(())
 }
 
 /// Ties the key to the question that was asked for it.
-pub(crate) async fn tie(conn: &mut PgConnection, tenant: TenantId, principal: &str, key: &str, confirmation: Uuid) -> Result<(), CallError> {
+pub(crate) async fn tie(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    principal: &str,
+    key: &str,
+    confirmation: Uuid,
+) -> Result<(), CallError> {
     set_confirmation(conn, tenant, principal, key, confirmation).await?;
     Ok(())
 }
@@ -80,8 +104,12 @@ fn conflict(locale: Locale) -> ToolFailure {
         Locale::En => "This key was already used for another request. Nothing was done.",
         Locale::Es => "Esta clave ya se usó para otra solicitud. No se hizo nada.",
     };
-    ToolFailure::new(FailureCode::IdempotencyConflict, message, "Use a new idempotency_key for a new wish; repeat a call with its very arguments.")
-        .at(contracts::tool::IDEMPOTENCY_KEY)
+    ToolFailure::new(
+        FailureCode::IdempotencyConflict,
+        message,
+        "Use a new idempotency_key for a new wish; repeat a call with its very arguments.",
+    )
+    .at(contracts::tool::IDEMPOTENCY_KEY)
 }
 
 struct Row {
@@ -92,7 +120,12 @@ struct Row {
 }
 
 /// A lapsed row of the same key makes room.
-async fn insert(conn: &mut PgConnection, used: Use<'_>, now: DateTime<Utc>, expires_at: DateTime<Utc>) -> Result<bool, sqlx::Error> {
+async fn insert(
+    conn: &mut PgConnection,
+    used: Use<'_>,
+    now: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
+) -> Result<bool, sqlx::Error> {
     let done = sqlx::query!(
         "insert into shop.idempotency as i (tenant_id, principal, key, tool, arguments_digest, created_at, expires_at)
          values ($1, $2, $3, $4, $5, $6, $7)
@@ -131,7 +164,13 @@ async fn find(conn: &mut PgConnection, used: Use<'_>) -> Result<Option<Row>, sql
     }))
 }
 
-async fn set_answer(conn: &mut PgConnection, tenant: TenantId, principal: &str, key: &str, answer: &Value) -> Result<(), sqlx::Error> {
+async fn set_answer(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    principal: &str,
+    key: &str,
+    answer: &Value,
+) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update shop.idempotency set answer = $4 where tenant_id = $1 and principal = $2 and key = $3",
         tenant.0,
@@ -144,7 +183,13 @@ async fn set_answer(conn: &mut PgConnection, tenant: TenantId, principal: &str, 
     Ok(())
 }
 
-async fn set_confirmation(conn: &mut PgConnection, tenant: TenantId, principal: &str, key: &str, confirmation: Uuid) -> Result<(), sqlx::Error> {
+async fn set_confirmation(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    principal: &str,
+    key: &str,
+    confirmation: Uuid,
+) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update shop.idempotency set confirmation_id = $4 where tenant_id = $1 and principal = $2 and key = $3",
         tenant.0,

@@ -7,24 +7,24 @@
 //! - [`handler`]: what a tool's file provides; [`tools`]: those files.
 //! - [`catalogue`], [`stock`], [`numbering`], [`words`]: the business facts and sentences tools build on.
 
-pub mod caller;
-pub mod error;
-pub mod handler;
 pub mod app;
 mod audit;
 pub mod call;
+pub mod caller;
 mod canonical;
-mod confirmation;
-mod idempotency;
-mod routes;
-mod tools;
-pub mod guard;
-pub mod server;
-mod tokens;
 pub mod cli;
 pub mod config;
+mod confirmation;
 pub mod demo;
+pub mod error;
+pub mod guard;
+pub mod handler;
 pub mod http;
+mod idempotency;
 mod pages;
+mod routes;
+pub mod server;
 pub mod start;
 pub mod sweeper;
+mod tokens;
+mod tools;

@@ -28,8 +28,13 @@ pub(crate) enum Agreed {
 
 type ReadFn = for<'a, 'c> fn(&'a mut Call<'c>, Value) -> BoxFuture<'a, Result<Value, CallError>>;
 type WriteFn = for<'a, 'c> fn(&'a mut Call<'c>, Value) -> BoxFuture<'a, Result<Outcome, CallError>>;
-type PrepareFn = for<'a, 'c> fn(&'a mut Call<'c>, Value) -> BoxFuture<'a, Result<Preview, CallError>>;
-type ExecuteFn = for<'a, 'c> fn(&'a mut Call<'c>, Value, Option<[u8; 32]>) -> BoxFuture<'a, Result<Agreed, CallError>>;
+type PrepareFn =
+    for<'a, 'c> fn(&'a mut Call<'c>, Value) -> BoxFuture<'a, Result<Preview, CallError>>;
+type ExecuteFn = for<'a, 'c> fn(
+    &'a mut Call<'c>,
+    Value,
+    Option<[u8; 32]>,
+) -> BoxFuture<'a, Result<Agreed, CallError>>;
 
 /// The functions of a tool, by its effect.
 #[derive(Clone, Copy)]
@@ -79,13 +84,15 @@ impl<T: WriteTool> Runnable<Write> for T {
 impl<T: CommitTool> Runnable<Commit> for T {
     const RUNNER: Runner = Runner::Commit {
         prepare: |call, arguments| {
-            async move { Ok(without_plan(T::prepare(call, &decode::<T>(arguments)?).await?).0) }.boxed()
+            async move { Ok(without_plan(T::prepare(call, &decode::<T>(arguments)?).await?).0) }
+                .boxed()
         },
         execute: |call, arguments, agreed| {
             async move {
                 let input = decode::<T>(arguments)?;
                 let (preview, plan) = without_plan(T::prepare(call, &input).await?);
-                if agreed.is_some_and(|digest| digest != crate::canonical::digest(&preview.binding)) {
+                if agreed.is_some_and(|digest| digest != crate::canonical::digest(&preview.binding))
+                {
                     return Ok(Agreed::Changed(preview));
                 }
                 untyped(T::execute(call, input, plan).await?).map(Agreed::Done)
@@ -96,13 +103,44 @@ impl<T: CommitTool> Runnable<Commit> for T {
 }
 
 fn without_plan<P>(prepared: Prepared<P>) -> (Preview, P) {
-    let Prepared { plan, message, lines, total, binding, informative } = prepared;
-    (Prepared { plan: (), message, lines, total, binding, informative }, plan)
+    let Prepared {
+        plan,
+        message,
+        lines,
+        total,
+        binding,
+        informative,
+    } = prepared;
+    (
+        Prepared {
+            plan: (),
+            message,
+            lines,
+            total,
+            binding,
+            informative,
+        },
+        plan,
+    )
 }
 
 fn untyped<O: Serialize>(done: Effected<O>) -> Result<Outcome, CallError> {
-    let Effected { output, audit: Audit { subject, before, after } } = done;
-    Ok(Effected { output: encode(&output)?, audit: Audit { subject, before, after } })
+    let Effected {
+        output,
+        audit: Audit {
+            subject,
+            before,
+            after,
+        },
+    } = done;
+    Ok(Effected {
+        output: encode(&output)?,
+        audit: Audit {
+            subject,
+            before,
+            after,
+        },
+    })
 }
 
 fn encode<O: Serialize>(output: &O) -> Result<Value, CallError> {
@@ -111,13 +149,21 @@ fn encode<O: Serialize>(output: &O) -> Result<Value, CallError> {
 
 /// The arguments were normalized before, so a failure here is ours.
 fn decode<T: Tool>(arguments: Value) -> Result<T::Input, CallError> {
-    serde_json::from_value(arguments).map_err(|e| CallError::Broken(format!("arguments of {}: {e}", T::NAME)))
+    serde_json::from_value(arguments)
+        .map_err(|e| CallError::Broken(format!("arguments of {}: {e}", T::NAME)))
 }
 
-fn normalize<I: DeserializeOwned + Serialize>(arguments: Value, locale: Locale) -> Result<Value, ToolFailure> {
+fn normalize<I: DeserializeOwned + Serialize>(
+    arguments: Value,
+    locale: Locale,
+) -> Result<Value, ToolFailure> {
     let input: I = serde_path_to_error::deserialize(arguments).map_err(|e| {
         let path = e.path().to_string();
-        let field = if path == "." { missing_field(&e.inner().to_string()) } else { Some(path) };
+        let field = if path == "." {
+            missing_field(&e.inner().to_string())
+        } else {
+            Some(path)
+        };
         invalid(&e.inner().to_string(), field, locale)
     })?;
     serde_json::to_value(&input).map_err(|e| invalid(&e.to_string(), None, locale))
@@ -125,7 +171,11 @@ fn normalize<I: DeserializeOwned + Serialize>(arguments: Value, locale: Locale) 
 
 /// serde names a missing or unknown member only in its sentence.
 fn missing_field(sentence: &str) -> Option<String> {
-    sentence.split('`').nth(1).filter(|_| sentence.starts_with("missing field") || sentence.starts_with("unknown field")).map(str::to_owned)
+    sentence
+        .split('`')
+        .nth(1)
+        .filter(|_| sentence.starts_with("missing field") || sentence.starts_with("unknown field"))
+        .map(str::to_owned)
 }
 
 /// The failure for arguments that are not what the schema says.
@@ -136,7 +186,11 @@ pub(crate) fn invalid(detail: &str, field: Option<String>, locale: Locale) -> To
         (Locale::Es, Some(field)) => format!("El argumento {field} no es válido: {detail}."),
         (Locale::Es, None) => format!("Los argumentos no son válidos: {detail}."),
     };
-    let failure = ToolFailure::new(FailureCode::InvalidArguments, message, "Correct the argument as its description says and call again.");
+    let failure = ToolFailure::new(
+        FailureCode::InvalidArguments,
+        message,
+        "Correct the argument as its description says and call again.",
+    );
     match field {
         Some(field) => failure.at(field),
         None => failure,

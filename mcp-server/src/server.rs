@@ -10,9 +10,11 @@ use contracts::locale::Locale;
 use contracts::tool::{IDEMPOTENCY_META_KEY, ToolSheet};
 use rmcp::handler::server::ServerHandler;
 use rmcp::model::{
-    CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, DiscoverResult, ElicitRequest, ElicitRequestParams,
-    ElicitResult, ElicitationAction, ElicitationSchema, ErrorData, Implementation, InputRequest, InputRequests, InputRequiredResult,
-    ListToolsResult, MetaObject, PaginatedRequestParams, ProtocolVersion, ServerCapabilities, ServerConfig, Tool, ToolAnnotations,
+    CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock,
+    DiscoverResult, ElicitRequest, ElicitRequestParams, ElicitResult, ElicitationAction,
+    ElicitationSchema, ErrorData, Implementation, InputRequest, InputRequests, InputRequiredResult,
+    ListToolsResult, MetaObject, PaginatedRequestParams, ProtocolVersion, ServerCapabilities,
+    ServerConfig, Tool, ToolAnnotations,
 };
 use rmcp::service::{RequestContext, RoleServer};
 use serde_json::{Value, json};
@@ -51,7 +53,10 @@ impl Server {
     /// For stdio: everything comes from one caller.
     #[must_use]
     pub fn stdio(app: Arc<App>, caller: Caller) -> Server {
-        Server { app, stdio: Some(caller) }
+        Server {
+            app,
+            stdio: Some(caller),
+        }
     }
 
     fn caller(&self, context: &RequestContext<RoleServer>) -> Result<Caller, ErrorData> {
@@ -67,7 +72,11 @@ impl Server {
     /// Asks the person through the client's own dialog (clients of the older revisions, where the connection can carry it).
     async fn dialog(&self, context: &RequestContext<RoleServer>, asked: &Asked) -> Option<bool> {
         let params = elicitation(asked)?;
-        match context.peer.create_elicitation_with_timeout(params, Some(DIALOG)).await {
+        match context
+            .peer
+            .create_elicitation_with_timeout(params, Some(DIALOG))
+            .await
+        {
             Ok(result) => person_says(&result),
             Err(error) => {
                 tracing::warn!(%error, "the client could not ask its person");
@@ -94,7 +103,9 @@ fn way(context: &RequestContext<RoleServer>, stdio: bool) -> Way {
         .and_then(|c| c.elicitation)
         // Neither mode named means form (2025-06-18).
         .is_some_and(|e| e.form.is_some() || e.url.is_none());
-    let modern = context.protocol_version().is_some_and(|v| v >= ProtocolVersion::V_2026_07_28);
+    let modern = context
+        .protocol_version()
+        .is_some_and(|v| v >= ProtocolVersion::V_2026_07_28);
     match (form, modern, stdio) {
         (true, true, _) => Way::InputRequired,
         (true, false, true) => Way::Dialog,
@@ -105,34 +116,73 @@ fn way(context: &RequestContext<RoleServer>, stdio: bool) -> Way {
 impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
         ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
-            .with_server_info(Implementation::new("countersign", env!("CARGO_PKG_VERSION")))
+            .with_server_info(Implementation::new(
+                "countersign",
+                env!("CARGO_PKG_VERSION"),
+            ))
             .with_instructions(INSTRUCTIONS)
     }
 
     fn supported_protocol_versions(&self) -> Cow<'static, [ProtocolVersion]> {
-        Cow::Owned(vec![ProtocolVersion::V_2025_06_18, ProtocolVersion::V_2025_11_25, ProtocolVersion::V_2026_07_28])
+        Cow::Owned(vec![
+            ProtocolVersion::V_2025_06_18,
+            ProtocolVersion::V_2025_11_25,
+            ProtocolVersion::V_2026_07_28,
+        ])
     }
 
-    async fn discover(&self, _context: RequestContext<RoleServer>) -> Result<DiscoverResult, ErrorData> {
-        let result = DiscoverResult::from_server_info(self.supported_protocol_versions().into_owned(), self.get_info());
-        Ok(result.with_ttl_ms(LIST_TTL_MS).with_cache_scope(CacheScope::Public))
+    async fn discover(
+        &self,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<DiscoverResult, ErrorData> {
+        let result = DiscoverResult::from_server_info(
+            self.supported_protocol_versions().into_owned(),
+            self.get_info(),
+        );
+        Ok(result
+            .with_ttl_ms(LIST_TTL_MS)
+            .with_cache_scope(CacheScope::Public))
     }
 
-    async fn list_tools(&self, request: Option<PaginatedRequestParams>, context: RequestContext<RoleServer>) -> Result<ListToolsResult, ErrorData> {
+    async fn list_tools(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
         if request.is_some_and(|r| r.cursor.is_some()) {
-            return Err(ErrorData::invalid_params("unknown cursor: the list has one page", None));
+            return Err(ErrorData::invalid_params(
+                "unknown cursor: the list has one page",
+                None,
+            ));
         }
         let caller = self.caller(&context)?;
         let list = ListToolsResult::with_all_items(call::offered(&caller).map(tool).collect());
-        let modern = context.protocol_version().is_some_and(|v| v >= ProtocolVersion::V_2026_07_28);
+        let modern = context
+            .protocol_version()
+            .is_some_and(|v| v >= ProtocolVersion::V_2026_07_28);
         // The list depends on who asks, so nobody else's cache may hold it.
-        Ok(if modern { list.with_ttl_ms(LIST_TTL_MS).with_cache_scope(CacheScope::Private) } else { list })
+        Ok(if modern {
+            list.with_ttl_ms(LIST_TTL_MS)
+                .with_cache_scope(CacheScope::Private)
+        } else {
+            list
+        })
     }
 
-    async fn call_tool(&self, request: CallToolRequestParams, context: RequestContext<RoleServer>) -> Result<CallToolResponse, ErrorData> {
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
         let caller = self.caller(&context)?;
         if !call::exists(&request.name) {
-            return Err(ErrorData::invalid_params(format!("Unknown tool: {}", request.name.chars().take(128).collect::<String>()), None));
+            return Err(ErrorData::invalid_params(
+                format!(
+                    "Unknown tool: {}",
+                    request.name.chars().take(128).collect::<String>()
+                ),
+                None,
+            ));
         }
         let way = way(&context, self.stdio.is_some());
         let mut request = tool_request(request, &context);
@@ -154,23 +204,44 @@ impl ServerHandler for Server {
     }
 }
 
-fn tool_request(request: CallToolRequestParams, context: &RequestContext<RoleServer>) -> ToolRequest {
-    let meta = |key: &str| context.meta.0.get(key).and_then(Value::as_str).map(str::to_owned);
-    let answer = request.input_responses.as_ref().and_then(|r| r.get(ELICITATION_KEY)).cloned();
+fn tool_request(
+    request: CallToolRequestParams,
+    context: &RequestContext<RoleServer>,
+) -> ToolRequest {
+    let meta = |key: &str| {
+        context
+            .meta
+            .0
+            .get(key)
+            .and_then(Value::as_str)
+            .map(str::to_owned)
+    };
+    let answer = request
+        .input_responses
+        .as_ref()
+        .and_then(|r| r.get(ELICITATION_KEY))
+        .cloned();
     ToolRequest {
         name: request.name.into_owned(),
         arguments: request.arguments.unwrap_or_default(),
         locale: meta(Locale::META_KEY).as_deref().and_then(Locale::from_tag),
         idempotency_key: meta(IDEMPOTENCY_META_KEY),
         request_state: request.request_state,
-        person_says: answer.and_then(|a| serde_json::from_value::<ElicitResult>(a).ok()).and_then(|a| person_says(&a)),
+        person_says: answer
+            .and_then(|a| serde_json::from_value::<ElicitResult>(a).ok())
+            .and_then(|a| person_says(&a)),
     }
 }
 
 /// Yes only when the form was accepted with the box ticked. Closing the dialog is no answer.
 fn person_says(result: &ElicitResult) -> Option<bool> {
     match result.action {
-        ElicitationAction::Accept => Some(result.content.as_ref().is_some_and(|c| c.get(ELICITATION_KEY) == Some(&Value::Bool(true)))),
+        ElicitationAction::Accept => Some(
+            result
+                .content
+                .as_ref()
+                .is_some_and(|c| c.get(ELICITATION_KEY) == Some(&Value::Bool(true))),
+        ),
         ElicitationAction::Decline => Some(false),
         // Cancel, and whatever later revisions add.
         _ => None,
@@ -189,15 +260,26 @@ fn elicitation(asked: &Asked) -> Option<ElicitRequestParams> {
     }))
     .ok()?;
     let mut meta = rmcp::model::RequestMetaObject::new();
-    meta.0.insert(confirmation::META_KEY.to_owned(), serde_json::to_value(&asked.question).ok()?);
-    Some(ElicitRequestParams::FormElicitationParams { meta: Some(meta), message: asked.question.message.clone(), requested_schema: schema })
+    meta.0.insert(
+        confirmation::META_KEY.to_owned(),
+        serde_json::to_value(&asked.question).ok()?,
+    );
+    Some(ElicitRequestParams::FormElicitationParams {
+        meta: Some(meta),
+        message: asked.question.message.clone(),
+        requested_schema: schema,
+    })
 }
 
 fn input_required(asked: &Asked) -> Result<CallToolResponse, ErrorData> {
     let params = elicitation(asked).ok_or_else(|| ErrorData::internal_error("question", None))?;
-    let requests = InputRequests::from([(ELICITATION_KEY.to_owned(), InputRequest::Elicitation(ElicitRequest::new(params)))]);
+    let requests = InputRequests::from([(
+        ELICITATION_KEY.to_owned(),
+        InputRequest::Elicitation(ElicitRequest::new(params)),
+    )]);
     let mut result = InputRequiredResult::new(Some(requests), Some(asked.token.clone()));
-    let question = serde_json::to_value(&asked.question).map_err(|e| ErrorData::internal_error(e.to_string(), None))?;
+    let question = serde_json::to_value(&asked.question)
+        .map_err(|e| ErrorData::internal_error(e.to_string(), None))?;
     let mut meta = MetaObject::new();
     meta.insert(confirmation::META_KEY.to_owned(), question);
     result.meta = Some(meta);
@@ -206,7 +288,12 @@ fn input_required(asked: &Asked) -> Result<CallToolResponse, ErrorData> {
 
 /// For a client that cannot be asked: where the person answers, and how to collect the outcome.
 fn confirmation_required(app: &App, asked: Asked) -> CallToolResult {
-    let Asked { question, token, unasked_clients, locale } = asked;
+    let Asked {
+        question,
+        token,
+        unasked_clients,
+        locale,
+    } = asked;
     let approval_url = crate::confirmation::approval_url(&app.public_url, question.id);
     let summary = match locale {
         Locale::En => format!("{} The answer is given at {approval_url}", question.message),
@@ -258,8 +345,12 @@ fn tool(sheet: &ToolSheet) -> Tool {
         Some(hints.idempotent_hint),
         Some(hints.open_world_hint),
     );
-    Tool::new_with_raw(sheet.name, Some(Cow::Borrowed(sheet.description)), Arc::new(sheet.input_schema.clone()))
-        .with_title(sheet.title)
-        .with_raw_output_schema(Arc::new(sheet.output_schema.clone()))
-        .with_annotations(annotations)
+    Tool::new_with_raw(
+        sheet.name,
+        Some(Cow::Borrowed(sheet.description)),
+        Arc::new(sheet.input_schema.clone()),
+    )
+    .with_title(sheet.title)
+    .with_raw_output_schema(Arc::new(sheet.output_schema.clone()))
+    .with_annotations(annotations)
 }

@@ -38,7 +38,10 @@ impl Started {
     /// Where data is: the folder of the embedded Postgres, if that is what is used.
     #[must_use]
     pub fn data_dir(&self) -> Option<std::path::PathBuf> {
-        self.database.embedded.as_ref().map(|e| e.data_dir().to_path_buf())
+        self.database
+            .embedded
+            .as_ref()
+            .map(|e| e.data_dir().to_path_buf())
     }
 
     /// Lets open requests finish, then closes the database.
@@ -62,7 +65,11 @@ impl Drop for Started {
 ///
 /// # Errors
 /// One sentence for the operator.
-pub async fn start(config: Config, hooks: Hooks, progress: &mut (dyn FnMut(&str) + Send)) -> anyhow::Result<Started> {
+pub async fn start(
+    config: Config,
+    hooks: Hooks,
+    progress: &mut (dyn FnMut(&str) + Send),
+) -> anyhow::Result<Started> {
     // The port first: a second program on it should not touch the database.
     let listener = http::listen(config.bind).await?;
     start_on(listener, config, hooks, progress).await
@@ -72,14 +79,26 @@ pub async fn start(config: Config, hooks: Hooks, progress: &mut (dyn FnMut(&str)
 ///
 /// # Errors
 /// One sentence for the operator.
-pub async fn start_on(listener: TcpListener, config: Config, hooks: Hooks, progress: &mut (dyn FnMut(&str) + Send)) -> anyhow::Result<Started> {
+pub async fn start_on(
+    listener: TcpListener,
+    config: Config,
+    hooks: Hooks,
+    progress: &mut (dyn FnMut(&str) + Send),
+) -> anyhow::Result<Started> {
     let address = listener.local_addr()?;
     let (app, database) = open(&config, address, hooks, progress).await?;
     let stop = CancellationToken::new();
     let router = http::router(Arc::clone(&app), config.allowed_hosts, &stop);
     let serving = tokio::spawn(http::serve(listener, router, stop.clone()));
     let sweeping = tokio::spawn(sweeper::run(Arc::clone(&app), stop.clone()));
-    Ok(Started { app, address, stop, serving, sweeping, database })
+    Ok(Started {
+        app,
+        address,
+        stop,
+        serving,
+        sweeping,
+        database,
+    })
 }
 
 /// Serves one desktop client on standard input and output, until it leaves. The approval page is served on `MCP_BIND` beside it, unless
@@ -87,7 +106,11 @@ pub async fn start_on(listener: TcpListener, config: Config, hooks: Hooks, progr
 ///
 /// # Errors
 /// One sentence for the operator.
-pub async fn stdio(config: Config, hooks: Hooks, progress: &mut (dyn FnMut(&str) + Send)) -> anyhow::Result<()> {
+pub async fn stdio(
+    config: Config,
+    hooks: Hooks,
+    progress: &mut (dyn FnMut(&str) + Send),
+) -> anyhow::Result<()> {
     let (app, database) = open(&config, config.bind, hooks, progress).await?;
     let stop = CancellationToken::new();
     match TcpListener::bind(config.bind).await {
@@ -95,13 +118,21 @@ pub async fn stdio(config: Config, hooks: Hooks, progress: &mut (dyn FnMut(&str)
             let router = http::router(Arc::clone(&app), config.allowed_hosts, &stop);
             tokio::spawn(http::serve(listener, router, stop.clone()));
         }
-        Err(error) => tracing::info!(bind = %config.bind, %error, "approval page not served here; another program has the address"),
+        Err(error) => {
+            tracing::info!(bind = %config.bind, %error, "approval page not served here; another program has the address")
+        }
     }
     let sweeping = tokio::spawn(sweeper::run(Arc::clone(&app), stop.clone()));
     let server = Server::stdio(app, Caller::local_owner());
     let ended = match server.serve(rmcp::transport::stdio()).await {
-        Ok(running) => running.waiting().await.map(|_| ()).context("serving standard input"),
-        Err(error) => Err(anyhow::anyhow!("The client on standard input does not speak MCP: {error}")),
+        Ok(running) => running
+            .waiting()
+            .await
+            .map(|_| ())
+            .context("serving standard input"),
+        Err(error) => Err(anyhow::anyhow!(
+            "The client on standard input does not speak MCP: {error}"
+        )),
     };
     stop.cancel();
     let _ = sweeping.await;
@@ -109,23 +140,42 @@ pub async fn stdio(config: Config, hooks: Hooks, progress: &mut (dyn FnMut(&str)
     ended
 }
 
-async fn open(config: &Config, address: SocketAddr, hooks: Hooks, progress: &mut (dyn FnMut(&str) + Send)) -> anyhow::Result<(Arc<App>, Database)> {
+async fn open(
+    config: &Config,
+    address: SocketAddr,
+    hooks: Hooks,
+    progress: &mut (dyn FnMut(&str) + Send),
+) -> anyhow::Result<(Arc<App>, Database)> {
     let database = database::open(config.database.clone(), progress).await?;
     let embedded = database.embedded.as_ref();
     if config.local_mode {
-        let owner_url = embedded.map(|e| e.owner_url()).or_else(|| config.database.owner_url.clone()).or_else(|| config.database.database_url.clone());
+        let owner_url = embedded
+            .map(|e| e.owner_url())
+            .or_else(|| config.database.owner_url.clone())
+            .or_else(|| config.database.database_url.clone());
         if let Some(owner_url) = owner_url {
             local_tenant(&owner_url, config, &database).await?;
         }
     }
-    let public_url = config.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
+    let public_url = config
+        .public_url
+        .clone()
+        .unwrap_or_else(|| format!("http://{address}"));
     let key = |read: Result<_, String>| read.map_err(anyhow::Error::msg);
-    let mut app = App::new(database.pool.clone(), config.clock.clone(), public_url, key(config.agent_token_key())?, key(config.confirmation_key())?);
+    let mut app = App::new(
+        database.pool.clone(),
+        config.clock.clone(),
+        public_url,
+        key(config.agent_token_key())?,
+        key(config.confirmation_key())?,
+    );
     app.local_mode = config.local_mode;
     app.call_deadline = config.call_deadline;
     app.hooks = hooks;
     if embedded.is_some() {
-        demo::stock(&app).await.context("The demo shop could not be filled")?;
+        demo::stock(&app)
+            .await
+            .context("The demo shop could not be filled")?;
     }
     Ok((Arc::new(app), database))
 }
@@ -138,5 +188,7 @@ async fn local_tenant(owner_url: &str, config: &Config, database: &Database) -> 
         return Ok(());
     }
     tracing::debug!(%error, "making the local tenant");
-    anyhow::bail!("The shop of local mode is not in this database. Run `mcp-server migrate` with DATABASE_OWNER_URL once.")
+    anyhow::bail!(
+        "The shop of local mode is not in this database. Run `mcp-server migrate` with DATABASE_OWNER_URL once."
+    )
 }

@@ -46,18 +46,39 @@ pub async fn sweep(app: &App) -> Result<(), sqlx::Error> {
 }
 
 /// Names no tenant because it has none yet: the one narrow function that may look across.
-async fn lapsed_tenants(conn: &mut PgConnection, now: DateTime<Utc>) -> Result<Vec<Uuid>, sqlx::Error> {
-    sqlx::query_scalar!(r#"select tenants_with_lapsed_rows as "id!" from shop.tenants_with_lapsed_rows($1, $2)"#, now, TENANTS_MAX)
-        .fetch_all(conn)
-        .await
+async fn lapsed_tenants(
+    conn: &mut PgConnection,
+    now: DateTime<Utc>,
+) -> Result<Vec<Uuid>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select tenants_with_lapsed_rows as "id!" from shop.tenants_with_lapsed_rows($1, $2)"#,
+        now,
+        TENANTS_MAX
+    )
+    .fetch_all(conn)
+    .await
 }
 
-async fn delete_keys(conn: &mut PgConnection, tenant: TenantId, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
-    sqlx::query!("delete from shop.idempotency where tenant_id = $1 and expires_at < $2", tenant.0, now).execute(conn).await?;
+async fn delete_keys(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "delete from shop.idempotency where tenant_id = $1 and expires_at < $2",
+        tenant.0,
+        now
+    )
+    .execute(conn)
+    .await?;
     Ok(())
 }
 
-async fn expire_questions(conn: &mut PgConnection, tenant: TenantId, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+async fn expire_questions(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update shop.confirmations set status = 'expired' where tenant_id = $1 and status = 'open' and expires_at < $2",
         tenant.0,

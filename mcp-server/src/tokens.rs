@@ -23,7 +23,10 @@ pub(crate) fn verify(token: &str, key: &Key, now: DateTime<Utc>) -> Result<Calle
     validation.set_required_spec_claims(&["exp", "aud", "iss", "sub"]);
     // Times are compared below, with our clock.
     validation.validate_exp = false;
-    let claims = jsonwebtoken::decode::<AgentClaims>(token, &DecodingKey::from_secret(key), &validation).map_err(|e| BadToken(e.to_string()))?.claims;
+    let claims =
+        jsonwebtoken::decode::<AgentClaims>(token, &DecodingKey::from_secret(key), &validation)
+            .map_err(|e| BadToken(e.to_string()))?
+            .claims;
     let now = now.timestamp();
     if claims.exp + LEEWAY_SECONDS < now || claims.iat - LEEWAY_SECONDS > now {
         return Err(BadToken("expired or not yet valid".to_owned()));
@@ -31,7 +34,14 @@ pub(crate) fn verify(token: &str, key: &Key, now: DateTime<Utc>) -> Result<Calle
     if claims.exp - claims.iat > LIFETIME_SECONDS {
         return Err(BadToken("lives too long".to_owned()));
     }
-    Ok(Caller { tenant: claims.tenant, subject: claims.sub, role: claims.role, door: Door::Agent { decided_by: claims.decided_by } })
+    Ok(Caller {
+        tenant: claims.tenant,
+        subject: claims.sub,
+        role: claims.role,
+        door: Door::Agent {
+            decided_by: claims.decided_by,
+        },
+    })
 }
 
 #[cfg(test)]
@@ -61,22 +71,73 @@ mod tests {
     }
 
     fn signed(claims: &AgentClaims, key: &[u8], algorithm: Algorithm) -> String {
-        jsonwebtoken::encode(&Header::new(algorithm), claims, &EncodingKey::from_secret(key)).unwrap()
+        jsonwebtoken::encode(
+            &Header::new(algorithm),
+            claims,
+            &EncodingKey::from_secret(key),
+        )
+        .unwrap()
     }
 
     #[test]
     fn only_a_fresh_token_of_ours_speaks_for_anyone() {
         let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
         let good = claims(now);
-        assert_eq!(verify(&signed(&good, &KEY, Algorithm::HS256), &KEY, now).unwrap().subject, "ana");
-        let refused = |claims: &AgentClaims, key: &[u8], algorithm, at| verify(&signed(claims, key, algorithm), &KEY, at).is_err();
-        assert!(refused(&good, &[8; 32], Algorithm::HS256, now), "another key");
-        assert!(refused(&good, &KEY, Algorithm::HS512, now), "another algorithm");
-        assert!(refused(&good, &KEY, Algorithm::HS256, now + TimeDelta::seconds(70)), "expired");
-        assert!(refused(&good, &KEY, Algorithm::HS256, now - TimeDelta::seconds(70)), "from the future");
-        assert!(refused(&AgentClaims { aud: "elsewhere".to_owned(), ..good.clone() }, &KEY, Algorithm::HS256, now));
-        assert!(refused(&AgentClaims { iss: "elsewhere".to_owned(), ..good.clone() }, &KEY, Algorithm::HS256, now));
-        assert!(refused(&AgentClaims { exp: good.exp + 3600, ..good.clone() }, &KEY, Algorithm::HS256, now), "lives too long");
+        assert_eq!(
+            verify(&signed(&good, &KEY, Algorithm::HS256), &KEY, now)
+                .unwrap()
+                .subject,
+            "ana"
+        );
+        let refused = |claims: &AgentClaims, key: &[u8], algorithm, at| {
+            verify(&signed(claims, key, algorithm), &KEY, at).is_err()
+        };
+        assert!(
+            refused(&good, &[8; 32], Algorithm::HS256, now),
+            "another key"
+        );
+        assert!(
+            refused(&good, &KEY, Algorithm::HS512, now),
+            "another algorithm"
+        );
+        assert!(
+            refused(&good, &KEY, Algorithm::HS256, now + TimeDelta::seconds(70)),
+            "expired"
+        );
+        assert!(
+            refused(&good, &KEY, Algorithm::HS256, now - TimeDelta::seconds(70)),
+            "from the future"
+        );
+        assert!(refused(
+            &AgentClaims {
+                aud: "elsewhere".to_owned(),
+                ..good.clone()
+            },
+            &KEY,
+            Algorithm::HS256,
+            now
+        ));
+        assert!(refused(
+            &AgentClaims {
+                iss: "elsewhere".to_owned(),
+                ..good.clone()
+            },
+            &KEY,
+            Algorithm::HS256,
+            now
+        ));
+        assert!(
+            refused(
+                &AgentClaims {
+                    exp: good.exp + 3600,
+                    ..good.clone()
+                },
+                &KEY,
+                Algorithm::HS256,
+                now
+            ),
+            "lives too long"
+        );
         let unsigned = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbmEifQ.";
         assert!(verify(unsigned, &KEY, now).is_err(), "alg none");
     }

@@ -32,7 +32,9 @@ impl Hub {
     #[must_use]
     pub fn subscribe(&self, run_id: Uuid) -> watch::Receiver<Progress> {
         let mut runs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        runs.entry(run_id).or_insert_with(|| watch::Sender::new(Progress::default())).subscribe()
+        runs.entry(run_id)
+            .or_insert_with(|| watch::Sender::new(Progress::default()))
+            .subscribe()
     }
 
     /// The run has come further.
@@ -50,11 +52,17 @@ impl Hub {
 }
 
 /// The run's events after `after_seq`, oldest first.
-pub(crate) async fn read(conn: &mut PgConnection, tenant: TenantId, run_id: Uuid, after_seq: i64) -> Result<Vec<RunEvent>, sqlx::Error> {
+pub(crate) async fn read(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    run_id: Uuid,
+    after_seq: i64,
+) -> Result<Vec<RunEvent>, sqlx::Error> {
     let rows = select(conn, tenant, run_id, after_seq).await?;
     rows.into_iter()
         .map(|(seq, body, at)| {
-            let body: EventBody = serde_json::from_value(body).map_err(|e| sqlx::Error::Decode(e.into()))?;
+            let body: EventBody =
+                serde_json::from_value(body).map_err(|e| sqlx::Error::Decode(e.into()))?;
             Ok(RunEvent { seq, at, body })
         })
         .collect()
@@ -62,7 +70,12 @@ pub(crate) async fn read(conn: &mut PgConnection, tenant: TenantId, run_id: Uuid
 
 type Row = (i64, serde_json::Value, chrono::DateTime<chrono::Utc>);
 
-async fn select(conn: &mut PgConnection, tenant: TenantId, run_id: Uuid, after_seq: i64) -> Result<Vec<Row>, sqlx::Error> {
+async fn select(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    run_id: Uuid,
+    after_seq: i64,
+) -> Result<Vec<Row>, sqlx::Error> {
     let rows = sqlx::query!(
         "select seq, body, at from agent.run_events where tenant_id = $1 and run_id = $2 and seq > $3 order by seq limit 10000",
         tenant.0,

@@ -82,14 +82,31 @@ pub(crate) enum FlushError {
 }
 
 /// Stores everything in one commit, renews or ends the lease by `status`, and wakes those who follow.
-pub(crate) async fn flush(app: &App, held: &mut Held, batch: &mut Batch, status: RunStatus) -> Result<(), FlushError> {
+pub(crate) async fn flush(
+    app: &App,
+    held: &mut Held,
+    batch: &mut Batch,
+    status: RunStatus,
+) -> Result<(), FlushError> {
     let now = app.clock.now();
     let tenant = held.principal.tenant;
     let mut tx = app.begin(tenant).await?;
     let first_seq = held.last_seq + 1;
     let last_seq = held.last_seq + i64::try_from(batch.events.len()).unwrap_or(i64::MAX);
     let machine = serde_json::to_value(&held.machine).map_err(|e| sqlx::Error::Encode(e.into()))?;
-    if !update_run(&mut tx, tenant, held.run_id, app.worker, status, &machine, last_seq, app.settings.lease, now).await? {
+    if !update_run(
+        &mut tx,
+        tenant,
+        held.run_id,
+        app.worker,
+        status,
+        &machine,
+        last_seq,
+        app.settings.lease,
+        now,
+    )
+    .await?
+    {
         return Err(FlushError::LeaseLost);
     }
     insert_events(&mut tx, tenant, held.run_id, first_seq, &batch.events, now).await?;
@@ -103,10 +120,26 @@ pub(crate) async fn flush(app: &App, held: &mut Held, batch: &mut Batch, status:
         approvals::set_status(&mut tx, tenant, *id, *status).await?;
     }
     for approval in &batch.asked {
-        approvals::insert(&mut tx, tenant, approval, &held.key_of(&approval.call.id), now).await?;
+        approvals::insert(
+            &mut tx,
+            tenant,
+            approval,
+            &held.key_of(&approval.call.id),
+            now,
+        )
+        .await?;
     }
     if let Some(text) = &batch.said {
-        sessions::assistant_says(&mut tx, tenant, app.new_id(), held.session, held.run_id, text, now).await?;
+        sessions::assistant_says(
+            &mut tx,
+            tenant,
+            app.new_id(),
+            held.session,
+            held.run_id,
+            text,
+            now,
+        )
+        .await?;
     }
     if batch.close_window
         && let Some(session) = sessions::lock(&mut tx, tenant, held.session).await?
@@ -114,13 +147,27 @@ pub(crate) async fn flush(app: &App, held: &mut Held, batch: &mut Batch, status:
         let mut window = session.window;
         window.extend_from_slice(held.machine.own_messages());
         let window = machine::window(&window, app.settings.session_context_size);
-        sessions::store(&mut tx, tenant, held.session, &window, held.machine.language, now).await?;
+        sessions::store(
+            &mut tx,
+            tenant,
+            held.session,
+            &window,
+            held.machine.language,
+            now,
+        )
+        .await?;
     }
     tx.commit().await?;
     let ended = batch.events.last().is_some_and(EventBody::ends_turn);
     held.last_seq = last_seq;
     *batch = Batch::default();
-    app.hub.publish(held.run_id, Progress { seq: last_seq, ended });
+    app.hub.publish(
+        held.run_id,
+        Progress {
+            seq: last_seq,
+            ended,
+        },
+    );
     Ok(())
 }
 
@@ -133,16 +180,44 @@ pub(crate) struct NewRun<'a> {
 }
 
 /// Stores a new run with its first event.
-pub(crate) async fn insert(conn: &mut PgConnection, app: &App, new: &NewRun<'_>, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+pub(crate) async fn insert(
+    conn: &mut PgConnection,
+    app: &App,
+    new: &NewRun<'_>,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
     let held = new.held;
     let tenant = held.principal.tenant;
     let machine = serde_json::to_value(&held.machine).map_err(|e| sqlx::Error::Encode(e.into()))?;
-    insert_run(conn, tenant, new, &machine, new.begin.then_some(app.worker), app.settings.lease, now).await?;
-    insert_events(conn, tenant, held.run_id, 1, std::slice::from_ref(new.event), now).await
+    insert_run(
+        conn,
+        tenant,
+        new,
+        &machine,
+        new.begin.then_some(app.worker),
+        app.settings.lease,
+        now,
+    )
+    .await?;
+    insert_events(
+        conn,
+        tenant,
+        held.run_id,
+        1,
+        std::slice::from_ref(new.event),
+        now,
+    )
+    .await
 }
 
 /// Takes a run that wants a worker: its lease has lapsed, or it is next in its session. `None` when somebody else was first.
-pub(crate) async fn take(conn: &mut PgConnection, app: &App, tenant: TenantId, run_id: Uuid, now: DateTime<Utc>) -> Result<Option<Held>, sqlx::Error> {
+pub(crate) async fn take(
+    conn: &mut PgConnection,
+    app: &App,
+    tenant: TenantId,
+    run_id: Uuid,
+    now: DateTime<Utc>,
+) -> Result<Option<Held>, sqlx::Error> {
     let lease_ms = lease_ms(app.settings.lease);
     let row = sqlx::query_as!(
         Row,
@@ -167,8 +242,14 @@ pub(crate) async fn take(conn: &mut PgConnection, app: &App, tenant: TenantId, r
 }
 
 /// A run, locked, with where it stands, as whoever decides about it finds it.
-pub(crate) async fn lock(conn: &mut PgConnection, tenant: TenantId, run_id: Uuid) -> Result<Option<(Held, RunStatus)>, sqlx::Error> {
-    let Some(status) = lock_row(conn, tenant, run_id).await? else { return Ok(None) };
+pub(crate) async fn lock(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    run_id: Uuid,
+) -> Result<Option<(Held, RunStatus)>, sqlx::Error> {
+    let Some(status) = lock_row(conn, tenant, run_id).await? else {
+        return Ok(None);
+    };
     let status = RunStatus::from_word(&status).ok_or_else(|| sqlx::Error::Decode(status.into()))?;
     let row = select(conn, tenant, run_id).await?;
     Ok(Some((held(tenant, run_id, row)?, status)))
@@ -187,7 +268,18 @@ pub(crate) async fn resume(
     let machine = serde_json::to_value(&held.machine).map_err(|e| sqlx::Error::Encode(e.into()))?;
     let last_seq = held.last_seq + i64::try_from(events.len()).unwrap_or(i64::MAX);
     let owner = (status == RunStatus::Running).then_some(app.worker);
-    update_waiting(conn, tenant, held.run_id, status, owner, &machine, last_seq, app.settings.lease, now).await?;
+    update_waiting(
+        conn,
+        tenant,
+        held.run_id,
+        status,
+        owner,
+        &machine,
+        last_seq,
+        app.settings.lease,
+        now,
+    )
+    .await?;
     insert_events(conn, tenant, held.run_id, held.last_seq + 1, events, now).await?;
     held.last_seq = last_seq;
     Ok(())
@@ -202,7 +294,11 @@ pub(crate) async fn renew(app: &App, tenant: TenantId, run_id: Uuid) -> Result<b
 }
 
 /// Whether a run is active in the session.
-pub(crate) async fn is_busy(conn: &mut PgConnection, tenant: TenantId, session: Uuid) -> Result<bool, sqlx::Error> {
+pub(crate) async fn is_busy(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    session: Uuid,
+) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select exists (select from agent.runs where tenant_id = $1 and session_id = $2 and status in ('running', 'queued')) as "busy!""#,
         tenant.0,
@@ -213,7 +309,11 @@ pub(crate) async fn is_busy(conn: &mut PgConnection, tenant: TenantId, session: 
 }
 
 /// The steps of a run, in order.
-pub(crate) async fn steps(conn: &mut PgConnection, tenant: TenantId, run_id: Uuid) -> Result<Vec<StepView>, sqlx::Error> {
+pub(crate) async fn steps(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    run_id: Uuid,
+) -> Result<Vec<StepView>, sqlx::Error> {
     sqlx::query_as!(
         StepView,
         "select step, kind, name, call_id, request, response, started_at, finished_at from agent.steps
@@ -237,13 +337,25 @@ struct Row {
     last_step: i32,
 }
 
-async fn lock_row(conn: &mut PgConnection, tenant: TenantId, run_id: Uuid) -> Result<Option<String>, sqlx::Error> {
-    sqlx::query_scalar!("select status from agent.runs where tenant_id = $1 and id = $2 for update", tenant.0, run_id)
-        .fetch_optional(conn)
-        .await
+async fn lock_row(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    run_id: Uuid,
+) -> Result<Option<String>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "select status from agent.runs where tenant_id = $1 and id = $2 for update",
+        tenant.0,
+        run_id
+    )
+    .fetch_optional(conn)
+    .await
 }
 
-async fn select(conn: &mut PgConnection, tenant: TenantId, run_id: Uuid) -> Result<Row, sqlx::Error> {
+async fn select(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    run_id: Uuid,
+) -> Result<Row, sqlx::Error> {
     sqlx::query_as!(
         Row,
         r#"select r.session_id as session, s.session_id as name, r.message_id, r.principal, r.principal_role, r.machine, r.last_seq,
@@ -259,9 +371,14 @@ async fn select(conn: &mut PgConnection, tenant: TenantId, run_id: Uuid) -> Resu
 }
 
 fn held(tenant: TenantId, run_id: Uuid, row: Row) -> Result<Held, sqlx::Error> {
-    let role: PrincipalRole = serde_json::from_value(Value::from(row.principal_role)).map_err(|e| sqlx::Error::Decode(e.into()))?;
+    let role: PrincipalRole = serde_json::from_value(Value::from(row.principal_role))
+        .map_err(|e| sqlx::Error::Decode(e.into()))?;
     Ok(Held {
-        principal: Principal { tenant, subject: row.principal, role },
+        principal: Principal {
+            tenant,
+            subject: row.principal,
+            role,
+        },
         run_id,
         session: row.session,
         session_id: row.name,
@@ -292,10 +409,10 @@ async fn update_run(
 ) -> Result<bool, sqlx::Error> {
     let done = sqlx::query!(
         "update agent.runs
-         set status = $4, machine = $5, last_seq = $6, updated_at = $8,
+         set status = $4, machine = $5, last_seq = $6, updated_at = $8::timestamptz,
              lease_owner = case when $4 = 'running' then lease_owner end,
              lease_until = case when $4 = 'running' then now() + $7 * interval '1 millisecond' end,
-             finished_at = case when $4 in ('done', 'failed', 'cancelled') then $8 end
+             finished_at = case when $4 in ('done', 'failed', 'cancelled') then $8::timestamptz end
          where tenant_id = $1 and id = $2 and status = 'running' and lease_owner = $3",
         tenant.0,
         run_id,
@@ -342,7 +459,13 @@ async fn update_waiting(
     Ok(())
 }
 
-async fn extend(conn: &mut PgConnection, tenant: TenantId, run_id: Uuid, worker: Uuid, lease: Duration) -> Result<bool, sqlx::Error> {
+async fn extend(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    run_id: Uuid,
+    worker: Uuid,
+    lease: Duration,
+) -> Result<bool, sqlx::Error> {
     let done = sqlx::query!(
         "update agent.runs set lease_until = now() + $4 * interval '1 millisecond'
          where tenant_id = $1 and id = $2 and status = 'running' and lease_owner = $3",
@@ -366,7 +489,11 @@ async fn insert_run(
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
     let held = new.held;
-    let status = if new.begin { RunStatus::Running } else { RunStatus::Queued };
+    let status = if new.begin {
+        RunStatus::Running
+    } else {
+        RunStatus::Queued
+    };
     sqlx::query!(
         "insert into agent.runs
             (tenant_id, id, session_id, message_id, status, principal, principal_role, machine, last_seq, lease_owner, lease_until,
@@ -401,7 +528,11 @@ async fn insert_events(
     if events.is_empty() {
         return Ok(());
     }
-    let bodies = events.iter().map(serde_json::to_value).collect::<Result<Vec<_>, _>>().map_err(|e| sqlx::Error::Encode(e.into()))?;
+    let bodies = events
+        .iter()
+        .map(serde_json::to_value)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|e| sqlx::Error::Encode(e.into()))?;
     sqlx::query!(
         "insert into agent.run_events (tenant_id, run_id, seq, body, at)
          select $1, $2, $3 + e.n - 1, e.body, $5 from unnest($4::jsonb[]) with ordinality as e (body, n)",
@@ -416,7 +547,13 @@ async fn insert_events(
     Ok(())
 }
 
-async fn insert_steps(conn: &mut PgConnection, tenant: TenantId, run_id: Uuid, steps: &[Step], now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+async fn insert_steps(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    run_id: Uuid,
+    steps: &[Step],
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
     let numbers: Vec<i32> = steps.iter().map(|s| s.step).collect();
     let kinds: Vec<String> = steps.iter().map(|s| s.kind.to_owned()).collect();
     let names: Vec<String> = steps.iter().map(|s| s.name.clone()).collect();
@@ -425,7 +562,7 @@ async fn insert_steps(conn: &mut PgConnection, tenant: TenantId, run_id: Uuid, s
     let responses: Vec<Option<Value>> = steps.iter().map(|s| s.response.clone()).collect();
     sqlx::query!(
         "insert into agent.steps (tenant_id, run_id, step, kind, name, call_id, request, response, started_at, finished_at)
-         select $1, $2, s.step, s.kind, s.name, s.call_id, s.request, s.response, $9, case when s.response is null then null else $9 end
+         select $1, $2, s.step, s.kind, s.name, s.call_id, s.request, s.response, $9::timestamptz, case when s.response is null then null else $9::timestamptz end
          from unnest($3::int[], $4::text[], $5::text[], $6::text[], $7::jsonb[], $8::jsonb[])
               as s (step, kind, name, call_id, request, response)",
         tenant.0,
@@ -443,9 +580,18 @@ async fn insert_steps(conn: &mut PgConnection, tenant: TenantId, run_id: Uuid, s
     Ok(())
 }
 
-async fn finish_steps(conn: &mut PgConnection, tenant: TenantId, run_id: Uuid, finished: &[(i32, Value)], now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+async fn finish_steps(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    run_id: Uuid,
+    finished: &[(i32, Value)],
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
     let numbers: Vec<i32> = finished.iter().map(|(step, _)| *step).collect();
-    let responses: Vec<Value> = finished.iter().map(|(_, response)| response.clone()).collect();
+    let responses: Vec<Value> = finished
+        .iter()
+        .map(|(_, response)| response.clone())
+        .collect();
     sqlx::query!(
         "update agent.steps s set response = f.response, finished_at = $5
          from unnest($3::int[], $4::jsonb[]) as f (step, response)

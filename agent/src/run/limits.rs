@@ -23,19 +23,33 @@ impl Breaker {
     /// Whether the tool may be called now. After a while one call is let through to see.
     #[must_use]
     pub fn admits(&self, tool: &str, now: Instant) -> bool {
-        let faults = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        faults.get(tool).is_none_or(|f| f.in_a_row < FAULTS_MAX || now.duration_since(f.since) >= OFF)
+        let faults = self
+            .0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        faults
+            .get(tool)
+            .is_none_or(|f| f.in_a_row < FAULTS_MAX || now.duration_since(f.since) >= OFF)
     }
 
     /// The tool answered.
     pub fn answered(&self, tool: &str) {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(tool);
+        self.0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .remove(tool);
     }
 
     /// The tool failed.
     pub fn failed(&self, tool: &str, now: Instant) {
-        let mut faults = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let entry = faults.entry(tool.to_owned()).or_insert(Faults { in_a_row: 0, since: now });
+        let mut faults = self
+            .0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let entry = faults.entry(tool.to_owned()).or_insert(Faults {
+            in_a_row: 0,
+            since: now,
+        });
         entry.in_a_row += 1;
         entry.since = now;
     }

@@ -27,7 +27,11 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { model_calls_max: 25, tool_calls_max: 100, identical_calls_max: 3 }
+        Limits {
+            model_calls_max: 25,
+            tool_calls_max: 100,
+            identical_calls_max: 3,
+        }
     }
 }
 
@@ -150,8 +154,12 @@ impl Machine {
     /// What comes next.
     #[must_use]
     pub fn next(&self, limits: &Limits) -> Next {
-        let to_do: Vec<Call> =
-            self.calls.iter().filter(|c| matches!(c.state, CallState::ToDo | CallState::Decided { .. })).cloned().collect();
+        let to_do: Vec<Call> = self
+            .calls
+            .iter()
+            .filter(|c| matches!(c.state, CallState::ToDo | CallState::Decided { .. }))
+            .cloned()
+            .collect();
         if !to_do.is_empty() {
             return Next::CallTools(to_do);
         }
@@ -160,7 +168,9 @@ impl Machine {
         }
         match self.messages.last() {
             Some(Message::Assistant { .. }) | None => Next::Done(Ending::Answered),
-            Some(Message::User { .. } | Message::Tool { .. }) if self.usage.model_calls >= limits.model_calls_max => {
+            Some(Message::User { .. } | Message::Tool { .. })
+                if self.usage.model_calls >= limits.model_calls_max =>
+            {
                 Next::Done(Ending::Limit("model calls"))
             }
             Some(Message::User { .. } | Message::Tool { .. }) => Next::CallModel,
@@ -183,9 +193,15 @@ impl Machine {
             }
             taken.push(call.id.clone());
         }
-        self.messages.push(Message::Assistant { text: answer.text, calls: calls.clone(), note: answer.note });
+        self.messages.push(Message::Assistant {
+            text: answer.text,
+            calls: calls.clone(),
+            note: answer.note,
+        });
         for call in calls {
-            let state = self.admit(&call, limits).map_or(CallState::ToDo, |outcome| CallState::Closed { outcome });
+            let state = self
+                .admit(&call, limits)
+                .map_or(CallState::ToDo, |outcome| CallState::Closed { outcome });
             self.calls.push(Call { call, state });
         }
         self.settle();
@@ -195,12 +211,21 @@ impl Machine {
     fn admit(&mut self, call: &ToolCall, limits: &Limits) -> Option<ToolOutcome> {
         self.tool_calls += 1;
         if self.tool_calls > limits.tool_calls_max {
-            return Some(refused("The limit of tool calls for one request is reached.", "Answer with what is known."));
+            return Some(refused(
+                "The limit of tool calls for one request is reached.",
+                "Answer with what is known.",
+            ));
         }
-        let same = self.identical.entry(format!("{} {}", call.tool, call.arguments)).or_insert(0);
+        let same = self
+            .identical
+            .entry(format!("{} {}", call.tool, call.arguments))
+            .or_insert(0);
         *same += 1;
         if *same > limits.identical_calls_max {
-            return Some(refused("The same call was made several times already.", "Do not repeat it; answer with what is known."));
+            return Some(refused(
+                "The same call was made several times already.",
+                "Do not repeat it; answer with what is known.",
+            ));
         }
         None
     }
@@ -225,7 +250,9 @@ impl Machine {
     pub fn superseded(&mut self, change: String) {
         for call in &mut self.calls {
             if matches!(call.state, CallState::Asked { .. }) {
-                call.state = CallState::Closed { outcome: ToolOutcome::Superseded };
+                call.state = CallState::Closed {
+                    outcome: ToolOutcome::Superseded,
+                };
             }
         }
         self.change = Some(change);
@@ -244,17 +271,29 @@ impl Machine {
     /// shown to a model.
     #[must_use]
     pub fn own_messages(&self) -> &[Message] {
-        if self.calls.is_empty() { self.messages.get(self.own_from..).unwrap_or_default() } else { &[] }
+        if self.calls.is_empty() {
+            self.messages.get(self.own_from..).unwrap_or_default()
+        } else {
+            &[]
+        }
     }
 
     /// Once every call of the answer has an outcome, they join the conversation in the answer's order.
     fn settle(&mut self) {
-        if self.calls.iter().any(|c| !matches!(c.state, CallState::Closed { .. })) {
+        if self
+            .calls
+            .iter()
+            .any(|c| !matches!(c.state, CallState::Closed { .. }))
+        {
             return;
         }
         for Call { call, state } in self.calls.drain(..) {
             if let CallState::Closed { outcome } = state {
-                self.messages.push(Message::Tool { call_id: call.id, tool: call.tool, outcome });
+                self.messages.push(Message::Tool {
+                    call_id: call.id,
+                    tool: call.tool,
+                    outcome,
+                });
             }
         }
         if let Some(text) = self.change.take() {
@@ -282,7 +321,9 @@ impl Machine {
 
 fn refused(message: &str, hint: &str) -> ToolOutcome {
     use contracts::failure::{FailureCode, ToolFailure};
-    ToolOutcome::Failed { failure: ToolFailure::new(FailureCode::NotAllowed, message, hint) }
+    ToolOutcome::Failed {
+        failure: ToolFailure::new(FailureCode::NotAllowed, message, hint),
+    }
 }
 
 /// The window a model sees of a session: the last `exchanges` of them, each beginning with what a person said. Calls and results are
@@ -294,11 +335,20 @@ pub fn window(messages: &[Message], exchanges: usize) -> Vec<Message> {
         .enumerate()
         .filter(|(i, m)| {
             // A change said in the middle of an exchange follows a tool's outcome and does not begin one.
-            matches!(m, Message::User { .. }) && !matches!(i.checked_sub(1).and_then(|p| messages.get(p)), Some(Message::Tool { .. }))
+            matches!(m, Message::User { .. })
+                && !matches!(
+                    i.checked_sub(1).and_then(|p| messages.get(p)),
+                    Some(Message::Tool { .. })
+                )
         })
         .map(|(i, _)| i)
         .collect();
-    let from = starts.len().checked_sub(exchanges).and_then(|skip| starts.get(skip)).copied().unwrap_or(0);
+    let from = starts
+        .len()
+        .checked_sub(exchanges)
+        .and_then(|skip| starts.get(skip))
+        .copied()
+        .unwrap_or(0);
     messages.get(from..).unwrap_or_default().to_vec()
 }
 
@@ -309,22 +359,38 @@ mod tests {
 
     use super::*;
 
-    const LIMITS: Limits = Limits { model_calls_max: 25, tool_calls_max: 100, identical_calls_max: 3 };
+    const LIMITS: Limits = Limits {
+        model_calls_max: 25,
+        tool_calls_max: 100,
+        identical_calls_max: 3,
+    };
 
     fn call(id: &str, tool: &str) -> ToolCall {
-        ToolCall { id: id.to_owned(), tool: tool.to_owned(), arguments: json!({"n": id}) }
+        ToolCall {
+            id: id.to_owned(),
+            tool: tool.to_owned(),
+            arguments: json!({"n": id}),
+        }
     }
 
     fn wants(calls: &[ToolCall]) -> ModelAnswer {
-        ModelAnswer { calls: calls.to_vec(), ..ModelAnswer::default() }
+        ModelAnswer {
+            calls: calls.to_vec(),
+            ..ModelAnswer::default()
+        }
     }
 
     fn says(text: &str) -> ModelAnswer {
-        ModelAnswer { text: text.to_owned(), ..ModelAnswer::default() }
+        ModelAnswer {
+            text: text.to_owned(),
+            ..ModelAnswer::default()
+        }
     }
 
     fn done() -> ToolOutcome {
-        ToolOutcome::Done { result: json!({"summary": "ok"}) }
+        ToolOutcome::Done {
+            result: json!({"summary": "ok"}),
+        }
     }
 
     fn begun() -> Machine {
@@ -348,15 +414,22 @@ mod tests {
         assert!(matches!(machine.next(&LIMITS), Next::CallTools(calls) if calls.len() == 1));
         machine.closed("a", done());
         assert_eq!(machine.next(&LIMITS), Next::Wait);
-        assert!(machine.own_messages().is_empty(), "an unanswered call is shown to nobody");
+        assert!(
+            machine.own_messages().is_empty(),
+            "an unanswered call is shown to nobody"
+        );
         machine.decided("b", Uuid::nil());
         assert!(matches!(machine.next(&LIMITS), Next::CallTools(calls) if calls[0].call.id == "b"));
         machine.closed("b", done());
         assert_eq!(machine.next(&LIMITS), Next::CallModel);
-        let order: Vec<_> = machine.messages.iter().filter_map(|m| match m {
-            Message::Tool { call_id, .. } => Some(call_id.as_str()),
-            Message::User { .. } | Message::Assistant { .. } => None,
-        }).collect();
+        let order: Vec<_> = machine
+            .messages
+            .iter()
+            .filter_map(|m| match m {
+                Message::Tool { call_id, .. } => Some(call_id.as_str()),
+                Message::User { .. } | Message::Assistant { .. } => None,
+            })
+            .collect();
         assert_eq!(order, ["a", "b"]);
     }
 
@@ -367,14 +440,29 @@ mod tests {
         machine.asked("a", Uuid::nil());
         machine.superseded("make it 3 kg".to_owned());
         assert_eq!(machine.next(&LIMITS), Next::CallModel);
-        assert!(matches!(&machine.messages[2], Message::Tool { outcome: ToolOutcome::Superseded, .. }));
-        assert_eq!(machine.messages[3], Message::User { text: "make it 3 kg".to_owned() });
+        assert!(matches!(
+            &machine.messages[2],
+            Message::Tool {
+                outcome: ToolOutcome::Superseded,
+                ..
+            }
+        ));
+        assert_eq!(
+            machine.messages[3],
+            Message::User {
+                text: "make it 3 kg".to_owned()
+            }
+        );
     }
 
     #[test]
     fn endless_and_repeated_calls_are_stopped() {
         let mut machine = begun();
-        let same = ToolCall { id: String::new(), tool: "read".to_owned(), arguments: json!({}) };
+        let same = ToolCall {
+            id: String::new(),
+            tool: "read".to_owned(),
+            arguments: json!({}),
+        };
         for round in 1..=5 {
             machine.model_answered(wants(std::slice::from_ref(&same)), &LIMITS);
             let made = matches!(machine.next(&LIMITS), Next::CallTools(_));
@@ -384,7 +472,10 @@ mod tests {
                 machine.closed(&id, done());
             }
         }
-        let few = Limits { model_calls_max: 5, ..LIMITS };
+        let few = Limits {
+            model_calls_max: 5,
+            ..LIMITS
+        };
         assert_eq!(machine.next(&few), Next::Done(Ending::Limit("model calls")));
     }
 
@@ -393,7 +484,12 @@ mod tests {
         let mut machine = begun();
         for _ in 0..3 {
             machine.model_answered(wants(&[call("x", "read"), call("x", "read")]), &LIMITS);
-            for id in machine.calls.iter().map(|c| c.call.id.clone()).collect::<Vec<_>>() {
+            for id in machine
+                .calls
+                .iter()
+                .map(|c| c.call.id.clone())
+                .collect::<Vec<_>>()
+            {
                 machine.closed(&id, done());
             }
         }

@@ -17,7 +17,9 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::approvals::{self, Approval};
-use crate::models::{Message, ModelAnswer, ModelError, ModelRequest, TextSink, ToolOutcome, ToolSpec};
+use crate::models::{
+    Message, ModelAnswer, ModelError, ModelRequest, TextSink, ToolOutcome, ToolSpec,
+};
 use crate::run::journal::{self, Batch, FlushError, Held, Step};
 use crate::run::machine::{Call, CallState, Ending, Limits, Next};
 use crate::tools::{CallResult, Dispatch};
@@ -38,7 +40,11 @@ enum Stopped {
     /// Another worker has it, or will: nothing more to do.
     Leave,
     /// The run fails.
-    Fail { message: &'static str, unavailable: bool, cause: String },
+    Fail {
+        message: &'static str,
+        unavailable: bool,
+        cause: String,
+    },
 }
 
 impl From<FlushError> for Stopped {
@@ -88,7 +94,8 @@ async fn take_over(app: &Arc<App>) -> Result<(), sqlx::Error> {
             }
             Ok(None) => {}
             // Another run of the session began in between.
-            Err(sqlx::Error::Database(e)) if e.constraint() == Some("one_running_run_per_session") => {}
+            Err(sqlx::Error::Database(e))
+                if e.constraint() == Some("one_running_run_per_session") => {}
             Err(error) => tracing::error!(%run_id, %error, "run cannot be taken over"),
         }
     }
@@ -112,10 +119,21 @@ async fn drive(app: &Arc<App>, mut held: Held) {
             () = hold(app, tenant, run_id) => Err(Stopped::Leave),
         }
     };
-    if let Err(Stopped::Fail { message, unavailable, cause }) = stopped {
+    if let Err(Stopped::Fail {
+        message,
+        unavailable,
+        cause,
+    }) = stopped
+    {
         tracing::error!(%run_id, cause, "run failed");
-        batch.events.push(EventBody::Failed { message: message.to_owned(), unavailable });
-        batch.events.push(EventBody::Finished { status: ChatStatus::Error, usage: held.machine.usage });
+        batch.events.push(EventBody::Failed {
+            message: message.to_owned(),
+            unavailable,
+        });
+        batch.events.push(EventBody::Finished {
+            status: ChatStatus::Error,
+            usage: held.machine.usage,
+        });
         batch.said = Some(message.to_owned());
         if let Err(error) = journal::flush(app, &mut held, &mut batch, RunStatus::Failed).await {
             tracing::warn!(%run_id, %error, "failure not stored");
@@ -157,7 +175,13 @@ struct Turn {
 
 impl Turn {
     fn said(&self, more: &[String]) -> String {
-        let parts: Vec<&str> = self.texts.iter().chain(more).map(String::as_str).filter(|t| !t.is_empty()).collect();
+        let parts: Vec<&str> = self
+            .texts
+            .iter()
+            .chain(more)
+            .map(String::as_str)
+            .filter(|t| !t.is_empty())
+            .collect();
         parts.join("\n\n")
     }
 }
@@ -171,8 +195,18 @@ impl TextSink for Pieces {
     }
 }
 
-async fn ask_model(app: &Arc<App>, held: &mut Held, batch: &mut Batch, limits: &Limits, turn: &mut Turn) -> Result<(), Stopped> {
-    let tools = app.tools.list(&held.principal).await.map_err(|e| unreachable(e.to_string()))?;
+async fn ask_model(
+    app: &Arc<App>,
+    held: &mut Held,
+    batch: &mut Batch,
+    limits: &Limits,
+    turn: &mut Turn,
+) -> Result<(), Stopped> {
+    let tools = app
+        .tools
+        .list(&held.principal)
+        .await
+        .map_err(|e| unreachable(e.to_string()))?;
     let step = held.machine.usage.model_calls + 1;
     let request = ModelRequest {
         instructions: String::new(),
@@ -185,11 +219,13 @@ async fn ask_model(app: &Arc<App>, held: &mut Held, batch: &mut Batch, limits: &
     batch.events.push(EventBody::StepStarted { step });
     held.step_open = true;
     let text_id = format!("text_{step}");
-    let answer = stream_answer(app, held, batch, &request, &text_id).await?.map_err(|error| Stopped::Fail {
-        message: "System error. Please try again.",
-        unavailable: false,
-        cause: error.to_string(),
-    })?;
+    let answer = stream_answer(app, held, batch, &request, &text_id)
+        .await?
+        .map_err(|error| Stopped::Fail {
+            message: "System error. Please try again.",
+            unavailable: false,
+            cause: error.to_string(),
+        })?;
     turn.texts.push(answer.text.clone());
     held.last_step += 1;
     batch.steps.push(Step {
@@ -247,7 +283,9 @@ async fn stream_answer(
     }
     text_events(batch, text_id, &mut begun, &mut written);
     if begun {
-        batch.events.push(EventBody::TextFinished { text_id: text_id.to_owned() });
+        batch.events.push(EventBody::TextFinished {
+            text_id: text_id.to_owned(),
+        });
     }
     Ok(answer)
 }
@@ -257,17 +295,24 @@ fn text_events(batch: &mut Batch, text_id: &str, begun: &mut bool, written: &mut
         return;
     }
     if !*begun {
-        batch.events.push(EventBody::TextStarted { text_id: text_id.to_owned() });
+        batch.events.push(EventBody::TextStarted {
+            text_id: text_id.to_owned(),
+        });
         *begun = true;
     }
-    batch.events.push(EventBody::TextDelta { text_id: text_id.to_owned(), delta: std::mem::take(written) });
+    batch.events.push(EventBody::TextDelta {
+        text_id: text_id.to_owned(),
+        delta: std::mem::take(written),
+    });
 }
 
 /// Says which calls the model wants. Those that a limit closed at once have their outcome with them.
 fn announce(held: &Held, batch: &mut Batch, tools: &[ToolSpec]) {
     let closed = |id: &str| {
         held.machine.messages.iter().rev().find_map(|m| match m {
-            Message::Tool { call_id, outcome, .. } if call_id == id => Some(outcome.clone()),
+            Message::Tool {
+                call_id, outcome, ..
+            } if call_id == id => Some(outcome.clone()),
             Message::Tool { .. } | Message::User { .. } | Message::Assistant { .. } => None,
         })
     };
@@ -278,12 +323,25 @@ fn announce(held: &Held, batch: &mut Batch, tools: &[ToolSpec]) {
         return;
     };
     for call in calls {
-        let title = tools.iter().find(|t| t.name == call.tool).map_or_else(|| call.tool.clone(), |t| t.title.clone());
-        batch.events.push(EventBody::ToolCalled { call_id: call.id.clone(), tool: call.tool.clone(), title, arguments: call.arguments.clone() });
-        let settled = held.machine.calls.iter().find(|c| c.call.id == call.id).and_then(|c| match &c.state {
-            CallState::Closed { outcome } => Some(outcome.clone()),
-            CallState::ToDo | CallState::Asked { .. } | CallState::Decided { .. } => None,
+        let title = tools
+            .iter()
+            .find(|t| t.name == call.tool)
+            .map_or_else(|| call.tool.clone(), |t| t.title.clone());
+        batch.events.push(EventBody::ToolCalled {
+            call_id: call.id.clone(),
+            tool: call.tool.clone(),
+            title,
+            arguments: call.arguments.clone(),
         });
+        let settled = held
+            .machine
+            .calls
+            .iter()
+            .find(|c| c.call.id == call.id)
+            .and_then(|c| match &c.state {
+                CallState::Closed { outcome } => Some(outcome.clone()),
+                CallState::ToDo | CallState::Asked { .. } | CallState::Decided { .. } => None,
+            });
         if let Some(outcome) = settled.or_else(|| closed(&call.id)) {
             batch.events.push(returned(&call.id, &call.tool, &outcome));
         }
@@ -300,11 +358,22 @@ struct Attempt {
 }
 
 /// Makes the calls of one answer: journaled before, reads side by side, everything else one after the other.
-async fn make_calls(app: &Arc<App>, held: &mut Held, batch: &mut Batch, calls: Vec<Call>) -> Result<(), Stopped> {
-    let tools = app.tools.list(&held.principal).await.map_err(|e| unreachable(e.to_string()))?;
+async fn make_calls(
+    app: &Arc<App>,
+    held: &mut Held,
+    batch: &mut Batch,
+    calls: Vec<Call>,
+) -> Result<(), Stopped> {
+    let tools = app
+        .tools
+        .list(&held.principal)
+        .await
+        .map_err(|e| unreachable(e.to_string()))?;
     let mut attempts = Vec::with_capacity(calls.len());
     for call in calls {
-        let read_only = tools.iter().any(|t| t.name == call.call.tool && t.read_only);
+        let read_only = tools
+            .iter()
+            .any(|t| t.name == call.call.tool && t.read_only);
         attempts.push(prepare(app, held, batch, call, read_only).await?);
     }
     journal::flush(app, held, batch, RunStatus::Running).await?;
@@ -331,13 +400,26 @@ async fn make_calls(app: &Arc<App>, held: &mut Held, batch: &mut Batch, calls: V
     Ok(())
 }
 
-async fn prepare(app: &App, held: &mut Held, batch: &mut Batch, call: Call, read_only: bool) -> Result<Attempt, Stopped> {
+async fn prepare(
+    app: &App,
+    held: &mut Held,
+    batch: &mut Batch,
+    call: Call,
+    read_only: bool,
+) -> Result<Attempt, Stopped> {
     let approval = match call.state {
         CallState::Decided { approval_id } => {
             app.hooks.at("approved").await;
-            let found = find_approval(app, held.principal.tenant, approval_id).await.map_err(FlushError::Database)?;
-            if let Some(approval) = found.as_ref().filter(|a| a.status == ApprovalStatus::Approved) {
-                batch.approvals.push((approval.id, ApprovalStatus::Dispatched));
+            let found = find_approval(app, held.principal.tenant, approval_id)
+                .await
+                .map_err(FlushError::Database)?;
+            if let Some(approval) = found
+                .as_ref()
+                .filter(|a| a.status == ApprovalStatus::Approved)
+            {
+                batch
+                    .approvals
+                    .push((approval.id, ApprovalStatus::Dispatched));
             }
             found
         }
@@ -354,10 +436,20 @@ async fn prepare(app: &App, held: &mut Held, batch: &mut Batch, call: Call, read
         response: None,
     });
     let key = held.key_of(&call.call.id);
-    Ok(Attempt { step: held.last_step, call, key, read_only, approval })
+    Ok(Attempt {
+        step: held.last_step,
+        call,
+        key,
+        read_only,
+        approval,
+    })
 }
 
-async fn find_approval(app: &App, tenant: TenantId, id: Uuid) -> Result<Option<Approval>, sqlx::Error> {
+async fn find_approval(
+    app: &App,
+    tenant: TenantId,
+    id: Uuid,
+) -> Result<Option<Approval>, sqlx::Error> {
     let mut tx = app.begin(tenant).await?;
     approvals::find(&mut tx, tenant, id).await
 }
@@ -366,7 +458,10 @@ async fn find_approval(app: &App, tenant: TenantId, id: Uuid) -> Result<Option<A
 async fn dispatch(app: &App, held: &Held, attempt: &Attempt) -> Result<CallResult, NoAnswer> {
     let tool = &attempt.call.call.tool;
     if !app.breaker.admits(tool, Instant::now()) {
-        return Err(NoAnswer { maybe_sent: false, cause: format!("{tool} is switched off for a while") });
+        return Err(NoAnswer {
+            maybe_sent: false,
+            cause: format!("{tool} is switched off for a while"),
+        });
     }
     let mut maybe_sent = held.resumptions > 0;
     let mut pauses = 0;
@@ -391,13 +486,20 @@ async fn dispatch(app: &App, held: &Held, attempt: &Attempt) -> Result<CallResul
                 error.to_string()
             }
         };
-        let budget: &[u64] = if maybe_sent { &PAUSES_MAYBE_SENT_MS } else { &PAUSES_NOT_SENT_MS };
+        let budget: &[u64] = if maybe_sent {
+            &PAUSES_MAYBE_SENT_MS
+        } else {
+            &PAUSES_NOT_SENT_MS
+        };
         let Some(pause_ms) = budget.get(pauses) else {
             app.breaker.failed(tool, Instant::now());
             return Err(NoAnswer { maybe_sent, cause });
         };
         pauses += 1;
-        tokio::time::sleep(Duration::from_millis(pause_ms + rand::random_range(0..=pause_ms / 4))).await;
+        tokio::time::sleep(Duration::from_millis(
+            pause_ms + rand::random_range(0..=pause_ms / 4),
+        ))
+        .await;
     }
 }
 
@@ -409,9 +511,18 @@ struct NoAnswer {
 }
 
 /// Takes a result in: the machine, the journal, the events.
-fn record(app: &App, held: &mut Held, batch: &mut Batch, attempt: &Attempt, result: Result<CallResult, NoAnswer>) -> Result<(), Stopped> {
+fn record(
+    app: &App,
+    held: &mut Held,
+    batch: &mut Batch,
+    attempt: &Attempt,
+    result: Result<CallResult, NoAnswer>,
+) -> Result<(), Stopped> {
     let call = &attempt.call.call;
-    let denied = attempt.approval.as_ref().filter(|a| a.status == ApprovalStatus::Denied);
+    let denied = attempt
+        .approval
+        .as_ref()
+        .filter(|a| a.status == ApprovalStatus::Denied);
     let outcome = match result {
         Ok(CallResult::Asked(asked)) => {
             return ask_person(app, held, batch, attempt, *asked);
@@ -424,7 +535,9 @@ fn record(app: &App, held: &mut Held, batch: &mut Batch, attempt: &Attempt, resu
             _ => ToolOutcome::Failed { failure },
         },
         // A no needs no server: its question lapses by itself.
-        Err(_) if denied.is_some() => denied.map_or(ToolOutcome::Denied { reason: None }, denied_outcome),
+        Err(_) if denied.is_some() => {
+            denied.map_or(ToolOutcome::Denied { reason: None }, denied_outcome)
+        }
         Err(no_answer) if no_answer.maybe_sent && !attempt.read_only => {
             tracing::error!(run_id = %held.run_id, tool = call.tool, cause = no_answer.cause, "outcome not known");
             ToolOutcome::Unknown
@@ -441,7 +554,10 @@ fn record(app: &App, held: &mut Held, batch: &mut Batch, attempt: &Attempt, resu
         };
         batch.approvals.extend(status.map(|s| (approval.id, s)));
     }
-    batch.finished.push((attempt.step, serde_json::to_value(&outcome).unwrap_or_default()));
+    batch.finished.push((
+        attempt.step,
+        serde_json::to_value(&outcome).unwrap_or_default(),
+    ));
     batch.events.push(returned(&call.id, &call.tool, &outcome));
     held.machine.closed(&call.id, outcome);
     if held.machine.calls.is_empty() {
@@ -453,16 +569,26 @@ fn record(app: &App, held: &mut Held, batch: &mut Batch, attempt: &Attempt, resu
 /// A turn that was resumed begins in the middle of a step, which its first turn has closed.
 fn close_step(held: &mut Held, batch: &mut Batch) {
     if std::mem::take(&mut held.step_open) {
-        batch.events.push(EventBody::StepFinished { step: held.machine.usage.model_calls });
+        batch.events.push(EventBody::StepFinished {
+            step: held.machine.usage.model_calls,
+        });
     }
 }
 
 fn denied_outcome(approval: &Approval) -> ToolOutcome {
-    ToolOutcome::Denied { reason: approval.decided.as_ref().and_then(|d| d.reason.clone()) }
+    ToolOutcome::Denied {
+        reason: approval.decided.as_ref().and_then(|d| d.reason.clone()),
+    }
 }
 
 /// The server asks, or asks anew because what was agreed to is no longer true.
-fn ask_person(app: &App, held: &mut Held, batch: &mut Batch, attempt: &Attempt, asked: crate::tools::ServersQuestion) -> Result<(), Stopped> {
+fn ask_person(
+    app: &App,
+    held: &mut Held,
+    batch: &mut Batch,
+    attempt: &Attempt,
+    asked: crate::tools::ServersQuestion,
+) -> Result<(), Stopped> {
     let call = &attempt.call.call;
     if let Some(old) = &attempt.approval {
         batch.approvals.push((old.id, ApprovalStatus::Superseded));
@@ -483,8 +609,13 @@ fn ask_person(app: &App, held: &mut Held, batch: &mut Batch, attempt: &Attempt, 
         status: ApprovalStatus::Pending,
         decided: None,
     };
-    batch.finished.push((attempt.step, json!({"asked": approval.id})));
-    batch.events.push(EventBody::Question { call_id: call.id.clone(), confirmation: approval.view() });
+    batch
+        .finished
+        .push((attempt.step, json!({"asked": approval.id})));
+    batch.events.push(EventBody::Question {
+        call_id: call.id.clone(),
+        confirmation: approval.view(),
+    });
     held.machine.asked(&call.id, approval.id);
     batch.asked.push(approval);
     Ok(())
@@ -494,17 +625,30 @@ fn ask_person(app: &App, held: &mut Held, batch: &mut Batch, attempt: &Attempt, 
 pub(crate) fn returned(call_id: &str, tool: &str, outcome: &ToolOutcome) -> EventBody {
     let (status, result) = match outcome {
         ToolOutcome::Done { result } => (ToolCallStatus::Done, result.clone()),
-        ToolOutcome::Failed { failure } => (ToolCallStatus::Failed, serde_json::to_value(failure).unwrap_or_default()),
+        ToolOutcome::Failed { failure } => (
+            ToolCallStatus::Failed,
+            serde_json::to_value(failure).unwrap_or_default(),
+        ),
         ToolOutcome::Denied { reason } => (ToolCallStatus::Denied, json!({"reason": reason})),
         ToolOutcome::Expired => (ToolCallStatus::Expired, Value::Null),
         ToolOutcome::Superseded => (ToolCallStatus::Superseded, Value::Null),
         ToolOutcome::Unknown => (ToolCallStatus::Unknown, Value::Null),
     };
-    EventBody::ToolReturned { call_id: call_id.to_owned(), tool: tool.to_owned(), status, result }
+    EventBody::ToolReturned {
+        call_id: call_id.to_owned(),
+        tool: tool.to_owned(),
+        status,
+        result,
+    }
 }
 
 /// A person has to answer: the turn ends, the run stays.
-async fn wait(app: &Arc<App>, held: &mut Held, batch: &mut Batch, turn: &Turn) -> Result<(), Stopped> {
+async fn wait(
+    app: &Arc<App>,
+    held: &mut Held,
+    batch: &mut Batch,
+    turn: &Turn,
+) -> Result<(), Stopped> {
     let questions: Vec<String> = batch
         .events
         .iter()
@@ -515,14 +659,24 @@ async fn wait(app: &Arc<App>, held: &mut Held, batch: &mut Batch, turn: &Turn) -
         .collect();
     batch.said = Some(turn.said(&questions));
     close_step(held, batch);
-    batch.events.push(EventBody::Waiting { usage: held.machine.usage });
+    batch.events.push(EventBody::Waiting {
+        usage: held.machine.usage,
+    });
     journal::flush(app, held, batch, RunStatus::Waiting).await?;
     // An answer may have come while the run was still working on the others.
-    crate::turns::pick_up_answers(app, held.principal.tenant, held.run_id).await.map_err(FlushError::Database)?;
+    crate::turns::pick_up_answers(app, held.principal.tenant, held.run_id)
+        .await
+        .map_err(FlushError::Database)?;
     Ok(())
 }
 
-async fn finish(app: &App, held: &mut Held, batch: &mut Batch, ending: Ending, turn: &Turn) -> Result<(), Stopped> {
+async fn finish(
+    app: &App,
+    held: &mut Held,
+    batch: &mut Batch,
+    ending: Ending,
+    turn: &Turn,
+) -> Result<(), Stopped> {
     let status = match ending {
         Ending::Answered => ended_as(held.machine.own_messages()),
         Ending::Limit(what) => {
@@ -535,7 +689,10 @@ async fn finish(app: &App, held: &mut Held, batch: &mut Batch, ending: Ending, t
     };
     batch.said = Some(turn.said(&[]));
     batch.close_window = true;
-    batch.events.push(EventBody::Finished { status, usage: held.machine.usage });
+    batch.events.push(EventBody::Finished {
+        status,
+        usage: held.machine.usage,
+    });
     journal::flush(app, held, batch, RunStatus::Done).await?;
     Ok(())
 }
@@ -551,17 +708,29 @@ fn ended_as(own: &[Message]) -> ChatStatus {
     if outcomes().any(|o| matches!(o, ToolOutcome::Unknown)) {
         return ChatStatus::Error;
     }
-    let dropped = outcomes().any(|o| matches!(o, ToolOutcome::Denied { .. } | ToolOutcome::Expired));
+    let dropped =
+        outcomes().any(|o| matches!(o, ToolOutcome::Denied { .. } | ToolOutcome::Expired));
     let done = outcomes().any(|o| matches!(o, ToolOutcome::Done { .. }));
-    if dropped && !done { ChatStatus::Cancelled } else { ChatStatus::Success }
+    if dropped && !done {
+        ChatStatus::Cancelled
+    } else {
+        ChatStatus::Success
+    }
 }
 
 fn unreachable(cause: String) -> Stopped {
-    Stopped::Fail { message: "Unable to reach the system. Please try again.", unavailable: true, cause }
+    Stopped::Fail {
+        message: "Unable to reach the system. Please try again.",
+        unavailable: true,
+        cause,
+    }
 }
 
 /// Names no tenant because it has none yet: the one narrow function that may look across.
-async fn wanting_a_worker(conn: &mut sqlx::PgConnection, now: chrono::DateTime<chrono::Utc>) -> Result<Vec<(Uuid, Uuid)>, sqlx::Error> {
+async fn wanting_a_worker(
+    conn: &mut sqlx::PgConnection,
+    now: chrono::DateTime<chrono::Utc>,
+) -> Result<Vec<(Uuid, Uuid)>, sqlx::Error> {
     let rows = sqlx::query!(r#"select tenant_id as "tenant_id!", run_id as "run_id!" from agent.runs_wanting_a_worker($1, $2)"#, now, TAKE_MAX)
         .fetch_all(conn)
         .await?;

@@ -4,14 +4,18 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use contracts::ids::TenantId;
-use contracts::token::{AUDIENCE, AgentClaims, ISSUER, LIFETIME_SECONDS, PrincipalRole, TokenPerson};
+use contracts::token::{
+    AUDIENCE, AgentClaims, ISSUER, LIFETIME_SECONDS, PrincipalRole, TokenPerson,
+};
 use futures::stream::BoxStream;
 use http::{HeaderName, HeaderValue};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use migrations::clock::{SharedClock, new_id};
 use migrations::keys::Key;
 use rmcp::model::{ClientJsonRpcMessage, GetExtensions as _};
-use rmcp::transport::streamable_http_client::{SseError, StreamableHttpClient, StreamableHttpError, StreamableHttpPostResponse};
+use rmcp::transport::streamable_http_client::{
+    SseError, StreamableHttpClient, StreamableHttpError, StreamableHttpPostResponse,
+};
 use sse_stream::Sse;
 use uuid::Uuid;
 
@@ -35,12 +39,23 @@ pub(super) struct TokenClient {
 impl TokenClient {
     /// A request nobody in particular makes, such as discovery, speaks for no tenant.
     fn token(&self, message: &ClientJsonRpcMessage) -> Option<String> {
-        let ClientJsonRpcMessage::Request(request) = message else { return None };
+        let ClientJsonRpcMessage::Request(request) = message else {
+            return None;
+        };
         let nobody = || OnBehalf {
-            principal: Principal { tenant: TenantId(Uuid::nil()), subject: "agent".to_owned(), role: PrincipalRole::Customer },
+            principal: Principal {
+                tenant: TenantId(Uuid::nil()),
+                subject: "agent".to_owned(),
+                role: PrincipalRole::Customer,
+            },
             decided_by: None,
         };
-        let on_behalf = request.request.extensions().get::<OnBehalf>().cloned().unwrap_or_else(nobody);
+        let on_behalf = request
+            .request
+            .extensions()
+            .get::<OnBehalf>()
+            .cloned()
+            .unwrap_or_else(nobody);
         let now = self.clock.now().timestamp();
         let claims = AgentClaims {
             iss: ISSUER.to_owned(),
@@ -53,7 +68,12 @@ impl TokenClient {
             jti: new_id(&*self.clock),
             decided_by: on_behalf.decided_by,
         };
-        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &EncodingKey::from_secret(&self.key)).ok()
+        jsonwebtoken::encode(
+            &Header::new(Algorithm::HS256),
+            &claims,
+            &EncodingKey::from_secret(&self.key),
+        )
+        .ok()
     }
 }
 
@@ -69,7 +89,9 @@ impl StreamableHttpClient for TokenClient {
         custom_headers: HashMap<HeaderName, HeaderValue>,
     ) -> Result<StreamableHttpPostResponse, StreamableHttpError<reqwest::Error>> {
         let token = self.token(&message).or(auth_header);
-        self.inner.post_message(uri, message, session_id, token, custom_headers).await
+        self.inner
+            .post_message(uri, message, session_id, token, custom_headers)
+            .await
     }
 
     async fn delete_session(
@@ -79,7 +101,9 @@ impl StreamableHttpClient for TokenClient {
         auth_header: Option<String>,
         custom_headers: HashMap<HeaderName, HeaderValue>,
     ) -> Result<(), StreamableHttpError<reqwest::Error>> {
-        self.inner.delete_session(uri, session_id, auth_header, custom_headers).await
+        self.inner
+            .delete_session(uri, session_id, auth_header, custom_headers)
+            .await
     }
 
     async fn get_stream(
@@ -89,7 +113,10 @@ impl StreamableHttpClient for TokenClient {
         last_event_id: Option<String>,
         auth_header: Option<String>,
         custom_headers: HashMap<HeaderName, HeaderValue>,
-    ) -> Result<BoxStream<'static, Result<Sse, SseError>>, StreamableHttpError<reqwest::Error>> {
-        self.inner.get_stream(uri, session_id, last_event_id, auth_header, custom_headers).await
+    ) -> Result<BoxStream<'static, Result<Sse, SseError>>, StreamableHttpError<reqwest::Error>>
+    {
+        self.inner
+            .get_stream(uri, session_id, last_event_id, auth_header, custom_headers)
+            .await
     }
 }
