@@ -351,7 +351,7 @@ pub enum OpenError {
 
     /// Connections would run as a role that row level security does not bind.
     #[error(
-        "Connections run as {role}, which {fault}, so that one tenant could read another: log in as {wanted}, or as a plain login that is a member of it."
+        "Connections would run as {role}, which {fault}: make {wanted} a plain role without such rights, and log in as it or as a plain login that is a member of it."
     )]
     UnsafeRole {
         /// The role connections run as.

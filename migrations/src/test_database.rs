@@ -91,6 +91,12 @@ impl TestDatabase {
         self.server.url_of(ADMIN, &self.name)
     }
 
+    /// The address of any login of this server, in this database.
+    #[must_use]
+    pub fn url_of(&self, login: &str) -> String {
+        self.server.url_of(login, &self.name)
+    }
+
     /// Connections that behave as a program's do.
     pub async fn pool(&self, role: Role) -> PgPool {
         pool(&self.url(role), role)
@@ -192,6 +198,18 @@ impl PrivateCluster {
     #[must_use]
     pub fn owner_url(&self) -> String {
         self.server.owner_url()
+    }
+
+    /// The address of the server's superuser, for tests of what an administrator does.
+    #[must_use]
+    pub fn admin_url(&self) -> String {
+        self.server.url_of(ADMIN, "countersign")
+    }
+
+    /// The address of any login and database of this server.
+    #[must_use]
+    pub fn url_of(&self, login: &str, database: &str) -> String {
+        self.server.url_of(login, database)
     }
 
     /// Connections that behave as a program's do.

@@ -19,13 +19,14 @@ use nix::unistd::mkfifo;
 use super::binaries::Binaries;
 use super::folder::Folder;
 use super::server;
+use super::{DATABASE, OWNER};
 use crate::open_error::OpenError;
 
 /// How long a guard that has taken its FIFO away gets to stop the server, before we conclude that it died doing so.
 const LEAVING_WAIT: Duration = Duration::from_secs(3);
 const LEAVING_POLL: Duration = Duration::from_millis(10);
 
-/// Arguments: folder of the programs, data folder, folder of the socket, FIFO; the FIFO is also its standard input.
+/// Arguments: folder of the programs, data folder, folder of the socket, FIFO, login, database; the FIFO is also its standard input.
 /// `pg_ctl` only comes after the server answered behind our own socket: the process named in a stale pid file is never signalled.
 /// The rounds before giving up cover a program that was killed between starting the server and the server's being there.
 const SCRIPT: &str = r#"
@@ -37,8 +38,8 @@ exec </dev/null
 round=0
 while [ "$round" -lt 100 ]; do
   [ -e "$4" ] && exit 0
-  "$1/pg_isready" -q -h "$3" -p 5432 -t 2
-  [ "$?" -le 1 ] && exec "$1/pg_ctl" stop -s -D "$2" -m fast -t 60
+  "$1/pg_isready" -q -h "$3" -p 5432 -U "$5" -d "$6" -t 2
+  [ "$?" -le 1 ] && exec "$1/pg_ctl" stop -s -W -m fast -D "$2"
   [ -e "$2/postmaster.pid" ] || [ "$round" -lt 10 ] || exit 0
   round=$((round + 1))
   sleep 0.1
@@ -126,6 +127,7 @@ fn post(folder: &Folder) -> Result<File, OpenError> {
             folder.socket_dir(),
             &fifo,
         ])
+        .args([OWNER, DATABASE])
         .stdin(Stdio::from(reader))
         .stdout(Stdio::null())
         .stderr(log)
