@@ -243,7 +243,9 @@ async fn start_server() -> Embedded {
         "{} belongs to another user: have it removed",
         home.display()
     );
-    let server = must(Embedded::start_as(&home, Storage::Disposable, &mut |_| {}).await);
+    let started = Embedded::start_as(&home, Storage::Disposable, &mut |_| {}).await;
+    // Nothing in it is of value, and a crash of the machine may have spoiled it.
+    let server = must(started.map_err(|error| format!("{error} (Or remove {}.)", home.display())));
     let mut admin = connect(&server.url_of(ADMIN, "postgres")).await;
     sweep(&mut admin).await;
     must(admin.close().await);

@@ -331,6 +331,31 @@ async fn a_server_that_cannot_serve_is_one_sentence_within_the_deadline() {
 }
 
 #[tokio::test]
+async fn a_server_without_a_free_connection_is_not_called_absent() {
+    let cluster = PrivateCluster::new().await;
+    run(
+        &cluster.admin_url(),
+        "alter role countersign_shop connection limit 1",
+    )
+    .await;
+    let _only = PgConnection::connect(&cluster.url(Role::Shop))
+        .await
+        .unwrap();
+    let refused = refusal(&cluster.url(Role::Shop), None).await;
+    assert!(refused.contains("no free connection"), "{refused}");
+}
+
+#[tokio::test]
+async fn settings_are_logged_without_passwords() {
+    let settings = settings(
+        "postgres://shop:secret@db/shop",
+        Some("postgres://owner:secret@db/shop"),
+        Role::Shop,
+    );
+    assert!(!format!("{settings:?}").contains("secret"));
+}
+
+#[tokio::test]
 async fn a_database_that_does_not_store_utf8_is_refused() {
     let cluster = PrivateCluster::new().await;
     run(
