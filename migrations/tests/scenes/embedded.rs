@@ -91,7 +91,7 @@ fn programs_that_make_the_first_start_together_all_get_it() {
 fn a_program_that_arrives_while_the_last_one_leaves_keeps_its_server() {
     let home = TestHome::new();
     let (mut leaving, _) = Program::start(home.path());
-    for _ in 0..12 {
+    for _ in 0..8 {
         let arriving = Program::spawn(home.path());
         leaving.kill();
         arriving.opened();
