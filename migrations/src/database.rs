@@ -185,7 +185,8 @@ async fn open_pool(
         pool.close().await;
         return Err(error);
     }
-    Ok(pool.clone())
+    drop(connection);
+    Ok(pool)
 }
 
 /// How a program's connections behave. Sent as start-up options, so that they hold from the first statement on without a round trip.

@@ -28,6 +28,7 @@ const LEAVING_POLL: Duration = Duration::from_millis(10);
 
 /// Arguments: folder of the programs, data folder, folder of the socket, FIFO, login, database; the FIFO is also its standard input.
 /// `pg_ctl` only comes after the server answered behind our own socket: the process named in a stale pid file is never signalled.
+/// Whoever starts a server makes a FIFO first; so, looked at in this order, a later program's server is not taken for ours.
 /// The rounds before giving up cover a program that was killed between starting the server and the server's being there.
 const SCRIPT: &str = r#"
 trap '' HUP INT TERM
@@ -37,9 +38,10 @@ while read -r _; do :; done
 exec </dev/null
 round=0
 while [ "$round" -lt 100 ]; do
-  [ -e "$4" ] && exit 0
   "$1/pg_isready" -q -h "$3" -p 5432 -U "$5" -d "$6" -t 2
-  [ "$?" -le 1 ] && exec "$1/pg_ctl" stop -s -W -m fast -D "$2"
+  state=$?
+  [ -e "$4" ] && exit 0
+  [ "$state" -le 1 ] && exec "$1/pg_ctl" stop -s -W -m fast -D "$2"
   [ -e "$2/postmaster.pid" ] || [ "$round" -lt 10 ] || exit 0
   round=$((round + 1))
   sleep 0.1
