@@ -35,6 +35,8 @@ const DATABASE: &str = "countersign";
 const GREETING_LIMIT: Duration = Duration::from_secs(130);
 const GREETING_POLL: Duration = Duration::from_millis(20);
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+const LEFTOVER_WORKERS_LIMIT: Duration = Duration::from_secs(10);
+const LEFTOVER_WORKERS_POLL: Duration = Duration::from_millis(100);
 
 /// How often the supervisor looks at the server, and how long it leaves a server alone that it could not start.
 const SUPERVISOR_PERIOD: Duration = Duration::from_secs(1);
@@ -201,10 +203,14 @@ impl Server {
     }
 
     fn is_fine(&self) -> bool {
+        self.is_attended() && server::answers(&self.folder)
+    }
+
+    /// Whether a guard knows us.
+    fn is_attended(&self) -> bool {
         let user = self.user.lock().unwrap_or_else(PoisonError::into_inner);
         user.as_ref()
             .is_some_and(|user| guard::is_posted(&self.folder, user))
-            && server::answers(&self.folder)
     }
 
     async fn ensure_running(self: &Arc<Self>) -> Result<(), OpenError> {
@@ -219,19 +225,16 @@ impl Server {
     fn attach_and_start(&self, progress: &mut dyn FnMut(&str)) -> Result<Start, OpenError> {
         let folder = &self.folder;
         let _lock = folder.lock()?;
-        folder.prepare_socket_dir()?;
         let found = cluster::look(folder)?;
         if !server::answers(folder) {
             folder.check_reach()?;
         }
-        let mut user = self.user.lock().unwrap_or_else(PoisonError::into_inner);
-        if !user
-            .as_ref()
-            .is_some_and(|user| guard::is_posted(folder, user))
-        {
-            *user = Some(guard::attach(folder)?);
+        folder.prepare_socket_dir()?;
+        if !self.is_attended() {
+            // Not under the mutex: this may wait for an old guard to go. The folder's lock keeps others out.
+            let user = guard::attach(folder)?;
+            *self.user.lock().unwrap_or_else(PoisonError::into_inner) = Some(user);
         }
-        drop(user);
         if server::answers(folder) {
             return Ok(Start::Joined);
         }
@@ -298,8 +301,16 @@ async fn bring_up(
     let mut first = None;
     loop {
         let again = Arc::clone(server);
-        let start =
-            on_blocking_thread(progress, move |report| again.attach_and_start(report)).await??;
+        let attempt =
+            on_blocking_thread(progress, move |report| again.attach_and_start(report)).await?;
+        let start = match attempt {
+            // The workers of a killed server outlive it for a moment, and Postgres waits for them to be gone.
+            Err(OpenError::DataInUse { .. }) if started.elapsed() < LEFTOVER_WORKERS_LIMIT => {
+                tokio::time::sleep(LEFTOVER_WORKERS_POLL).await;
+                continue;
+            }
+            attempt => attempt?,
+        };
         // A cluster made in the first round is still a first start when a later round finds it running.
         let start = match (first, start) {
             (Some(before), Start::Joined) => before,

@@ -239,6 +239,18 @@ pub enum OpenError {
         source: sqlx::Error,
     },
 
+    /// The server has no connection left.
+    #[error(
+        "Postgres at {address} has no free connection: raise its max_connections, or lower the pool sizes of the programs that use it."
+    )]
+    ServerFull {
+        /// Host, port and database, never the password.
+        address: String,
+        /// What Postgres said.
+        #[source]
+        source: sqlx::Error,
+    },
+
     /// A pooler in front of Postgres refuses the connection's options.
     #[error(
         "The pooler at {address} refuses connection options: add options to its ignore_startup_parameters, and set statement_timeout = 8s on the role instead."
@@ -351,7 +363,7 @@ pub enum OpenError {
 
     /// Connections would run as a role that row level security does not bind.
     #[error(
-        "Connections run as {role}, which {fault}, so that one tenant could read another: log in as {wanted}, or as a plain login that is a member of it."
+        "Connections would run as {role}, which {fault}: make {wanted} a plain role without such rights, and log in as it or as a plain login that is a member of it."
     )]
     UnsafeRole {
         /// The role connections run as.

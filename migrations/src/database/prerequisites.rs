@@ -87,6 +87,10 @@ pub(super) async fn make_ready(
         .await?;
     let facts = facts(&mut connection).await?;
     check_server(target, &facts)?;
+    if facts.login == role.name() {
+        // There is nothing safer to become.
+        refuse_unbound(&mut connection, &facts, role).await?;
+    }
     // Without an owner's login, one that owns the database anyway serves: small installations have one login.
     let owner = owner.or_else(|| facts.may_migrate().then_some(target));
     match owner {
@@ -99,8 +103,12 @@ pub(super) async fn make_ready(
             };
             migrate(owner, Some(wants), progress).await?;
         }
-        None => check_schema(&mut connection, &facts, role).await?,
+        None => check_membership(&mut connection, &facts, role).await?,
     }
+    // After migrating, too: the two addresses may lead to different databases.
+    become_role(&mut connection, &facts, role).await?;
+    check_schema(&mut connection).await?;
+    connection.execute("reset role").await?;
     let must_switch = must_switch(&mut connection, &facts, role).await?;
     connection.close().await?;
     Ok(Login {
@@ -164,7 +172,7 @@ async fn plan(
         let Some(login) = login.filter(|_| !found.has_login) else {
             continue;
         };
-        let grant = format!("grant {} to {};", role.name(), quoted(login));
+        let grant = grant(role, login);
         let may_grant =
             facts.is_superuser || found.may_be_granted || (!found.is_there && is_made_by_migration);
         if may_grant {
@@ -249,33 +257,64 @@ fn check_server(target: &Target, facts: &Facts) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// For a login that may not migrate: it must be a member of the role, and the schema must be what this program needs.
-async fn check_schema(
+/// For a login that may not migrate: the role must be there and the login a member of it.
+async fn check_membership(
     connection: &mut PgConnection,
     facts: &Facts,
     role: Role,
 ) -> Result<(), OpenError> {
     let found = role_facts(connection, role, &facts.login).await?;
-    let behind = |found: String| OpenError::NeedsMigration {
-        found,
-        needed: schema::needed(),
-    };
     if !found.is_there {
-        return Err(behind("missing".to_owned()));
+        return Err(needs_migration(&State::Missing));
     }
     if !found.has_login {
-        let grant = format!("grant {} to {};", role.name(), quoted(&facts.login));
-        return Err(needs_administrator(facts, &[grant]));
+        return Err(needs_administrator(facts, &[grant(role, &facts.login)]));
     }
-    // Read as the role itself, whether or not the login inherits its rights.
-    connection.execute(role.set_role()).await?;
-    let state = schema::state(connection).await;
-    connection.execute("reset role").await?;
-    match state? {
+    Ok(())
+}
+
+/// Becomes the role for what follows, so that rights the login does not inherit count, too.
+async fn become_role(
+    connection: &mut PgConnection,
+    facts: &Facts,
+    role: Role,
+) -> Result<(), OpenError> {
+    match connection.execute(role.set_role()).await {
+        Ok(_) => Ok(()),
+        // A member may be kept from becoming the role (since version 16).
+        Err(error)
+            if error
+                .as_database_error()
+                .and_then(|error| error.code())
+                .as_deref()
+                == Some("42501") =>
+        {
+            Err(needs_administrator(facts, &[grant(role, &facts.login)]))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The schema must be what this program needs.
+async fn check_schema(connection: &mut PgConnection) -> Result<(), OpenError> {
+    match schema::state(connection).await? {
         State::Current => Ok(()),
-        State::Missing => Err(behind("missing".to_owned())),
-        State::Behind(version) => Err(behind(format!("at version {version}"))),
+        state => Err(needs_migration(&state)),
     }
+}
+
+fn needs_migration(state: &State) -> OpenError {
+    OpenError::NeedsMigration {
+        found: match state {
+            State::Behind(version) => format!("at version {version}"),
+            State::Missing | State::Current => "missing".to_owned(),
+        },
+        needed: schema::needed(),
+    }
+}
+
+fn grant(role: Role, login: &str) -> String {
+    format!("grant {} to {};", role.name(), quoted(login))
 }
 
 /// Whether connections of this login have to become the role: because row level security does not bind the login, or because the
@@ -300,19 +339,34 @@ pub(super) async fn prove_bound(
     role: Role,
 ) -> Result<(), OpenError> {
     let facts = facts(connection).await?;
+    refuse_unbound(connection, &facts, role).await?;
+    if inherits(connection, role).await? {
+        return Ok(());
+    }
+    Err(OpenError::UnsafeRole {
+        role: facts.login,
+        fault: "has none of the rights it needs",
+        wanted: role.name(),
+    })
+}
+
+/// The session's role must not be one that reads every tenant's rows.
+async fn refuse_unbound(
+    connection: &mut PgConnection,
+    facts: &Facts,
+    role: Role,
+) -> Result<(), OpenError> {
     let fault = if facts.is_superuser {
         "is a superuser"
     } else if facts.bypasses_rls {
         "may bypass row level security"
     } else if facts.owns_database || owns_our_things(connection).await? {
         "owns the tables"
-    } else if !inherits(connection, role).await? {
-        "has none of the rights it needs"
     } else {
         return Ok(());
     };
     Err(OpenError::UnsafeRole {
-        role: facts.login,
+        role: facts.login.clone(),
         fault,
         wanted: role.name(),
     })
@@ -336,7 +390,9 @@ async fn facts(connection: &mut PgConnection) -> sqlx::Result<Facts> {
                 current_setting('server_version') as version,
                 current_setting('server_version_num')::int as version_num,
                 pg_encoding_to_char(d.encoding)::text as encoding,
-                lower(U&'\\0416') = U&'\\0436' as knows_letters,
+                case pg_encoding_to_char(d.encoding) when 'UTF8'
+                  -- Zhe, capital and small; not a constant, which would be worked out in other encodings, too.
+                  then lower(chr(1046 + 0 * d.encoding)) = chr(1078 + 0 * d.encoding) else true end as knows_letters,
                 r.rolsuper as is_superuser,
                 r.rolbypassrls as bypasses_rls,
                 r.rolcreaterole as may_make_roles,
@@ -411,4 +467,56 @@ async fn inherits(connection: &mut PgConnection, role: Role) -> sqlx::Result<boo
     .bind(role.name())
     .fetch_one(connection)
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plain_facts() -> Facts {
+        Facts {
+            database: "shop".to_owned(),
+            login: "app".to_owned(),
+            version: "15.18".to_owned(),
+            version_num: 150_018,
+            encoding: "UTF8".to_owned(),
+            knows_letters: true,
+            is_superuser: false,
+            bypasses_rls: false,
+            may_make_roles: false,
+            owns_database: false,
+            may_make_schemas: false,
+            may_make_tables: false,
+        }
+    }
+
+    #[test]
+    fn a_server_must_be_new_enough() {
+        let target = Target::parse("DATABASE_URL", "postgres://app@db:5433/shop").unwrap();
+        check_server(&target, &plain_facts()).unwrap();
+        let old = Facts {
+            version: "14.20".to_owned(),
+            version_num: 140_020,
+            ..plain_facts()
+        };
+        let refused = check_server(&target, &old).unwrap_err().to_string();
+        assert!(
+            refused.contains("db:5433/shop is version 14.20"),
+            "{refused}"
+        );
+        assert!(refused.contains("15 or newer"), "{refused}");
+    }
+
+    #[test]
+    fn names_are_quoted_when_sql_would_read_them_otherwise() {
+        for (name, sql) in [
+            ("app_1", "app_1"),
+            ("App", "\"App\""),
+            ("1app", "\"1app\""),
+            ("my app", "\"my app\""),
+            ("a\"; drop role b; --", "\"a\"\"; drop role b; --\""),
+        ] {
+            assert_eq!(quoted(name), sql);
+        }
+    }
 }

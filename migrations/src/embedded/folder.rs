@@ -37,14 +37,14 @@ pub(super) struct Owner {
 }
 
 impl Owner {
-    /// Who shall run the server whose data are, or will be, in `data`.
-    fn of(data: &Path) -> Result<Self, OpenError> {
+    /// Who shall run the server whose folder is, or will be, `path`.
+    fn of(path: &Path) -> Result<Self, OpenError> {
         let (uid, gid) = (geteuid(), getegid());
-        let found = fs::symlink_metadata(data).ok();
+        let found = fs::metadata(path).ok();
         if !uid.is_root() {
             if found.is_some_and(|found| found.uid() != uid.as_raw()) {
                 return Err(OpenError::FolderOfAnother {
-                    path: data.to_path_buf(),
+                    path: path.to_path_buf(),
                 });
             }
             return Ok(Self {
@@ -128,7 +128,7 @@ impl Folder {
             return Err(OpenError::ForeignFolder { path: home });
         }
         make_passable(&home)?;
-        let owner = Owner::of(&path.join("data"))?;
+        let owner = Owner::of(&path)?;
         make_private(&path, &owner)?;
         let path = fs::canonicalize(&path).map_err(|source| OpenError::file(&path, source))?;
         let socket_dir = socket_dir(&path, owner.uid);
