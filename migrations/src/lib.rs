@@ -1,14 +1,18 @@
-//! Stub until the crate arrives.
-#![allow(missing_docs, reason = "replaced by the real crate within the hour")]
-pub mod clock {
-    pub trait Clock: Send + Sync + 'static {
-        fn now(&self) -> chrono::DateTime<chrono::Utc>;
-    }
-    pub fn new_id(clock: &dyn Clock) -> uuid::Uuid {
-        uuid::Builder::from_unix_timestamp_millis(
-            clock.now().timestamp_millis().unsigned_abs(),
-            &rand::random(),
-        )
-        .into_uuid()
-    }
-}
+//! The schema, the database it lives in, and the clock.
+//!
+//! # Layout
+//! - `<timestamp>_<sentence>.sql` in the crate's folder: the migrations, forward only, compiled into every program.
+//! - [`clock`]: what time it is, and ids that carry it. Nothing else in the workspace asks the machine for either.
+//! - [`database`]: [`database::open`] gives a program its pool, whatever it was told: a Postgres somewhere, or nothing at all.
+//! - [`embedded`]: the private Postgres used when nothing was told. Started and stopped by the programs that share it.
+//! - [`test_database`]: a fresh migrated database for one test, and a private server for tests that stop and start it.
+//!
+//! # Invariants
+//! - A program's connections never run as an owner, a superuser or a role that may pass row level security.
+//! - The embedded server has no TCP port, never runs as root and never signals a process it has not recognised.
+
+pub mod clock;
+pub mod database;
+pub mod embedded;
+mod open_error;
+pub mod test_database;

@@ -1,0 +1,273 @@
+//! Opening the database: a Postgres the program was told about, or the embedded one.
+//!
+//! Either way the schema is brought up to date by a role that owns it, and the pool works as a role that does not, so that row level
+//! security holds for every statement a program sends.
+
+mod prerequisites;
+pub(crate) mod schema;
+mod target;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection, Executor, PgPool};
+use tokio::task::JoinHandle;
+
+pub use crate::open_error::OpenError;
+
+use self::prerequisites::Login;
+use self::target::Target;
+use crate::embedded::Embedded;
+
+/// How long a request waits for a free connection before it is told to come back later.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+/// Longest single statement of a program.
+const STATEMENT_TIMEOUT_MS: &str = "8000";
+/// Longest pause inside a transaction; a program that forgets one must not hold its locks for ever.
+const IDLE_IN_TRANSACTION_TIMEOUT_MS: &str = "30000";
+/// A connection used this recently is handed out unasked; an older one is asked first, so that a restarted Postgres costs a new
+/// connection and not a failed request. Under load nothing is asked.
+const TRUSTED_IDLE: Duration = Duration::from_millis(100);
+/// How long a connection may take to show that it lives.
+const PING_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Which program is asking, and so as which Postgres role it works.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// `mcp-server`: schema `shop`.
+    Shop,
+    /// `agent`: schema `agent`.
+    Agent,
+}
+
+impl Role {
+    /// Both, in the order they are made.
+    pub(crate) const ALL: [Self; 2] = [Self::Shop, Self::Agent];
+
+    /// The Postgres role.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Shop => "countersign_shop",
+            Self::Agent => "countersign_agent",
+        }
+    }
+
+    fn set_role(self) -> &'static str {
+        match self {
+            Self::Shop => "set role countersign_shop",
+            Self::Agent => "set role countersign_agent",
+        }
+    }
+
+    fn application_name(self) -> &'static str {
+        match self {
+            Self::Shop => "countersign mcp-server",
+            Self::Agent => "countersign agent",
+        }
+    }
+}
+
+/// What a program's configuration says about its database.
+#[derive(Clone, Debug)]
+pub struct DatabaseSettings {
+    /// `COUNTERSIGN_HOME`: where the embedded Postgres lives. Not touched when `database_url` is set.
+    pub home: PathBuf,
+    /// `DATABASE_URL`: the Postgres to use. `None` means the embedded one.
+    pub database_url: Option<String>,
+    /// `DATABASE_OWNER_URL`: a login that owns the database, used for migrating only, on a direct connection (no pooler).
+    pub owner_url: Option<String>,
+    /// Most connections the pool opens, 1 or more.
+    pub pool_size: u32,
+    /// Which program is asking.
+    pub role: Role,
+}
+
+/// An open database. Keep it for as long as the program works: dropping it lets the embedded server stop.
+#[derive(Debug)]
+pub struct Database {
+    /// Connections as the program's own role.
+    pub pool: PgPool,
+    /// The embedded server, if that is what was opened.
+    pub embedded: Option<Embedded>,
+    supervisor: Option<JoinHandle<()>>,
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        if let Some(supervisor) = &self.supervisor {
+            supervisor.abort();
+        }
+    }
+}
+
+/// Opens the database: starts the embedded Postgres if none was given, checks the server, migrates if a login that may is at hand,
+/// and returns a pool whose connections are bound by row level security. `progress` gets a line for the person whenever there is
+/// something to wait for.
+///
+/// # Errors
+/// Whatever is in the way, as a sentence saying what to do. Nothing is left half done.
+pub async fn open(
+    settings: DatabaseSettings,
+    progress: &mut (dyn FnMut(&str) + Send),
+) -> Result<Database, OpenError> {
+    let role = settings.role;
+    let (embedded, login_url, owner_url) = match settings.database_url {
+        Some(url) => (None, url, settings.owner_url),
+        None => {
+            let embedded = Embedded::start(&settings.home, progress).await?;
+            let (login_url, owner_url) = (embedded.url(role), embedded.owner_url());
+            (Some(embedded), login_url, Some(owner_url))
+        }
+    };
+    let target = Target::parse("DATABASE_URL", &login_url)?;
+    let owner = owner_url
+        .map(|url| Target::parse("DATABASE_OWNER_URL", &url))
+        .transpose()?;
+    let login = prerequisites::make_ready(&target, owner.as_ref(), role, progress).await?;
+    let pool = open_pool(&target, &login, settings.pool_size, role).await?;
+    let supervisor = embedded.as_ref().map(Embedded::supervise);
+    Ok(Database {
+        pool,
+        embedded,
+        supervisor,
+    })
+}
+
+/// Brings the schema up to date, as `mcp-server migrate` does: with roles and extensions if this login may make them. Changes nothing
+/// if everything is in place. Programs that call this at the same time wait for each other.
+///
+/// # Errors
+/// Whatever is in the way, as a sentence saying what to do. Each migration is applied wholly or not at all.
+pub async fn migrate(owner_url: &str) -> Result<(), OpenError> {
+    let owner = Target::parse("DATABASE_OWNER_URL", owner_url)?;
+    prerequisites::migrate(&owner, None, &mut |_| {}).await
+}
+
+/// The pool of a checked login.
+async fn open_pool(
+    target: &Target,
+    login: &Login,
+    size: u32,
+    role: Role,
+) -> Result<PgPool, OpenError> {
+    let switch = login.must_switch();
+    if switch {
+        tracing::warn!(
+            login = login.name(),
+            role = role.name(),
+            "DATABASE_URL logs in as a role that row level security would not bind, so every connection switches to the right one; \
+             log in as that role instead, and give the owner in DATABASE_OWNER_URL (behind a transaction pooler this is necessary)"
+        );
+    }
+    let pool = pool_options(size, switch.then_some(role))
+        .connect_lazy_with(connect_options(&target.options, role));
+    let mut connection = pool
+        .acquire()
+        .await
+        .map_err(|error| target.explain(error))?;
+    if let Err(error) = prerequisites::prove_bound(&mut connection, role).await {
+        drop(connection);
+        pool.close().await;
+        return Err(error);
+    }
+    Ok(pool.clone())
+}
+
+/// How a program's connections behave. Sent as start-up options, so that they hold from the first statement on without a round trip.
+pub(crate) fn connect_options(options: &PgConnectOptions, role: Role) -> PgConnectOptions {
+    target::with_quiet_logs(options.clone())
+        .application_name(role.application_name())
+        .options([
+            ("statement_timeout", STATEMENT_TIMEOUT_MS),
+            (
+                "idle_in_transaction_session_timeout",
+                IDLE_IN_TRANSACTION_TIMEOUT_MS,
+            ),
+        ])
+}
+
+/// A pool that heals by itself after Postgres was away. `switch` makes every new connection become that role.
+pub(crate) fn pool_options(size: u32, switch: Option<Role>) -> PgPoolOptions {
+    PgPoolOptions::new()
+        .max_connections(size.max(1))
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .test_before_acquire(false)
+        .before_acquire(|connection, meta| {
+            Box::pin(async move {
+                if meta.idle_for < TRUSTED_IDLE {
+                    return Ok(true);
+                }
+                // An error makes the pool drop the connection and open another within the same wait.
+                tokio::time::timeout(PING_TIMEOUT, connection.ping())
+                    .await
+                    .map_err(|_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))??;
+                Ok(true)
+            })
+        })
+        .after_connect(move |connection, _meta| {
+            Box::pin(async move {
+                if let Some(role) = switch {
+                    connection.execute(role.set_role()).await?;
+                }
+                Ok(())
+            })
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_database::TestHome;
+
+    fn embedded_settings(home: &TestHome) -> DatabaseSettings {
+        DatabaseSettings {
+            home: home.path().to_path_buf(),
+            database_url: None,
+            owner_url: None,
+            pool_size: 4,
+            role: Role::Shop,
+        }
+    }
+
+    async fn who(pool: &PgPool) -> String {
+        sqlx::query_scalar("select current_user::text")
+            .fetch_one(pool)
+            .await
+            .unwrap()
+    }
+
+    #[tokio::test]
+    async fn with_nothing_configured_there_is_a_database_and_both_programs_share_it() {
+        let home = TestHome::new();
+        let mut lines = Vec::new();
+        let shop = open(embedded_settings(&home), &mut |line| {
+            lines.push(line.to_owned());
+        })
+        .await
+        .unwrap();
+        let agent_settings = DatabaseSettings {
+            role: Role::Agent,
+            ..embedded_settings(&home)
+        };
+        let agent = open(agent_settings, &mut |_| {}).await.unwrap();
+
+        assert_eq!(who(&shop.pool).await, "countersign_shop");
+        assert_eq!(who(&agent.pool).await, "countersign_agent");
+        let (first, second) = (
+            shop.embedded.as_ref().unwrap(),
+            agent.embedded.as_ref().unwrap(),
+        );
+        assert!(first.first_start && first.cold && !first.joined);
+        assert!(!second.first_start && !second.cold && second.joined);
+        assert!(
+            lines.iter().any(|line| line.contains("first start")),
+            "{lines:?}"
+        );
+        assert!(
+            lines.iter().any(|line| line.contains(" s; data in ")),
+            "{lines:?}"
+        );
+    }
+}
