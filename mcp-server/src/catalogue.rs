@@ -89,12 +89,7 @@ impl Item {
     /// What it costs, in words: "RWF 160 per kg".
     #[must_use]
     pub fn price_text(&self, shop: &Shop, locale: Locale) -> String {
-        words::unit_price(
-            locale,
-            self.unit_price_minor,
-            shop.currency,
-            self.unit.code,
-        )
+        words::unit_price(locale, self.unit_price_minor, shop.currency, self.unit.code)
     }
 
     /// The item as every tool shows it.
@@ -178,8 +173,9 @@ impl TryFrom<ItemRow> for Item {
     type Error = CallError;
 
     fn try_from(row: ItemRow) -> Result<Item, CallError> {
-        let unit = unit::find(&row.unit)
-            .ok_or_else(|| CallError::Broken(format!("item {} is counted in {}", row.id, row.unit)))?;
+        let unit = unit::find(&row.unit).ok_or_else(|| {
+            CallError::Broken(format!("item {} is counted in {}", row.id, row.unit))
+        })?;
         let exact = |number: Decimal| Exact(number.normalize());
         Ok(Item {
             id: row.id,

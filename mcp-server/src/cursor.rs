@@ -37,7 +37,7 @@ fn holds_control_characters(json: &Value) -> bool {
     match json {
         Value::String(text) => text.chars().any(char::is_control),
         Value::Array(parts) => parts.iter().any(holds_control_characters),
-        Value::Object(_) => true,
+        Value::Object(members) => members.values().any(holds_control_characters),
         Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }

@@ -1,7 +1,9 @@
 //! Days of the shop: a day begins at midnight on the shop's wall clock, or at the first moment after it where the clock jumps over
 //! midnight.
 
-use chrono::{DateTime, Datelike, Days, LocalResult, NaiveDate, NaiveTime, TimeDelta, TimeZone, Utc};
+use chrono::{
+    DateTime, Datelike, Days, LocalResult, NaiveDate, NaiveTime, TimeDelta, TimeZone, Utc,
+};
 use chrono_tz::Tz;
 use contracts::tools::billing::Period;
 

@@ -62,11 +62,7 @@ pub fn read(text: &str) -> Option<BillName> {
     if number.is_empty() || !number.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
-    number
-        .parse()
-        .ok()
-        .filter(|&n| n > 0)
-        .map(BillName::Number)
+    number.parse().ok().filter(|&n| n > 0).map(BillName::Number)
 }
 
 #[cfg(test)]
@@ -82,7 +78,16 @@ mod tests {
         assert_eq!(read("última"), Some(BillName::Last));
         let id = Uuid::from_u128(7);
         assert_eq!(read(&id.to_string()), Some(BillName::Id(id)));
-        for text in ["", "INV-", "-", "0", "12a", "1.5", "99999999999999999999", "١٢"] {
+        for text in [
+            "",
+            "INV-",
+            "-",
+            "0",
+            "12a",
+            "1.5",
+            "99999999999999999999",
+            "١٢",
+        ] {
             assert_eq!(read(text), None, "{text}");
         }
     }

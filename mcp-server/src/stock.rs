@@ -152,7 +152,11 @@ pub fn shortage<'a, 'b>(wanted: &'b [Wanted<'a>]) -> Option<&'b Wanted<'a>> {
 
 /// The refusal for a [`shortage`]: what is left, in the unit that was asked for.
 #[must_use]
-pub fn insufficient(locale: Locale, short: &Wanted<'_>, purpose: inventory::Purpose) -> ToolFailure {
+pub fn insufficient(
+    locale: Locale,
+    short: &Wanted<'_>,
+    purpose: inventory::Purpose,
+) -> ToolFailure {
     let left = Exact(short.level.on_hand.0.max(Decimal::ZERO));
     let left = short
         .item

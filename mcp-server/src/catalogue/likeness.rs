@@ -18,7 +18,7 @@ const DOUBTFUL_MAX: u16 = ACCEPTED - 10;
 /// Letters from which on an edit or two is more likely a slip than another word.
 const LETTERS_MIN: usize = 5;
 /// A name of which only some words were said counts this much, in hundredths: "sugr" is Sugar before it is Brown sugar.
-const PART_PERCENT: u16 = 80;
+const PART_PERCENT: usize = 80;
 /// Longest name that is compared, characters. Names are at most 80; folding can lengthen them.
 const CHARS_MAX: usize = 160;
 
@@ -72,7 +72,10 @@ pub fn score(asked: &Folded, name: &Folded) -> u16 {
         .map(|run| alike(&asked.words, run))
         .max()
         .unwrap_or(0);
-    whole.max(part * PART_PERCENT / 100)
+    whole.max(thousandths(
+        usize::from(part) * PART_PERCENT,
+        usize::from(SAME) * 100,
+    ))
 }
 
 /// Whether two words are the same word in singular or plural, in English or Spanish.
@@ -240,10 +243,7 @@ mod tests {
 
     #[test]
     fn short_words_and_other_first_letters_are_only_offered() {
-        assert_eq!(
-            chosen("tea", &["Pea", "Sugar"]),
-            Err(Choice::None(vec![0]))
-        );
+        assert_eq!(chosen("tea", &["Pea", "Sugar"]), Err(Choice::None(vec![0])));
         assert_eq!(chosen("malt", &["Salt"]), Err(Choice::None(vec![0])));
         assert_eq!(
             chosen("bananas", &["Sugar", "Flour"]),

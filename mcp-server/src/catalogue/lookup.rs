@@ -112,12 +112,18 @@ async fn refuse_first(
     for ((one, name), found) in asked.iter().zip(names).zip(found) {
         let failure = match found {
             Found::One(_) => continue,
-            Found::Several(close) => {
-                inventory::ambiguous_item(call.locale, name, one.field, candidates(call, close).await?)
-            }
-            Found::Nothing(close) => {
-                inventory::unknown_item(call.locale, name, one.field, candidates(call, close).await?)
-            }
+            Found::Several(close) => inventory::ambiguous_item(
+                call.locale,
+                name,
+                one.field,
+                candidates(call, close).await?,
+            ),
+            Found::Nothing(close) => inventory::unknown_item(
+                call.locale,
+                name,
+                one.field,
+                candidates(call, close).await?,
+            ),
         };
         return Err(failure.into());
     }
@@ -258,7 +264,8 @@ fn closest(name: &str, known: &[(Uuid, Folded)]) -> Found {
         *best = likeness.max(*best);
     }
     let (ids, scores): (Vec<Uuid>, Vec<u16>) = scores.into_iter().unzip();
-    let with_scores = |chosen: Vec<usize>| chosen.into_iter().map(|i| (ids[i], scores[i])).collect();
+    let with_scores =
+        |chosen: Vec<usize>| chosen.into_iter().map(|i| (ids[i], scores[i])).collect();
     match likeness::choose(&scores) {
         Choice::One(i) => Found::One(ids[i]),
         Choice::Several(close) => Found::Several(with_scores(close)),

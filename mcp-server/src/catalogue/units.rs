@@ -68,9 +68,7 @@ impl<'a> Counting<'a> {
         let entered = Measure::new(quantity, known.code());
         match self.to_item_unit(quantity, known) {
             Ok(quantity) => Ok(Entered { quantity, entered }),
-            Err(ConversionError::Dimensions) => {
-                Err(self.unknown(known.code(), unit_field, locale))
-            }
+            Err(ConversionError::Dimensions) => Err(self.unknown(known.code(), unit_field, locale)),
             Err(ConversionError::NotExact) => Err(inventory::not_exact(
                 locale,
                 &entered.text,

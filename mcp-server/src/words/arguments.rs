@@ -152,11 +152,7 @@ pub fn unprintable(locale: Locale, thing: Thing, field: &str) -> ToolFailure {
 pub fn negative(locale: Locale, thing: Thing, field: &str) -> ToolFailure {
     refused(
         field,
-        thing.said(
-            locale,
-            "cannot be negative.",
-            "no puede ser negativ@.",
-        ),
+        thing.said(locale, "cannot be negative.", "no puede ser negativ@."),
         format!("Give {field} as 0 or more."),
     )
 }
@@ -300,7 +296,13 @@ mod tests {
             "La cantidad no puede ser negativa."
         );
         assert_eq!(
-            too_precise(Locale::En, Thing::Discount, "discount", "RWF".parse().unwrap()).message,
+            too_precise(
+                Locale::En,
+                Thing::Discount,
+                "discount",
+                "RWF".parse().unwrap()
+            )
+            .message,
             "The discount has more decimals than RWF has: 0 at most."
         );
     }

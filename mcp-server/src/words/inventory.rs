@@ -73,10 +73,18 @@ pub fn unknown_unit(
 ) -> ToolFailure {
     let also = one_of(locale, others);
     let message = match (locale, unit == EACH) {
-        (Locale::En, false) => format!("{item} is counted in {unit}; it can also be given in {also}."),
-        (Locale::En, true) => format!("{item} is counted by the piece; it can also be given in {also}."),
-        (Locale::Es, false) => format!("{item} se cuenta en {unit}; también se puede dar en {also}."),
-        (Locale::Es, true) => format!("{item} se cuenta por piezas; también se puede dar en {also}."),
+        (Locale::En, false) => {
+            format!("{item} is counted in {unit}; it can also be given in {also}.")
+        }
+        (Locale::En, true) => {
+            format!("{item} is counted by the piece; it can also be given in {also}.")
+        }
+        (Locale::Es, false) => {
+            format!("{item} se cuenta en {unit}; también se puede dar en {also}.")
+        }
+        (Locale::Es, true) => {
+            format!("{item} se cuenta por piezas; también se puede dar en {also}.")
+        }
     };
     // Metres have no other unit; the second half would name nothing.
     let message = if others.is_empty() {
@@ -156,9 +164,7 @@ pub fn unit_taken(locale: Locale, unit: &str, field: &str) -> ToolFailure {
 pub fn unit_not_letters(locale: Locale, field: &str) -> ToolFailure {
     let message = match locale {
         Locale::En => "A unit is named with 1 to 30 letters. Leave out digits and signs.",
-        Locale::Es => {
-            "Una unidad se nombra con 1 a 30 letras. Quite los números y los signos."
-        }
+        Locale::Es => "Una unidad se nombra con 1 a 30 letras. Quite los números y los signos.",
     };
     refused(field, message.to_owned(), "Such as bag, bottle or tray.")
 }
@@ -502,9 +508,9 @@ pub fn version_conflict(locale: Locale, existing: Candidate, version: i64) -> To
         Locale::En => format!(
             "{name} has changed since it was counted: {stock} are recorded now. Please count again."
         ),
-        Locale::Es => format!(
-            "{name} cambió desde el recuento: ahora constan {stock}. Cuéntelo de nuevo."
-        ),
+        Locale::Es => {
+            format!("{name} cambió desde el recuento: ahora constan {stock}. Cuéntelo de nuevo.")
+        }
     };
     ToolFailure::new(
         FailureCode::VersionConflict,
@@ -662,7 +668,13 @@ mod tests {
     fn sentences_people_rely_on() {
         let twenty = Measure::new(Exact::from(20), "kg");
         assert_eq!(
-            added(Locale::En, Some(&twenty), "Sugar", "RWF 160 per kg", "grocery"),
+            added(
+                Locale::En,
+                Some(&twenty),
+                "Sugar",
+                "RWF 160 per kg",
+                "grocery"
+            ),
             "Added 20 kg Sugar at RWF 160 per kg (grocery)."
         );
         assert_eq!(
@@ -671,7 +683,13 @@ mod tests {
         );
         let three = Measure::new(Exact::from(3), "kg");
         let short = |left| {
-            insufficient_stock(Locale::En, "Sugar", left, "lines[0].quantity", Purpose::Bill)
+            insufficient_stock(
+                Locale::En,
+                "Sugar",
+                left,
+                "lines[0].quantity",
+                Purpose::Bill,
+            )
         };
         assert_eq!(
             short(three).message,

@@ -205,3 +205,255 @@ async fn insert(
     .await?;
     Ok(done.rows_affected())
 }
+
+#[cfg(test)]
+mod tests {
+    use contracts::failure::FailureCode;
+    use contracts::tools::inventory::{DeleteItem, GetItem};
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::testing::{World, refusal};
+
+    fn sugar() -> Value {
+        json!({"name": "Sugar", "category": "Grocery", "unit": "kg", "unit_price": "160", "quantity": "20"})
+    }
+
+    fn sugar_with(member: &str, value: Value) -> Value {
+        let mut input = sugar();
+        input[member] = value;
+        input
+    }
+
+    #[tokio::test]
+    async fn an_item_is_added_with_what_is_on_the_shelf() {
+        let mut world = World::new().await;
+        let added = world.write::<AddItem>(sugar()).await.unwrap();
+        assert_eq!(
+            added.summary,
+            "Added 20 kg Sugar at RWF 160 per kg (grocery)."
+        );
+        assert_eq!(added.item.stock.text, "20 kg");
+        assert_eq!(added.item.version, 2, "one change of fields, one movement");
+
+        let shampoo = json!({"name": "shampoo", "category": "beauty", "unit": "each", "unit_price": 250, "quantity": "1", "quantity_unit": "dozen",
+                             "low_stock_level": "15", "sku": "SH-1"});
+        let added = world.write::<AddItem>(shampoo).await.unwrap();
+        assert_eq!(
+            added.summary,
+            "Added 1 dozen Shampoo at RWF 250 each (beauty)."
+        );
+        assert_eq!(added.item.stock.text, "12");
+        assert!(added.item.low);
+
+        world.locale = Locale::Es;
+        let bare = json!({"name": "Sal", "unit": "kilos", "unit_price": "90.5"});
+        let added = world.write::<AddItem>(bare).await.unwrap();
+        assert_eq!(added.summary, "Añadido: Sal a RWF 90.5 por kg.");
+        assert_eq!(added.item.version, 1, "nothing on the shelf, no movement");
+    }
+
+    #[tokio::test]
+    async fn prices_are_exact_in_every_currency() {
+        for (currency, price, text) in [
+            ("KES", "12.5", "KES 12.50 per kg"),
+            ("KWD", "1.2345", "KWD 1.2345 per kg"),
+        ] {
+            let world = World::selling_in(currency).await;
+            let added = world
+                .write::<AddItem>(sugar_with("unit_price", json!(price)))
+                .await
+                .unwrap();
+            assert_eq!(added.item.unit_price.text, text);
+            assert_eq!(added.item.unit_price.amount, price.parse().unwrap());
+        }
+    }
+
+    #[tokio::test]
+    async fn units_of_its_own_count_the_opening_quantity() {
+        let world = World::new().await;
+        let rice = json!({"name": "Rice", "unit": "kg", "unit_price": "1200", "quantity": "2", "quantity_unit": "bags",
+                          "units": [{"unit": "Bag", "quantity": "25"}, {"unit": "cajón", "quantity": "500", "of": "g"}],
+                          "aliases": [{"name": "arroz", "locale": "es"}]});
+        let added = world.write::<AddItem>(rice).await.unwrap();
+        assert_eq!(added.summary, "Added 2 bag Rice at RWF 1,200 per kg.");
+        assert_eq!(added.item.stock.text, "50 kg");
+        assert_eq!(added.item.units[0].unit, "bag");
+        assert_eq!(added.item.units[1].quantity, "0.5".parse().unwrap());
+        assert_eq!(added.item.aliases[0].locale.as_deref(), Some("es"));
+        let found = world
+            .read::<GetItem>(json!({"item": "ARROZ"}))
+            .await
+            .unwrap();
+        assert_eq!(found.item, added.item);
+        assert_eq!(found.movements[0].entered.text, "2 bag");
+    }
+
+    #[tokio::test]
+    async fn an_item_that_is_there_is_offered_for_an_update() {
+        let world = World::new().await;
+        let mut first = sugar();
+        first["aliases"] = json!([{"name": "Azúcar"}]);
+        first["sku"] = json!("S-1");
+        world.write::<AddItem>(first).await.unwrap();
+        for (input, field) in [
+            (sugar_with("name", json!("  SUGAR ")), "name"),
+            (sugar_with("name", json!("azucar")), "name"),
+            (
+                json!({"name": "Salt", "unit_price": "1", "sku": "S-1"}),
+                "sku",
+            ),
+        ] {
+            let failure = refusal(world.write::<AddItem>(input).await);
+            assert_eq!(failure.code, FailureCode::AlreadyExists);
+            assert_eq!(failure.field.as_deref(), Some(field));
+            assert_eq!(failure.candidates[0].name, "Sugar");
+            assert!(failure.hint.contains("inventory_update_item"));
+        }
+        let items = "select count(*) from shop.items";
+        assert_eq!(world.number(items).await, 1);
+
+        world
+            .agree::<DeleteItem>(json!({"item": "sugar"}))
+            .await
+            .unwrap();
+        world.write::<AddItem>(sugar()).await.unwrap();
+        assert_eq!(
+            world.number(items).await,
+            2,
+            "an archived one is no obstacle"
+        );
+    }
+
+    #[tokio::test]
+    async fn two_who_add_the_same_item_at_once_get_one() {
+        let world = World::new().await;
+        let both = futures::future::join_all((0..8).map(|_| world.write::<AddItem>(sugar()))).await;
+        let (added, refused): (Vec<_>, Vec<_>) = both.into_iter().partition(Result::is_ok);
+        assert_eq!((added.len(), refused.len()), (1, 7));
+        for one in refused {
+            let failure = refusal(one);
+            assert_eq!(failure.code, FailureCode::AlreadyExists);
+            assert_eq!(failure.candidates[0].name, "Sugar");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_is_refused_with_the_argument_named() {
+        let world = World::new().await;
+        let bag = |unit: &str, quantity: &str, of: &str| json!([{"unit": unit, "quantity": quantity, "of": of}]);
+        let cases = [
+            ("name", json!(" "), "name", "The name cannot be empty."),
+            (
+                "name",
+                json!("Su\0gar"),
+                "name",
+                "The name has characters that cannot be shown.",
+            ),
+            (
+                "name",
+                json!("x".repeat(81)),
+                "name",
+                "The name is too long: 80 characters at most.",
+            ),
+            (
+                "category",
+                json!("x".repeat(41)),
+                "category",
+                "The category is too long: 40 characters at most.",
+            ),
+            (
+                "unit_price",
+                json!("-1"),
+                "unit_price",
+                "The price cannot be negative.",
+            ),
+            (
+                "quantity",
+                json!("-1"),
+                "quantity",
+                "The quantity cannot be negative.",
+            ),
+            (
+                "low_stock_level",
+                json!("-1"),
+                "low_stock_level",
+                "The low-stock level cannot be negative.",
+            ),
+            (
+                "currency",
+                json!("USD"),
+                "currency",
+                "Amounts here are in RWF, not in USD.",
+            ),
+            (
+                "unit",
+                json!("bag"),
+                "unit",
+                "Items are counted in g, kg, lb, ml, l, each, dozen, m, min or h. Please choose one of these.",
+            ),
+            (
+                "quantity_unit",
+                json!("ml"),
+                "quantity_unit",
+                "Sugar is counted in kg; it can also be given in g or lb.",
+            ),
+            ("sku", json!(""), "sku", "The code cannot be empty."),
+            (
+                "units",
+                bag("bag", "0", "kg"),
+                "units[0].quantity",
+                "The quantity must be more than 0.",
+            ),
+            (
+                "units",
+                bag("bag", "1", "l"),
+                "units[0].of",
+                "Sugar is counted in kg; it can also be given in g or lb.",
+            ),
+            (
+                "units",
+                bag("dozens", "1", "kg"),
+                "units[0].unit",
+                "The unit dozens is there already. Choose another name.",
+            ),
+            (
+                "units",
+                bag("b4g", "1", "kg"),
+                "units[0].unit",
+                "A unit is named with 1 to 30 letters. Leave out digits and signs.",
+            ),
+            (
+                "aliases",
+                json!([{"name": "azúcar", "locale": "español"}]),
+                "aliases[0].locale",
+                "A language is given as a short tag, such as es or en-GB.",
+            ),
+        ];
+        for (member, value, field, message) in cases {
+            let failure = refusal(world.write::<AddItem>(sugar_with(member, value)).await);
+            assert_eq!(failure.message, message);
+            assert_eq!(failure.field.as_deref(), Some(field));
+        }
+        assert_eq!(world.number("select count(*) from shop.items").await, 0);
+    }
+
+    #[tokio::test]
+    async fn amounts_beyond_every_shelf_are_refused_and_never_a_fault() {
+        let world = World::selling_in("KWD").await;
+        let nines = json!("999999999999");
+        for (member, field) in [("unit_price", "unit_price")] {
+            let failure = refusal(
+                world
+                    .write::<AddItem>(sugar_with(member, nines.clone()))
+                    .await,
+            );
+            assert_eq!(failure.field.as_deref(), Some(field));
+        }
+        let mut lorry = sugar_with("quantity", nines);
+        lorry["quantity_unit"] = json!("bag");
+        lorry["units"] = json!([{"unit": "bag", "quantity": "999999999999"}]);
+        let failure = refusal(world.write::<AddItem>(lorry).await);
+        assert_eq!(failure.message, "The quantity is too large.");
+    }
+}

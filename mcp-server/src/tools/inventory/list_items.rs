@@ -206,7 +206,9 @@ fn summary(filter: &Filter, items: &[Item], page: Page, locale: Locale) -> Strin
     let narrowed = Narrowed {
         query: filter.query.as_deref(),
         category: filter.category.as_deref(),
-        below: filter.stock_below.map(|below| below.normalize().to_string()),
+        below: filter
+            .stock_below
+            .map(|below| below.normalize().to_string()),
         low: filter.low_stock,
     };
     let named: Vec<String> = items
@@ -273,4 +275,178 @@ async fn select_kept(
     )
     .fetch_all(conn)
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use contracts::tools::inventory::AddItem;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::testing::{World, refusal};
+
+    async fn corner_shop() -> World {
+        let world = World::new().await;
+        for (name, category, quantity, low) in [
+            ("Sugar", "grocery", "20", "5"),
+            ("Brown sugar", "grocery", "2", "5"),
+            ("Soap", "beauty", "2", "1"),
+            ("Shampoo", "Beauty", "12", "12"),
+            ("Éclair", "bakery", "0", "0"),
+        ] {
+            let item = json!({"name": name, "category": category, "unit_price": "100", "quantity": quantity, "low_stock_level": low});
+            world.write::<AddItem>(item).await.unwrap();
+        }
+        world
+    }
+
+    async fn names(world: &World, input: Value) -> (Vec<String>, String) {
+        let page = world.read::<ListItems>(input).await.unwrap();
+        let names = page.items.into_iter().map(|item| item.name).collect();
+        (names, page.summary)
+    }
+
+    #[tokio::test]
+    async fn a_list_is_narrowed_and_says_how() {
+        let mut world = corner_shop().await;
+        for (input, expected, summary) in [
+            (
+                json!({}),
+                vec!["Brown sugar", "Éclair", "Shampoo", "Soap", "Sugar"],
+                "5 items: Brown sugar (2), Éclair (0), Shampoo (12), Soap (2), Sugar (20).",
+            ),
+            (
+                json!({"stock_below": "5"}),
+                vec!["Brown sugar", "Éclair", "Soap"],
+                "3 items below 5: Brown sugar (2), Éclair (0), Soap (2).",
+            ),
+            (
+                json!({"category": "BEAUTY"}),
+                vec!["Shampoo", "Soap"],
+                "2 items in BEAUTY: Shampoo (12), Soap (2).",
+            ),
+            (
+                json!({"low_stock": true}),
+                vec!["Brown sugar", "Éclair", "Shampoo"],
+                "3 items low in stock: Brown sugar (2), Éclair (0), Shampoo (12).",
+            ),
+            (
+                json!({"query": "sugr"}),
+                vec!["Sugar", "Brown sugar"],
+                "2 items like sugr: Sugar (20), Brown sugar (2).",
+            ),
+            (
+                json!({"query": "eclairs"}),
+                vec!["Éclair"],
+                "1 item like eclairs: Éclair (0).",
+            ),
+            (
+                json!({"query": "sham"}),
+                vec!["Shampoo"],
+                "1 item like sham: Shampoo (12).",
+            ),
+            (
+                json!({"query": "sugar", "stock_below": "5"}),
+                vec!["Brown sugar"],
+                "1 item below 5 like sugar: Brown sugar (2).",
+            ),
+            (
+                json!({"category": "toys"}),
+                vec![],
+                "There are no items in toys.",
+            ),
+        ] {
+            assert_eq!(
+                names(&world, input).await,
+                (
+                    expected.iter().map(|&n| n.to_owned()).collect(),
+                    summary.to_owned()
+                )
+            );
+        }
+        world.locale = Locale::Es;
+        let (_, summary) = names(&world, json!({"stock_below": "1"})).await;
+        assert_eq!(summary, "1 artículo por debajo de 1: Éclair (0).");
+    }
+
+    async fn walk(world: &World, mut input: Value, limit: u32) -> Vec<String> {
+        input["limit"] = json!(limit);
+        let mut seen = Vec::new();
+        for turn in 0..100 {
+            let page = world.read::<ListItems>(input.clone()).await.unwrap();
+            assert!(page.items.len() <= limit as usize);
+            seen.extend(page.items.into_iter().map(|item| item.name));
+            if turn == 1 {
+                // What is added behind the reader is not shown again and shifts nothing.
+                let before = json!({"name": "Aaa sugar", "unit_price": "1"});
+                let _ = world.write::<AddItem>(before).await;
+            }
+            match page.next_cursor {
+                Some(next) => input["cursor"] = json!(next),
+                None => return seen,
+            }
+        }
+        panic!("the list does not end");
+    }
+
+    #[tokio::test]
+    async fn pages_show_every_item_once() {
+        let world = World::new().await;
+        let mut all: Vec<String> = (0..23).map(|i| format!("Sugar {i:02}")).collect();
+        for name in &all {
+            let item = json!({"name": name, "unit_price": "1"});
+            world.write::<AddItem>(item).await.unwrap();
+        }
+        assert_eq!(walk(&world, json!({}), 5).await, all);
+        let mut ranked = walk(&world, json!({"query": "sugar"}), 4).await;
+        ranked.retain(|name| name != "Aaa sugar");
+        ranked.sort();
+        all.sort();
+        assert_eq!(ranked, all);
+    }
+
+    #[tokio::test]
+    async fn a_page_that_is_none_is_refused() {
+        let world = corner_shop().await;
+        let first = world.read::<ListItems>(json!({"limit": 1})).await.unwrap();
+        let by_name = first.next_cursor.unwrap();
+        for (input, field) in [
+            (json!({"limit": 0}), "limit"),
+            (json!({"limit": 101}), "limit"),
+            (json!({"cursor": "x"}), "cursor"),
+            (json!({"cursor": ""}), "cursor"),
+            (json!({"cursor": by_name, "query": "sugar"}), "cursor"),
+            (
+                json!({"cursor": cursor::write(&Place::Named("a\0".to_owned(), Uuid::nil()))}),
+                "cursor",
+            ),
+            (json!({"query": " "}), "query"),
+            (json!({"stock_below": "-1"}), "stock_below"),
+        ] {
+            let failure = refusal(world.read::<ListItems>(input).await);
+            assert_eq!(failure.field.as_deref(), Some(field), "{}", failure.message);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn ranked_pages_neither_repeat_nor_miss(scores in prop::collection::btree_map(any::<u128>().prop_map(Uuid::from_u128), 0_u16..=1000, 0..40), limit in 1_usize..10) {
+            let floor = scores.values().copied().max().unwrap_or_default().saturating_sub(SHOWN_BEHIND_MAX).max(SHOWN_MIN);
+            let mut seen = Vec::new();
+            let mut after = None;
+            for _ in 0..50 {
+                let (ids, next) = page_of(&scores, after, limit);
+                seen.extend(ids);
+                match next {
+                    Some(Place::Ranked(likeness, floor, id)) => after = Some((likeness, floor, id)),
+                    Some(Place::Named(..)) => prop_assert!(false, "a ranked page goes on by rank"),
+                    None => break,
+                }
+            }
+            let mut expected: Vec<Uuid> = scores.iter().filter(|(_, s)| **s >= floor).map(|(id, _)| *id).collect();
+            expected.sort_by_key(|id| (Reverse(scores[id]), *id));
+            prop_assert_eq!(seen, expected);
+        }
+    }
 }

@@ -332,14 +332,17 @@ fn refuse_too_many(item: &Item, fields: &Fields, locale: Locale) -> Result<(), T
 }
 
 fn said(fields: &Fields, item: &Item, shop: &Shop, locale: Locale) -> Vec<Changed> {
-    let price =
-        |minor: &Decimal| words::unit_price(locale, *minor, shop.currency, item.unit.code);
+    let price = |minor: &Decimal| words::unit_price(locale, *minor, shop.currency, item.unit.code);
     let names = |names: &[Alias]| names.iter().map(|a| a.name.clone()).collect();
     let units = |units: &[OwnUnit]| units.iter().map(|u| u.unit.clone()).collect();
     [
         fields.name.clone().map(Changed::Name),
         fields.category.clone().map(Changed::Category),
-        fields.unit_price_minor.as_ref().map(price).map(Changed::Price),
+        fields
+            .unit_price_minor
+            .as_ref()
+            .map(price)
+            .map(Changed::Price),
         fields
             .low_stock_level
             .map(|level| Changed::LowStockLevel(item.measure(level).text)),
@@ -390,4 +393,233 @@ async fn update(
     .execute(conn)
     .await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use contracts::failure::FailureCode;
+    use contracts::tools::inventory::{AddItem, GetItem};
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::testing::{World, refusal};
+
+    async fn shop_with_flour() -> World {
+        let world = World::new().await;
+        let flour = json!({"name": "Flour", "unit": "kg", "unit_price": "900", "quantity": "50",
+                           "units": [{"unit": "bag", "quantity": "25"}]});
+        world.write::<AddItem>(flour).await.unwrap();
+        world
+    }
+
+    async fn updated(world: &World, way: &str, value: Value) -> Result<ItemOutput, CallError> {
+        world
+            .write::<UpdateItem>(json!({"item": "flour", way: value}))
+            .await
+    }
+
+    #[tokio::test]
+    async fn stock_goes_up_and_down_by_a_difference() {
+        let mut world = shop_with_flour().await;
+        for (adjust, summary) in [
+            (
+                json!({"delta": "25", "unit": "kg"}),
+                "Flour: 25 kg added, 75 kg in stock.",
+            ),
+            (
+                json!({"delta": "-500", "unit": "g"}),
+                "Flour: 500 g written off, 74.5 kg in stock.",
+            ),
+            (
+                json!({"delta": "1", "unit": "bags", "reason": "return"}),
+                "Flour: 1 bag returned, 99.5 kg in stock.",
+            ),
+        ] {
+            let output = updated(&world, "adjust", adjust).await.unwrap();
+            assert_eq!(output.summary, summary);
+        }
+        world.locale = Locale::Es;
+        let output = updated(&world, "adjust", json!({"delta": "25"}))
+            .await
+            .unwrap();
+        assert_eq!(
+            output.summary,
+            "Flour: 25 kg añadidos, 124.5 kg en existencia."
+        );
+        assert_eq!(output.item.stock.text, "124.5 kg");
+    }
+
+    #[tokio::test]
+    async fn more_than_is_there_cannot_be_taken_out() {
+        let world = shop_with_flour().await;
+        let failure =
+            refusal(updated(&world, "adjust", json!({"delta": "-3", "unit": "bag"})).await);
+        assert_eq!(failure.code, FailureCode::InsufficientStock);
+        assert_eq!(
+            failure.message,
+            "Only 2 bag of Flour in stock. Would you like to take out 2 bag instead?"
+        );
+        assert_eq!(
+            failure.candidates[0].stock.as_ref().unwrap().quantity,
+            Exact::from(2)
+        );
+    }
+
+    #[tokio::test]
+    async fn a_shop_that_may_owe_goods_goes_below_zero() {
+        let world = World::with(|shop| shop.allow_negative_stock = true).await;
+        let flour = json!({"name": "Flour", "unit": "kg", "unit_price": "900"});
+        world.write::<AddItem>(flour).await.unwrap();
+        let output = updated(&world, "adjust", json!({"delta": "-3"}))
+            .await
+            .unwrap();
+        assert_eq!(output.item.stock.text, "-3 kg");
+    }
+
+    #[tokio::test]
+    async fn a_count_holds_only_for_the_version_it_was_made_at() {
+        let world = shop_with_flour().await;
+        let count = |quantity: &str, version: i64| json!({"quantity": quantity, "expected_version": version});
+        let output = updated(&world, "count", count("48.5", 2)).await.unwrap();
+        assert_eq!(
+            output.summary,
+            "Flour: counted 48.5 kg, 1.5 kg less than recorded."
+        );
+        assert_eq!(
+            (output.item.version, output.item.stock.text.as_str()),
+            (3, "48.5 kg")
+        );
+
+        let failure = refusal(updated(&world, "count", count("48", 2)).await);
+        assert_eq!(failure.code, FailureCode::VersionConflict);
+        assert!(
+            failure.hint.contains("expected_version 3"),
+            "{}",
+            failure.hint
+        );
+
+        let output = updated(&world, "count", count("48.5", 3)).await.unwrap();
+        assert_eq!(output.summary, "Flour: counted 48.5 kg, as recorded.");
+        assert_eq!(output.item.version, 3, "nothing moved");
+        updated(&world, "change", json!({"unit_price": "950"}))
+            .await
+            .unwrap();
+        let failure = refusal(updated(&world, "count", count("1", 3)).await);
+        assert_eq!(failure.code, FailureCode::VersionConflict);
+        let output = updated(&world, "count", count("0", 4)).await.unwrap();
+        assert_eq!(output.item.stock.text, "0 kg");
+    }
+
+    #[tokio::test]
+    async fn details_change_and_the_rest_stays() {
+        let world = shop_with_flour().await;
+        let change = json!({"name": "wheat flour", "unit_price": "950", "category": "Baking", "low_stock_level": "60", "sku": "F-1",
+                            "add_aliases": [{"name": "harina"}, {"name": "Harina"}], "add_units": [{"unit": "Bag", "quantity": "20"}]});
+        let output = updated(&world, "change", change).await.unwrap();
+        assert_eq!(
+            output.summary,
+            "Flour: name now Wheat flour, category now baking, price now RWF 950 per kg, low from 60 kg down, code now F-1, \
+             also called harina and Harina, also given in bag."
+        );
+        let found = world
+            .read::<GetItem>(json!({"item": "harina"}))
+            .await
+            .unwrap()
+            .item;
+        assert_eq!(found, output.item);
+        assert!(found.low);
+        assert_eq!(found.units.len(), 1, "the bag was replaced");
+        assert_eq!(found.units[0].quantity, Exact::from(20));
+        assert_eq!(found.aliases.len(), 1, "one name in two spellings");
+        assert_eq!(found.version, 3);
+    }
+
+    #[tokio::test]
+    async fn a_name_that_is_taken_is_refused() {
+        let world = shop_with_flour().await;
+        let salt = json!({"name": "Salt", "unit": "kg", "unit_price": "1", "sku": "S-1"});
+        world.write::<AddItem>(salt).await.unwrap();
+        for (change, field) in [
+            (json!({"name": "SALT"}), "change.name"),
+            (json!({"sku": "S-1"}), "change.sku"),
+        ] {
+            let failure = refusal(updated(&world, "change", change).await);
+            assert_eq!(failure.code, FailureCode::AlreadyExists);
+            assert_eq!(failure.field.as_deref(), Some(field));
+        }
+        updated(&world, "change", json!({"name": "FLOUR"}))
+            .await
+            .unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_makes_no_sense_is_refused_with_the_argument_named() {
+        let world = shop_with_flour().await;
+        let many: Vec<Value> = (0..21)
+            .map(|i| json!({"name": format!("flour {i}")}))
+            .collect();
+        for (way, value, field) in [
+            ("adjust", json!({"delta": "0"}), "adjust.delta"),
+            (
+                "adjust",
+                json!({"delta": "1", "unit": "litres"}),
+                "adjust.unit",
+            ),
+            (
+                "adjust",
+                json!({"delta": "1", "reason": "waste"}),
+                "adjust.reason",
+            ),
+            (
+                "adjust",
+                json!({"delta": "-1", "reason": "purchase"}),
+                "adjust.reason",
+            ),
+            (
+                "adjust",
+                json!({"delta": "999999999999", "unit": "bag"}),
+                "adjust.delta",
+            ),
+            (
+                "count",
+                json!({"quantity": "-1", "expected_version": 2}),
+                "count.quantity",
+            ),
+            ("change", json!({}), "change"),
+            ("change", json!({"unit_price": "-5"}), "change.unit_price"),
+            (
+                "change",
+                json!({"unit_price": "5", "currency": "EUR"}),
+                "change.currency",
+            ),
+            ("change", json!({"name": ""}), "change.name"),
+            ("change", json!({"add_aliases": many}), "change.add_aliases"),
+            (
+                "change",
+                json!({"add_units": [{"unit": "sack", "quantity": "-1"}]}),
+                "change.add_units[0].quantity",
+            ),
+        ] {
+            let failure = refusal(updated(&world, way, value).await);
+            assert_eq!(failure.field.as_deref(), Some(field), "{}", failure.message);
+        }
+        let both = json!({"item": "flour", "adjust": {"delta": "1"}, "change": {"name": "x"}});
+        for input in [both, json!({"item": "flour"})] {
+            let failure = refusal(world.write::<UpdateItem>(input).await);
+            assert_eq!(failure.code, FailureCode::InvalidArguments);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_level_at_the_end_of_its_column_is_refused_and_never_a_fault() {
+        let world = shop_with_flour().await;
+        world
+            .arrange(
+                "update shop.stock_levels set on_hand = 99999999999999;
+                 update shop.stock_movements set delta = 99999999999999, balance_after = 99999999999999",
+            )
+            .await;
+        let failure = refusal(updated(&world, "adjust", json!({"delta": "1"})).await);
+        assert_eq!(failure.message, "The quantity is too large.");
+    }
 }
