@@ -130,7 +130,7 @@ create index item_aliases_name on shop.item_aliases (tenant_id, name_norm);
 create table shop.item_units (
     tenant_id uuid not null,
     item_id   uuid not null,
-    unit      text not null check (unit ~ '^[[:alpha:]][[:alpha:] ]{0,29}$'),
+    unit      text not null check (length(unit) between 1 and 30),
     factor    numeric(20, 6) not null check (factor > 0),
     primary key (tenant_id, item_id, unit),
     foreign key (tenant_id, item_id) references shop.items (tenant_id, id) on delete cascade

@@ -1,0 +1,94 @@
+//! Numbers without gaps: given last before the commit, so that nothing numbered can still fail, and how a bill is named.
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::error::CallError;
+
+/// The series of bills.
+pub const BILLS: &str = "INV";
+
+/// The next number of a series. The series' row stays locked until the commit, which is what makes numbers gapless and is why this
+/// is taken last.
+///
+/// # Errors
+/// When the database fails.
+pub async fn next(conn: &mut PgConnection, tenant: Uuid, series: &str) -> Result<i64, CallError> {
+    Ok(sqlx::query_scalar!(
+        "insert into shop.counters as c (tenant_id, series, last) values ($1, $2, 1)
+         on conflict (tenant_id, series) do update set last = c.last + 1
+         returning last",
+        tenant,
+        series
+    )
+    .fetch_one(conn)
+    .await?)
+}
+
+/// A number as it is shown: "INV-12".
+#[must_use]
+pub fn shown(series: &str, number: i64) -> String {
+    format!("{series}-{number}")
+}
+
+/// How a person names a bill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BillName {
+    /// By its number in the series [`BILLS`].
+    Number(i64),
+    /// By its id.
+    Id(Uuid),
+    /// The newest.
+    Last,
+}
+
+/// Reads "12", "INV-12", "#12", an id or "last". `None` for anything else.
+#[must_use]
+pub fn read(text: &str) -> Option<BillName> {
+    let name = text.trim().to_lowercase();
+    if let Ok(id) = name.parse() {
+        return Some(BillName::Id(id));
+    }
+    if matches!(
+        name.as_str(),
+        "last" | "latest" | "newest" | "última" | "ultima" | "último" | "ultimo"
+    ) {
+        return Some(BillName::Last);
+    }
+    let number = name
+        .strip_prefix("inv")
+        .unwrap_or(&name)
+        .trim_start_matches([' ', '-', '#']);
+    if number.is_empty() || !number.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    number.parse().ok().filter(|&n| n > 0).map(BillName::Number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bill_is_named_in_many_ways_and_nothing_else_is() {
+        for text in ["12", "INV-12", "inv 12", "#12", " INV12 ", "0012"] {
+            assert_eq!(read(text), Some(BillName::Number(12)), "{text}");
+        }
+        assert_eq!(read("Last"), Some(BillName::Last));
+        assert_eq!(read("última"), Some(BillName::Last));
+        let id = Uuid::from_u128(7);
+        assert_eq!(read(&id.to_string()), Some(BillName::Id(id)));
+        for text in [
+            "",
+            "INV-",
+            "-",
+            "0",
+            "12a",
+            "1.5",
+            "99999999999999999999",
+            "١٢",
+        ] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
+}

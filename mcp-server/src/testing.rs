@@ -1,0 +1,322 @@
+//! A shop of its own for each test, the tools called as the call path calls them, and the invariants that hold after every effect.
+
+use std::sync::Mutex;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use contracts::failure::ToolFailure;
+use contracts::ids::TenantId;
+use contracts::locale::Locale;
+use contracts::token::PrincipalRole;
+use contracts::tool::Tool;
+use migrations::clock::Clock;
+use migrations::database::Role;
+use migrations::test_database::TestDatabase;
+use serde_json::Value;
+use sqlx::postgres::PgPoolOptions;
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use crate::caller::{Caller, Door};
+use crate::error::CallError;
+use crate::handler::{
+    Audit, Call, CommitTool, Effected, Prepared, ReadTool, Shop, UnaskedClients, WriteTool,
+};
+
+/// Enough for sixteen callers at once.
+const CONNECTIONS: u32 = 16;
+
+/// A clock that stands still until it is moved.
+pub(crate) struct StandingClock(Mutex<DateTime<Utc>>);
+
+impl Clock for StandingClock {
+    fn now(&self) -> DateTime<Utc> {
+        *self.0.lock().unwrap()
+    }
+}
+
+/// One shop in a database of its own.
+pub(crate) struct World {
+    pub(crate) shop: Shop,
+    pub(crate) locale: Locale,
+    caller: Caller,
+    clock: StandingClock,
+    pool: PgPool,
+    owner: PgPool,
+    _database: TestDatabase,
+}
+
+impl World {
+    /// A shop in Kigali that sells in RWF.
+    pub(crate) async fn new() -> World {
+        World::with(|_| {}).await
+    }
+
+    /// A shop that sells in another currency.
+    pub(crate) async fn selling_in(currency: &str) -> World {
+        World::with(|shop| shop.currency = currency.parse().unwrap()).await
+    }
+
+    /// A shop with its own settings.
+    pub(crate) async fn with(settle: impl FnOnce(&mut Shop)) -> World {
+        let database = TestDatabase::new().await;
+        let pool = PgPoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .connect_lazy(&database.url(Role::Shop))
+            .unwrap();
+        let owner = database.owner_pool().await;
+        let mut shop = Shop {
+            tenant: TenantId(Uuid::from_u128(rand::random())),
+            name: "Kimironko Corner".to_owned(),
+            currency: "RWF".parse().unwrap(),
+            time_zone: chrono_tz::Africa::Kigali,
+            locale: Locale::En,
+            tax_inclusive: true,
+            allow_negative_stock: false,
+            confirmation_ttl: std::time::Duration::from_secs(300),
+            unasked_clients: UnaskedClients::Page,
+        };
+        settle(&mut shop);
+        let now = "2026-11-20T09:00:00Z".parse().unwrap();
+        insert_tenant(&owner, &shop, now).await;
+        World {
+            caller: Caller {
+                tenant: shop.tenant,
+                subject: "amina".to_owned(),
+                role: PrincipalRole::Owner,
+                door: Door::Local,
+            },
+            locale: shop.locale,
+            shop,
+            clock: StandingClock(Mutex::new(now)),
+            pool,
+            owner,
+            _database: database,
+        }
+    }
+
+    /// Another shop in the same database.
+    pub(crate) async fn neighbour(&self) -> Shop {
+        let mut shop = self.shop.clone();
+        shop.tenant = TenantId(Uuid::from_u128(rand::random()));
+        insert_tenant(&self.owner, &shop, self.clock.now()).await;
+        shop
+    }
+
+    /// The same world seen from another shop.
+    pub(crate) fn stand_in(&mut self, shop: Shop) {
+        self.caller.tenant = shop.tenant;
+        self.shop = shop;
+    }
+
+    pub(crate) fn move_clock_to(&self, at: &str) {
+        *self.clock.0.lock().unwrap() = at.parse().unwrap();
+    }
+
+    fn tick(&self) {
+        *self.clock.0.lock().unwrap() += TimeDelta::seconds(1);
+    }
+
+    fn call<'a>(&'a self, conn: &'a mut PgConnection) -> Call<'a> {
+        Call {
+            conn,
+            shop: &self.shop,
+            caller: &self.caller,
+            locale: self.locale,
+            now: self.clock.now(),
+            public_url: "http://127.0.0.1:8001",
+            clock: &self.clock,
+        }
+    }
+
+    /// Reads, and proves that reading needs no right to write.
+    pub(crate) async fn read<T: ReadTool>(&self, input: Value) -> Result<T::Output, CallError> {
+        let mut transaction = self.begin().await;
+        sqlx::query("set transaction read only")
+            .execute(&mut *transaction)
+            .await?;
+        T::read(&mut self.call(&mut transaction), parsed::<T>(input)).await
+    }
+
+    /// Writes and commits.
+    pub(crate) async fn write<T: WriteTool>(&self, input: Value) -> Result<T::Output, CallError> {
+        let mut transaction = self.begin().await;
+        let Effected { output, audit } =
+            T::write(&mut self.call(&mut transaction), parsed::<T>(input)).await?;
+        transaction.commit().await?;
+        self.check(&audit).await;
+        Ok(output)
+    }
+
+    /// What a person would be asked. Proves that asking writes nothing.
+    pub(crate) async fn ask<T: CommitTool>(
+        &self,
+        input: Value,
+    ) -> Result<Prepared<T::Plan>, CallError> {
+        let mut transaction = self.begin().await;
+        sqlx::query("set transaction read only")
+            .execute(&mut *transaction)
+            .await?;
+        T::prepare(&mut self.call(&mut transaction), &parsed::<T>(input)).await
+    }
+
+    /// The person says yes: prepared again and done, in one transaction.
+    pub(crate) async fn agree<T: CommitTool>(&self, input: Value) -> Result<T::Output, CallError> {
+        let (output, audit) = self.agree_unchecked::<T>(input).await?;
+        self.check(&audit).await;
+        Ok(output)
+    }
+
+    /// Like [`World::agree`] for many at once: the invariants are checked when all are done.
+    pub(crate) async fn agree_unchecked<T: CommitTool>(
+        &self,
+        input: Value,
+    ) -> Result<(T::Output, Audit), CallError> {
+        let mut transaction = self.begin().await;
+        let mut call = self.call(&mut transaction);
+        let input = parsed::<T>(input);
+        let prepared = T::prepare(&mut call, &input).await?;
+        let Effected { output, audit } = T::execute(&mut call, input, prepared.plan).await?;
+        transaction.commit().await?;
+        Ok((output, audit))
+    }
+
+    /// A transaction as the call path begins it.
+    pub(crate) async fn begin(&self) -> sqlx::Transaction<'static, sqlx::Postgres> {
+        let mut transaction = self.pool.begin().await.unwrap();
+        sqlx::query("select set_config('app.tenant', $1, true)")
+            .bind(self.shop.tenant.to_string())
+            .execute(&mut *transaction)
+            .await
+            .unwrap();
+        transaction
+    }
+
+    /// One number, asked as the owner of the database.
+    pub(crate) async fn number(&self, sql: &'static str) -> i64 {
+        sqlx::query_scalar(sql)
+            .fetch_one(&self.owner)
+            .await
+            .unwrap()
+    }
+
+    /// Does something no tool does, as the owner of the database.
+    pub(crate) async fn arrange(&self, sql: &'static str) {
+        sqlx::raw_sql(sql).execute(&self.owner).await.unwrap();
+    }
+
+    async fn check(&self, audit: &Audit) {
+        assert!(
+            audit.subject.contains(':') && (audit.before.is_some() || audit.after.is_some()),
+            "an effect leaves a trace: {audit:?}"
+        );
+        self.check_invariants().await;
+        self.tick();
+    }
+
+    /// Invariants 5 to 9 of the business: each query finds what breaks one.
+    pub(crate) async fn check_invariants(&self) {
+        for (broken, sql) in INVARIANTS {
+            assert_eq!(self.number(sql).await, 0, "{broken}");
+        }
+    }
+}
+
+/// The tool's arguments, as they come over the wire.
+fn parsed<T: Tool>(input: Value) -> T::Input {
+    serde_json::from_value(input).unwrap()
+}
+
+/// The refusal of a call that was to be refused.
+pub(crate) fn refusal<T>(result: Result<T, CallError>) -> ToolFailure {
+    match result {
+        Err(CallError::Refused(failure)) => {
+            assert!(!failure.hint.is_empty(), "a hint says what to do next");
+            failure
+        }
+        Err(other) => panic!("a refusal was expected, not {other}"),
+        Ok(_) => panic!("a refusal was expected"),
+    }
+}
+
+async fn insert_tenant(owner: &PgPool, shop: &Shop, now: DateTime<Utc>) {
+    sqlx::query(
+        "insert into shop.tenants (id, name, currency, time_zone, locale, tax_inclusive, allow_negative_stock, created_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8)",
+    )
+    .bind(shop.tenant.0)
+    .bind(&shop.name)
+    .bind(shop.currency.code())
+    .bind(shop.time_zone.name())
+    .bind(shop.locale.tag())
+    .bind(shop.tax_inclusive)
+    .bind(shop.allow_negative_stock)
+    .bind(now)
+    .execute(owner)
+    .await
+    .unwrap();
+}
+
+/// What never may be, and a count of where it is.
+const INVARIANTS: &[(&str, &str)] = &[
+    (
+        "5: on hand is the sum of the movements, and not below zero unless allowed",
+        "select count(*) from shop.stock_levels l
+         where l.on_hand <> (select coalesce(sum(m.delta), 0) from shop.stock_movements m
+                             where m.tenant_id = l.tenant_id and m.item_id = l.item_id)
+            or l.seq <> (select count(*) from shop.stock_movements m where m.tenant_id = l.tenant_id and m.item_id = l.item_id)
+            or (l.on_hand < 0 and not l.allow_negative)",
+    ),
+    (
+        "5: movements are numbered without a gap and carry the running balance",
+        "select count(*) from (
+             select m.seq, m.balance_after,
+                    row_number() over w as place, sum(m.delta) over w as running
+             from shop.stock_movements m window w as (partition by m.tenant_id, m.item_id order by m.seq)
+         ) m where m.seq <> m.place or m.balance_after <> m.running",
+    ),
+    (
+        "6: totals recompute from the lines",
+        "select count(*) from shop.bills b
+         join lateral (select coalesce(sum(l.gross), 0) as gross, coalesce(sum(l.discount), 0) as discount, coalesce(sum(l.tax), 0) as tax,
+                              count(*) as lines
+                       from shop.bill_lines l where l.tenant_id = b.tenant_id and l.bill_id = b.id) l on true
+         where b.subtotal <> l.gross or b.discount <> l.discount or b.tax <> l.tax or l.lines = 0
+            or b.total <> l.gross - l.discount + case when b.tax_inclusive then 0 else l.tax end",
+    ),
+    (
+        "6: every line is quantity times price, rounded once, with its own tax",
+        "select count(*) from shop.bill_lines l join shop.bills b on b.tenant_id = l.tenant_id and b.id = l.bill_id
+         where l.gross <> round(l.quantity * l.unit_price)
+            or l.tax <> round((l.gross - l.discount)::numeric * l.tax_bp / case when b.tax_inclusive then 10000 + l.tax_bp else 10000 end)",
+    ),
+    (
+        "7: numbers are unique, without a gap, and the counter is the last",
+        "select count(*) from (
+             select b.tenant_id, b.series, count(*) as bills, max(b.number) as last, count(distinct b.number) as numbers
+             from shop.bills b group by b.tenant_id, b.series
+         ) b full join shop.counters c on c.tenant_id = b.tenant_id and c.series = b.series
+         where b.bills is distinct from b.last or b.numbers is distinct from b.bills or c.last is distinct from b.last",
+    ),
+    (
+        "8: paid is the sum of the payments, and says paid exactly when it covers the total",
+        "select count(*) from shop.bills b
+         where b.paid <> (select coalesce(sum(p.amount), 0) from shop.payments p where p.tenant_id = b.tenant_id and p.bill_id = b.id)
+            or (b.status = 'paid') <> (b.paid = b.total and b.status not in ('void', 'uncollectible'))",
+    ),
+    (
+        "9: every line has its sale, every line of a void bill its return, and nothing else moves for a bill",
+        "select count(*) from (select 1 from (
+             select l.tenant_id, l.bill_id, l.item_id, 'sale' as reason, -l.quantity as delta, 1 as n from shop.bill_lines l
+             union all
+             select l.tenant_id, l.bill_id, l.item_id, 'void', l.quantity, 1 from shop.bill_lines l
+             join shop.bills b on b.tenant_id = l.tenant_id and b.id = l.bill_id and b.status = 'void'
+             union all
+             select m.tenant_id, m.bill_id, m.item_id, m.reason, m.delta, -1 from shop.stock_movements m where m.bill_id is not null
+         ) x group by tenant_id, bill_id, item_id, reason, delta having sum(n) <> 0) broken",
+    ),
+];
+
+/// The SQL of the invariants, as text, so that a test can prove that each of them finds what it is there for.
+pub(crate) fn invariants() -> impl Iterator<Item = &'static str> {
+    INVARIANTS.iter().map(|(_, sql)| *sql)
+}

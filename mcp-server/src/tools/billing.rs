@@ -1,0 +1,1 @@
+//! Bills and takings, a tool per file.

@@ -1,0 +1,452 @@
+//! `inventory_list_items`: items by name, or by likeness to a search text, a page at a time.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use contracts::failure::ToolFailure;
+use contracts::locale::Locale;
+use contracts::tools::inventory::{ListItems, ListItemsInput, ListItemsOutput};
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::catalogue::likeness::{Folded, SAME, score};
+use crate::catalogue::lookup::{NAMES_MAX, all_names, select_narrowed};
+use crate::catalogue::{Item, load};
+use crate::cursor;
+use crate::error::CallError;
+use crate::handler::{Call, ReadTool};
+use crate::typed::{self, LABEL_CHARS_MAX, NAME_CHARS_MAX};
+use crate::words::arguments::{self, Thing};
+use crate::words::inventory::{self, Narrowed, Page};
+
+/// Names less alike than this are not shown.
+const SHOWN_MIN: u16 = 450;
+/// Names this much less alike than the best one are not shown.
+const SHOWN_BEHIND_MAX: u16 = 300;
+/// What a name that begins with the search text, or has it inside, counts at least.
+const INSIDE: u16 = 850;
+/// How many names are ranked in a shop with too many to rank them all.
+const NARROWED_TO: i64 = 500;
+
+/// What the list is narrowed by, checked.
+struct Filter {
+    query: Option<String>,
+    category: Option<String>,
+    stock_below: Option<Decimal>,
+    low_stock: bool,
+}
+
+/// Where a page starts: after this item. Without a search text items go by name, with one by likeness first.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+enum Place {
+    #[serde(rename = "n")]
+    Named(String, Uuid),
+    /// Likeness, the least likeness shown, and the item.
+    #[serde(rename = "r")]
+    Ranked(u16, u16, Uuid),
+}
+
+impl ReadTool for ListItems {
+    async fn read(
+        call: &mut Call<'_>,
+        input: ListItemsInput,
+    ) -> Result<ListItemsOutput, CallError> {
+        let filter = checked(&input, call.locale)?;
+        let limit = typed::page_limit(input.limit, call.locale)?;
+        let place = match &input.cursor {
+            None => None,
+            Some(text) => {
+                Some(cursor::read(text).ok_or_else(|| arguments::bad_cursor(call.locale))?)
+            }
+        };
+        let (items, next) = match (&filter.query, &place) {
+            (None, None) => by_name(call, &filter, None, limit).await?,
+            (None, Some(Place::Named(name, id))) => {
+                by_name(call, &filter, Some((name, *id)), limit).await?
+            }
+            (Some(query), None) => by_likeness(call, &filter, query, None, limit).await?,
+            (Some(query), Some(Place::Ranked(likeness, floor, id))) => {
+                let after = (*likeness, *floor, *id);
+                by_likeness(call, &filter, query, Some(after), limit).await?
+            }
+            (None, Some(Place::Ranked(..))) | (Some(_), Some(Place::Named(..))) => {
+                return Err(arguments::bad_cursor(call.locale).into());
+            }
+        };
+        let page = match (&place, &next) {
+            (Some(_), _) => Page::Later,
+            (None, Some(_)) => Page::First,
+            (None, None) => Page::Only,
+        };
+        Ok(ListItemsOutput {
+            summary: summary(&filter, &items, page, call.locale),
+            items: items
+                .iter()
+                .map(|item| item.view(call.shop, call.locale))
+                .collect(),
+            next_cursor: next.map(|place| cursor::write(&place)),
+        })
+    }
+}
+
+fn checked(input: &ListItemsInput, locale: Locale) -> Result<Filter, ToolFailure> {
+    let query = |text: &String| typed::line(text, Thing::Query, "query", NAME_CHARS_MAX, locale);
+    let category =
+        |text: &String| typed::line(text, Thing::Category, "category", LABEL_CHARS_MAX, locale);
+    if let Some(below) = input.stock_below
+        && below.is_negative()
+    {
+        return Err(arguments::negative(locale, Thing::Quantity, "stock_below"));
+    }
+    Ok(Filter {
+        query: input.query.as_ref().map(query).transpose()?,
+        category: input.category.as_ref().map(category).transpose()?,
+        stock_below: input.stock_below.map(|below| below.0),
+        low_stock: input.low_stock,
+    })
+}
+
+async fn by_name(
+    call: &mut Call<'_>,
+    filter: &Filter,
+    after: Option<(&str, Uuid)>,
+    limit: usize,
+) -> Result<(Vec<Item>, Option<Place>), CallError> {
+    let tenant = call.tenant();
+    let mut rows = select_page(call.conn, tenant, filter, after, limit + 1).await?;
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
+    let next = rows
+        .pop()
+        .filter(|_| more)
+        .map(|last| Place::Named(last.name_norm, last.id));
+    Ok((load(call.conn, tenant, &ids).await?, next))
+}
+
+async fn by_likeness(
+    call: &mut Call<'_>,
+    filter: &Filter,
+    query: &str,
+    after: Option<(u16, u16, Uuid)>,
+    limit: usize,
+) -> Result<(Vec<Item>, Option<Place>), CallError> {
+    let tenant = call.tenant();
+    let mut names = all_names(call.conn, tenant).await?;
+    if names.len() > NAMES_MAX {
+        names = select_narrowed(call.conn, tenant, &[query.to_owned()], NARROWED_TO).await?;
+    }
+    let mut scores: BTreeMap<Uuid, u16> = BTreeMap::new();
+    let asked = Folded::new(query);
+    for named in &names {
+        let likeness = likeness(&asked, &Folded::new(&named.name));
+        let best = scores.entry(named.id).or_default();
+        *best = likeness.max(*best);
+    }
+    scores.retain(|_, likeness| *likeness >= SHOWN_MIN);
+    if filter.narrows() {
+        let ids: Vec<Uuid> = scores.keys().copied().collect();
+        let kept: BTreeSet<Uuid> = select_kept(call.conn, tenant, filter, &ids)
+            .await?
+            .into_iter()
+            .collect();
+        scores.retain(|id, _| kept.contains(id));
+    }
+    let (ids, next) = page_of(&scores, after, limit);
+    Ok((load(call.conn, tenant, &ids).await?, next))
+}
+
+/// Part of a name counts like a small slip.
+fn likeness(asked: &Folded, name: &Folded) -> u16 {
+    let inside = name.words().join(" ").contains(&asked.words().join(" "));
+    let likeness = score(asked, name);
+    if inside && likeness < SAME {
+        likeness.max(INSIDE)
+    } else {
+        likeness
+    }
+}
+
+/// The ids of one page, best first, and where the next one starts. The floor of the first page holds for all pages. Pure.
+fn page_of(
+    scores: &BTreeMap<Uuid, u16>,
+    after: Option<(u16, u16, Uuid)>,
+    limit: usize,
+) -> (Vec<Uuid>, Option<Place>) {
+    let best = scores.values().copied().max().unwrap_or_default();
+    let floor = after.map_or_else(
+        || best.saturating_sub(SHOWN_BEHIND_MAX).max(SHOWN_MIN),
+        |(_, floor, _)| floor.max(SHOWN_MIN),
+    );
+    let mut order: Vec<(Reverse<u16>, Uuid)> = scores
+        .iter()
+        .filter(|(_, likeness)| **likeness >= floor)
+        .map(|(id, likeness)| (Reverse(*likeness), *id))
+        .filter(|key| after.is_none_or(|(likeness, _, id)| *key > (Reverse(likeness), id)))
+        .collect();
+    order.sort_unstable();
+    let more = order.len() > limit;
+    order.truncate(limit);
+    let next = order
+        .last()
+        .filter(|_| more)
+        .map(|(Reverse(likeness), id)| Place::Ranked(*likeness, floor, *id));
+    (order.into_iter().map(|(_, id)| id).collect(), next)
+}
+
+impl Filter {
+    fn narrows(&self) -> bool {
+        self.category.is_some() || self.stock_below.is_some() || self.low_stock
+    }
+}
+
+fn summary(filter: &Filter, items: &[Item], page: Page, locale: Locale) -> String {
+    let narrowed = Narrowed {
+        query: filter.query.as_deref(),
+        category: filter.category.as_deref(),
+        below: filter
+            .stock_below
+            .map(|below| below.normalize().to_string()),
+        low: filter.low_stock,
+    };
+    let named: Vec<String> = items
+        .iter()
+        .map(|item| inventory::named_with_stock(&item.name, &item.measure(item.on_hand)))
+        .collect();
+    inventory::listed(locale, &narrowed, &named, page)
+}
+
+struct PageRow {
+    id: Uuid,
+    name_norm: String,
+}
+
+async fn select_page(
+    conn: &mut PgConnection,
+    tenant: Uuid,
+    filter: &Filter,
+    after: Option<(&str, Uuid)>,
+    most: usize,
+) -> Result<Vec<PageRow>, sqlx::Error> {
+    sqlx::query_as!(
+        PageRow,
+        "select i.id, i.name_norm from shop.items i
+         join shop.stock_levels l on l.tenant_id = $1 and l.item_id = i.id
+         where i.tenant_id = $1 and i.archived_at is null
+           and ($2::text is null or i.category_norm = shop.norm($2))
+           and ($3::numeric is null or l.on_hand < $3)
+           and (not $4 or l.on_hand <= i.low_stock_level)
+           and ($5::text is null or (i.name_norm, i.id) > ($5, $6::uuid))
+         order by i.name_norm, i.id
+         limit $7",
+        tenant,
+        filter.category,
+        filter.stock_below,
+        filter.low_stock,
+        after.map(|(name, _)| name),
+        after.map(|(_, id)| id),
+        i64::try_from(most).unwrap_or(i64::MAX)
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Which of these items the filter keeps.
+async fn select_kept(
+    conn: &mut PgConnection,
+    tenant: Uuid,
+    filter: &Filter,
+    ids: &[Uuid],
+) -> Result<Vec<Uuid>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "select i.id from shop.items i
+         join shop.stock_levels l on l.tenant_id = $1 and l.item_id = i.id
+         where i.tenant_id = $1 and i.archived_at is null and i.id = any($5)
+           and ($2::text is null or i.category_norm = shop.norm($2))
+           and ($3::numeric is null or l.on_hand < $3)
+           and (not $4 or l.on_hand <= i.low_stock_level)",
+        tenant,
+        filter.category,
+        filter.stock_below,
+        filter.low_stock,
+        ids
+    )
+    .fetch_all(conn)
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use contracts::tools::inventory::AddItem;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::testing::{World, refusal};
+
+    async fn corner_shop() -> World {
+        let world = World::new().await;
+        for (name, category, quantity, low) in [
+            ("Sugar", "grocery", "20", "5"),
+            ("Brown sugar", "grocery", "2", "5"),
+            ("Soap", "beauty", "2", "1"),
+            ("Shampoo", "Beauty", "12", "12"),
+            ("Éclair", "bakery", "0", "0"),
+        ] {
+            let item = json!({"name": name, "category": category, "unit_price": "100", "quantity": quantity, "low_stock_level": low});
+            world.write::<AddItem>(item).await.unwrap();
+        }
+        world
+    }
+
+    async fn names(world: &World, input: Value) -> (Vec<String>, String) {
+        let page = world.read::<ListItems>(input).await.unwrap();
+        let names = page.items.into_iter().map(|item| item.name).collect();
+        (names, page.summary)
+    }
+
+    #[tokio::test]
+    async fn a_list_is_narrowed_and_says_how() {
+        let mut world = corner_shop().await;
+        for (input, expected, summary) in [
+            (
+                json!({}),
+                vec!["Brown sugar", "Éclair", "Shampoo", "Soap", "Sugar"],
+                "5 items: Brown sugar (2), Éclair (0), Shampoo (12), Soap (2), Sugar (20).",
+            ),
+            (
+                json!({"stock_below": "5"}),
+                vec!["Brown sugar", "Éclair", "Soap"],
+                "3 items below 5: Brown sugar (2), Éclair (0), Soap (2).",
+            ),
+            (
+                json!({"category": "BEAUTY"}),
+                vec!["Shampoo", "Soap"],
+                "2 items in BEAUTY: Shampoo (12), Soap (2).",
+            ),
+            (
+                json!({"low_stock": true}),
+                vec!["Brown sugar", "Éclair", "Shampoo"],
+                "3 items low in stock: Brown sugar (2), Éclair (0), Shampoo (12).",
+            ),
+            (
+                json!({"query": "sugr"}),
+                vec!["Sugar", "Brown sugar"],
+                "2 items like sugr: Sugar (20), Brown sugar (2).",
+            ),
+            (
+                json!({"query": "eclairs"}),
+                vec!["Éclair"],
+                "1 item like eclairs: Éclair (0).",
+            ),
+            (
+                json!({"query": "sham"}),
+                vec!["Shampoo"],
+                "1 item like sham: Shampoo (12).",
+            ),
+            (
+                json!({"query": "sugar", "stock_below": "5"}),
+                vec!["Brown sugar"],
+                "1 item below 5 like sugar: Brown sugar (2).",
+            ),
+            (
+                json!({"category": "toys"}),
+                vec![],
+                "There are no items in toys.",
+            ),
+        ] {
+            assert_eq!(
+                names(&world, input).await,
+                (
+                    expected.iter().map(|&n| n.to_owned()).collect(),
+                    summary.to_owned()
+                )
+            );
+        }
+        world.locale = Locale::Es;
+        let (_, summary) = names(&world, json!({"stock_below": "1"})).await;
+        assert_eq!(summary, "1 artículo por debajo de 1: Éclair (0).");
+    }
+
+    async fn walk(world: &World, mut input: Value, limit: u32) -> Vec<String> {
+        input["limit"] = json!(limit);
+        let mut seen = Vec::new();
+        for turn in 0..100 {
+            let page = world.read::<ListItems>(input.clone()).await.unwrap();
+            assert!(page.items.len() <= limit as usize);
+            seen.extend(page.items.into_iter().map(|item| item.name));
+            if turn == 1 {
+                // What is added behind the reader is not shown again and shifts nothing.
+                let before = json!({"name": "Aaa sugar", "unit_price": "1"});
+                let _ = world.write::<AddItem>(before).await;
+            }
+            match page.next_cursor {
+                Some(next) => input["cursor"] = json!(next),
+                None => return seen,
+            }
+        }
+        panic!("the list does not end");
+    }
+
+    #[tokio::test]
+    async fn pages_show_every_item_once() {
+        let world = World::new().await;
+        let mut all: Vec<String> = (0..23).map(|i| format!("Sugar {i:02}")).collect();
+        for name in &all {
+            let item = json!({"name": name, "unit_price": "1"});
+            world.write::<AddItem>(item).await.unwrap();
+        }
+        assert_eq!(walk(&world, json!({}), 5).await, all);
+        let mut ranked = walk(&world, json!({"query": "sugar"}), 4).await;
+        ranked.retain(|name| name != "Aaa sugar");
+        ranked.sort();
+        all.sort();
+        assert_eq!(ranked, all);
+    }
+
+    #[tokio::test]
+    async fn a_page_that_is_none_is_refused() {
+        let world = corner_shop().await;
+        let first = world.read::<ListItems>(json!({"limit": 1})).await.unwrap();
+        let by_name = first.next_cursor.unwrap();
+        for (input, field) in [
+            (json!({"limit": 0}), "limit"),
+            (json!({"limit": 101}), "limit"),
+            (json!({"cursor": "x"}), "cursor"),
+            (json!({"cursor": ""}), "cursor"),
+            (json!({"cursor": by_name, "query": "sugar"}), "cursor"),
+            (
+                json!({"cursor": cursor::write(&Place::Named("a\0".to_owned(), Uuid::nil()))}),
+                "cursor",
+            ),
+            (json!({"query": " "}), "query"),
+            (json!({"stock_below": "-1"}), "stock_below"),
+        ] {
+            let failure = refusal(world.read::<ListItems>(input).await);
+            assert_eq!(failure.field.as_deref(), Some(field), "{}", failure.message);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn ranked_pages_neither_repeat_nor_miss(scores in prop::collection::btree_map(any::<u128>().prop_map(Uuid::from_u128), 0_u16..=1000, 0..40), limit in 1_usize..10) {
+            let floor = scores.values().copied().max().unwrap_or_default().saturating_sub(SHOWN_BEHIND_MAX).max(SHOWN_MIN);
+            let mut seen = Vec::new();
+            let mut after = None;
+            for _ in 0..50 {
+                let (ids, next) = page_of(&scores, after, limit);
+                seen.extend(ids);
+                match next {
+                    Some(Place::Ranked(likeness, floor, id)) => after = Some((likeness, floor, id)),
+                    Some(Place::Named(..)) => prop_assert!(false, "a ranked page goes on by rank"),
+                    None => break,
+                }
+            }
+            let mut expected: Vec<Uuid> = scores.iter().filter(|(_, s)| **s >= floor).map(|(id, _)| *id).collect();
+            expected.sort_by_key(|id| (Reverse(scores[id]), *id));
+            prop_assert_eq!(seen, expected);
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! What a person or a client typed, made safe to store and to read out.
+
+use contracts::failure::ToolFailure;
+use contracts::locale::Locale;
+use contracts::money::{Currency, Money, MoneyError, to_minor};
+use contracts::quantity::Exact;
+use rust_decimal::Decimal;
+
+use crate::handler::Shop;
+use crate::words::arguments::{self, Thing};
+
+/// Longest item name and alias, characters.
+pub const NAME_CHARS_MAX: usize = 80;
+/// Longest customer name, characters.
+pub const CUSTOMER_CHARS_MAX: usize = 120;
+/// Longest category and sku, characters.
+pub const LABEL_CHARS_MAX: usize = 40;
+/// Longest reason, characters.
+pub const REASON_CHARS_MAX: usize = 200;
+/// Largest amount of a line or a bill, minor units. Below 2^53, so that no JSON reader loses a digit, and small enough for a
+/// quantity of six decimals times a price of six to be exact in 96 bits.
+pub const AMOUNT_MINOR_MAX: i64 = 1_000_000_000_000_000;
+/// Page size when none is asked for.
+const PAGE_DEFAULT: u32 = 20;
+/// Largest page.
+const PAGE_MAX: u32 = 100;
+
+/// One line of text: trimmed, runs of white space as one space, and nothing in it that cannot be seen. A mark that turns the
+/// direction of writing could make a question read as another one.
+///
+/// # Errors
+/// When nothing is left, too much is there, or a character cannot be shown.
+pub fn line(
+    text: &str,
+    thing: Thing,
+    field: &str,
+    chars_max: usize,
+    locale: Locale,
+) -> Result<String, ToolFailure> {
+    let line = line_or_empty(text, thing, field, chars_max, locale)?;
+    if line.is_empty() {
+        return Err(arguments::empty(locale, thing, field));
+    }
+    Ok(line)
+}
+
+/// Like [`line`], where nothing is fine.
+///
+/// # Errors
+/// When too much is there, or a character cannot be shown.
+pub fn line_or_empty(
+    text: &str,
+    thing: Thing,
+    field: &str,
+    chars_max: usize,
+    locale: Locale,
+) -> Result<String, ToolFailure> {
+    // Bytes first: nothing is done with a text of megabytes.
+    if text.len() > chars_max * 16 {
+        return Err(arguments::too_long(locale, thing, field, chars_max));
+    }
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.chars().any(is_unseen) {
+        return Err(arguments::unprintable(locale, thing, field));
+    }
+    if line.chars().count() > chars_max {
+        return Err(arguments::too_long(locale, thing, field, chars_max));
+    }
+    Ok(line)
+}
+
+/// Control characters, marks of writing direction, zero-width spaces and characters that are none. Joiners stay: some scripts need
+/// them.
+fn is_unseen(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}' | '\u{fffe}' | '\u{ffff}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// A name typed without any capital gets one at its start: "sugar" is shown as Sugar, "iPhone cable" as typed.
+#[must_use]
+pub fn capitalised(name: String) -> String {
+    if name.chars().any(char::is_uppercase) {
+        return name;
+    }
+    let mut letters = name.chars();
+    match letters.next() {
+        Some(first) => first.to_uppercase().chain(letters).collect(),
+        None => name,
+    }
+}
+
+/// Refuses amounts in another currency than the shop's.
+///
+/// # Errors
+/// `currency_mismatch`.
+pub fn same_currency(
+    given: Option<&str>,
+    shop: &Shop,
+    field: &str,
+    locale: Locale,
+) -> Result<(), ToolFailure> {
+    let Some(given) = given else { return Ok(()) };
+    if given.parse::<Currency>() == Ok(shop.currency) {
+        return Ok(());
+    }
+    let shown: String = given
+        .chars()
+        .filter(|c| c.is_alphanumeric())
+        .take(12)
+        .collect();
+    Err(arguments::currency_mismatch(
+        locale,
+        &shown,
+        shop.currency,
+        field,
+    ))
+}
+
+/// A unit price in minor units, fractions kept.
+///
+/// # Errors
+/// When it is negative or too large to store.
+pub fn unit_price_minor(
+    price: Exact,
+    shop: &Shop,
+    field: &str,
+    locale: Locale,
+) -> Result<Decimal, ToolFailure> {
+    if price.is_negative() {
+        return Err(arguments::negative(locale, Thing::Price, field));
+    }
+    to_minor(price.0, shop.currency)
+        .filter(|minor| *minor < Decimal::from(AMOUNT_MINOR_MAX / 10))
+        .map(|minor| minor.normalize())
+        .ok_or_else(|| arguments::too_large(locale, Thing::Price, field))
+}
+
+/// An amount of money, 0 or more, exact in the shop's currency.
+///
+/// # Errors
+/// When it is negative, too large, or has decimals the currency has not.
+pub fn amount(
+    amount: Exact,
+    thing: Thing,
+    shop: &Shop,
+    field: &str,
+    locale: Locale,
+) -> Result<Money, ToolFailure> {
+    if amount.is_negative() {
+        return Err(arguments::negative(locale, thing, field));
+    }
+    match Money::from_major(amount, shop.currency) {
+        Ok(money) if money.amount_minor <= AMOUNT_MINOR_MAX => Ok(money),
+        Ok(_) | Err(MoneyError::TooLarge) => Err(arguments::too_large(locale, thing, field)),
+        Err(MoneyError::TooPrecise(currency)) => {
+            Err(arguments::too_precise(locale, thing, field, currency))
+        }
+    }
+}
+
+/// How many rows a page has.
+///
+/// # Errors
+/// When fewer than one or more than a hundred are asked for.
+pub fn page_limit(limit: Option<u32>, locale: Locale) -> Result<usize, ToolFailure> {
+    let limit = limit.unwrap_or(PAGE_DEFAULT);
+    if !(1..=PAGE_MAX).contains(&limit) {
+        return Err(arguments::bad_limit(locale, PAGE_MAX));
+    }
+    Ok(limit as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<String, String> {
+        line(text, Thing::Name, "name", 10, Locale::En).map_err(|f| f.message)
+    }
+
+    #[test]
+    fn a_line_is_what_can_be_seen() {
+        assert_eq!(read("  white \t\n rice "), Ok("white rice".to_owned()));
+        assert_eq!(read("Azúcar"), Ok("Azúcar".to_owned()));
+        assert_eq!(read(" \n "), Err("The name cannot be empty.".to_owned()));
+        for text in ["a\0b", "a\u{7}", "a\u{202e}b", "a\u{200b}b", "\u{feff}a"] {
+            assert_eq!(
+                read(text),
+                Err("The name has characters that cannot be shown.".to_owned()),
+                "{text:?}"
+            );
+        }
+        let long = Err("The name is too long: 10 characters at most.".to_owned());
+        assert_eq!(read("eleven char"), long);
+        assert_eq!(read(&"x".repeat(1_000_000)), long);
+        assert_eq!(read("ééééé ñññ"), Ok("ééééé ñññ".to_owned()));
+    }
+
+    #[test]
+    fn a_name_without_capitals_gets_one() {
+        assert_eq!(capitalised("sugar".to_owned()), "Sugar");
+        assert_eq!(capitalised("iPhone cable".to_owned()), "iPhone cable");
+        assert_eq!(capitalised("éclair".to_owned()), "Éclair");
+        assert_eq!(capitalised("7up".to_owned()), "7up");
+    }
+}
