@@ -2,7 +2,10 @@
 
 pub mod app;
 pub mod config;
+pub mod http;
 pub mod language;
 pub mod models;
+pub mod pages;
 pub mod principal;
+pub mod streams;
 pub mod turns;

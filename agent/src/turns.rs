@@ -440,6 +440,7 @@ pub async fn active(
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "stands in")]
 fn resume(
     app: &Arc<App>,
     approval_id: Uuid,
