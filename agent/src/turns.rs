@@ -110,6 +110,10 @@ struct Run {
     session_id: String,
     message_id: Uuid,
     events: watch::Sender<Vec<RunEvent>>,
+    /// Turns that are still being played.
+    playing: watch::Sender<usize>,
+    /// One turn is played after the other.
+    stage: Arc<tokio::sync::Mutex<()>>,
 }
 
 struct Asked {
@@ -142,6 +146,8 @@ impl App {
             session_id: session_id.to_owned(),
             message_id,
             events: watch::Sender::new(Vec::new()),
+            playing: watch::Sender::new(0),
+            stage: Arc::default(),
         };
         self.script().runs.insert(run_id, run);
         (run_id, message_id)
@@ -261,10 +267,24 @@ fn play(app: &Arc<App>, run_id: Uuid, events: Vec<EventBody>) {
         }
     } else {
         let app = Arc::clone(app);
+        let Some((playing, stage)) = app
+            .script()
+            .runs
+            .get(&run_id)
+            .map(|run| (run.playing.clone(), Arc::clone(&run.stage)))
+        else {
+            return;
+        };
+        playing.send_modify(|n| *n += 1);
         tokio::spawn(async move {
+            let _on_stage = stage.lock().await;
             for event in events {
                 tokio::time::sleep(pace).await;
                 app.push(run_id, event);
+            }
+            playing.send_modify(|n| *n -= 1);
+            if let Some(run) = app.script().runs.get(&run_id) {
+                run.events.send_modify(|_| {});
             }
         });
     }
@@ -287,10 +307,11 @@ pub async fn begin(app: &Arc<App>, _: &Principal, turn: NewTurn) -> Result<Turn,
         return Ok(there.clone());
     }
     script.begun.push(turn.clone());
-    let open = script
-        .approvals
-        .values()
-        .find(|a| a.decision.is_none() && turn.message == "yes");
+    let open = script.approvals.values().find(|a| {
+        a.decision.is_none()
+            && turn.message == "yes"
+            && script.runs.get(&a.run_id).map(|r| &r.session_id) == turn.session_id.as_ref()
+    });
     let open = open.map(|a| a.confirmation.approval_id);
     drop(script);
     if let Some(approval_id) = open {
@@ -384,9 +405,10 @@ pub async fn follow(
     let script = app.script();
     let run = script.runs.get(&run_id).ok_or(TurnError::NotFound)?;
     let events = run.events.subscribe();
+    let playing = run.playing.subscribe();
     let stream = futures::stream::unfold(
-        (events, after_seq, false),
-        |(mut events, after, over)| async move {
+        (events, playing, after_seq, false),
+        |(mut events, playing, after, over)| async move {
             if over {
                 return None;
             }
@@ -394,14 +416,15 @@ pub async fn follow(
                 let log = events
                     .wait_for(|log| {
                         log.iter().any(|e| e.seq > after)
-                            || log.last().is_some_and(|e| e.body.ends_turn())
+                            || (*playing.borrow() == 0
+                                && log.last().is_some_and(|e| e.body.ends_turn()))
                     })
                     .await
                     .ok()?;
                 log.iter().find(|e| e.seq > after).cloned()
             }?;
             let (seq, over) = (next.seq, next.body.ends_turn());
-            Some((next, (events, seq, over)))
+            Some((next, (events, playing, seq, over)))
         },
     );
     Ok(stream.boxed())
@@ -422,7 +445,7 @@ pub async fn active(
         if run.session_id == session_id {
             known = true;
             let events = run.events.borrow();
-            if !events.last().is_some_and(|e| e.body.ends_turn()) {
+            if *run.playing.borrow() > 0 || !events.last().is_some_and(|e| e.body.ends_turn()) {
                 let first = events.iter().rev().find(|e| e.body.begins_turn());
                 let after_seq = first.map_or(0, |e| e.seq - 1);
                 return Ok(Some(Turn {
