@@ -28,9 +28,6 @@ use self::problem::Refusal;
 use crate::app::App;
 use crate::pages;
 
-#[cfg(test)]
-mod scenes;
-
 /// What every answer says to a browser. The page adds its own content security policy.
 const HEADERS: [(HeaderName, &str); 5] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),

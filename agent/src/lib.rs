@@ -12,6 +12,8 @@ pub mod answers;
 pub mod app;
 pub mod approvals;
 pub mod config;
+#[cfg(feature = "embedded")]
+pub mod embedded;
 pub mod http;
 pub mod language;
 pub mod models;
@@ -19,6 +21,7 @@ pub mod pages;
 pub mod principal;
 pub mod run;
 pub mod sessions;
+pub mod start;
 pub mod streams;
 pub mod tools;
 pub mod turns;

@@ -240,7 +240,7 @@ fn plain(body: &EventBody) -> Vec<Value> {
         EventBody::Fallback { reason } => {
             vec![json!({"type": "data-fallback", "data": {"mode": "rules", "reason": reason}})]
         }
-        EventBody::Failed { message } => vec![json!({"type": "error", "errorText": message})],
+        EventBody::Failed { message, .. } => vec![json!({"type": "error", "errorText": message})],
         EventBody::Cancelled { reason } => vec![json!({"type": "abort", "reason": reason})],
         EventBody::Started { .. }
         | EventBody::Resumed { .. }
