@@ -148,7 +148,7 @@ pub(super) fn amount_at(words: &[Word], at: usize, language: Language) -> Option
 }
 
 /// What a price is per: "per kg", "/kg", "each", "each kg", "el kilo", "cada uno". The unit, if any, and where it ends.
-fn per_at(words: &[Word], at: usize) -> Option<(Option<UnitSaid>, usize)> {
+pub(super) fn per_at(words: &[Word], at: usize) -> Option<(Option<UnitSaid>, usize)> {
     let with_unit = &[
         "per|each|every|por|cada|/|el|la|al|a|an|the",
         "for each",

@@ -49,7 +49,7 @@ pub(super) fn words(text: &str) -> Vec<Word> {
         } else if !c.is_whitespace() && !SILENT.contains(&c) && !is_joiner(c) {
             found.push(word(&letters[at..end], kind, spaced));
         }
-        spaced = c.is_whitespace();
+        spaced = c.is_whitespace() || SILENT.contains(&c);
         at = end;
     }
     found
