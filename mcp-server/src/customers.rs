@@ -1,1 +1,434 @@
-//! .
+//! Finding customers by name. Somebody unknown is a new customer; somebody whose name is nearly one we know is asked about, so that
+//! Ali does not become Aly on the next bill.
+
+use contracts::failure::Candidate;
+use contracts::quantity::Exact;
+use rust_decimal::Decimal;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::catalogue::likeness::{Folded, OFFERED_MAX, score};
+use crate::error::CallError;
+use crate::handler::Call;
+use crate::typed::{self, CUSTOMER_CHARS_MAX};
+use crate::words::arguments::Thing;
+use crate::words::billing;
+
+/// From here on, in thousandths, a name is near enough to be asked about.
+const NEAR: u16 = 750;
+/// Names this short are near when one letter differs: Aly is not quite Ali.
+const NEAR_LETTERS_MIN: usize = 3;
+/// How many of the most similar names are looked at.
+const NARROWED_TO: i64 = 50;
+/// What is said before a name to insist on a new customer.
+const INSIST: [&str; 6] = [
+    "new customer ",
+    "new client ",
+    "nuevo cliente ",
+    "nueva cliente ",
+    "nueva clienta ",
+    "cliente nuevo ",
+];
+
+/// A customer of the shop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Customer {
+    /// The customer's id.
+    pub id: Uuid,
+    /// The name.
+    pub name: String,
+}
+
+/// Who a bill is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Buyer {
+    /// Somebody known.
+    Known(Customer),
+    /// Somebody to be created with the bill.
+    New {
+        /// The name.
+        name: String,
+        /// The person insisted, although the name is known.
+        insisted: bool,
+    },
+}
+
+impl Buyer {
+    /// The name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Buyer::Known(customer) => &customer.name,
+            Buyer::New { name, .. } => name,
+        }
+    }
+}
+
+/// Who a name on a new bill means.
+///
+/// # Errors
+/// `ambiguous_customer` when the name is several people's, or nearly somebody's.
+pub async fn buyer(call: &mut Call<'_>, text: &str, field: &str) -> Result<Buyer, CallError> {
+    let text = typed::line(
+        text,
+        Thing::Customer,
+        field,
+        CUSTOMER_CHARS_MAX,
+        call.locale,
+    )?;
+    if let Some(name) = insisted_name(&text) {
+        return Ok(Buyer::New {
+            name: capitalised_words(name),
+            insisted: true,
+        });
+    }
+    match look_up(call, &text).await? {
+        Lookup::One(customer) => Ok(Buyer::Known(customer)),
+        Lookup::Several(people) => {
+            Err(billing::ambiguous_customer(call.locale, &text, candidates(&people), field).into())
+        }
+        Lookup::Nobody(near) if near.is_empty() => Ok(Buyer::New {
+            name: capitalised_words(text),
+            insisted: false,
+        }),
+        Lookup::Nobody(near) => {
+            Err(billing::nearly_a_customer(call.locale, &text, candidates(&near), field).into())
+        }
+    }
+}
+
+/// The customer a name in a question means.
+///
+/// # Errors
+/// `unknown_customer` or `ambiguous_customer`.
+pub async fn known(call: &mut Call<'_>, text: &str, field: &str) -> Result<Customer, CallError> {
+    let text = typed::line(
+        text,
+        Thing::Customer,
+        field,
+        CUSTOMER_CHARS_MAX,
+        call.locale,
+    )?;
+    let failure = match look_up(call, &text).await? {
+        Lookup::One(customer) => return Ok(customer),
+        Lookup::Several(people) => {
+            billing::ambiguous_customer(call.locale, &text, candidates(&people), field)
+        }
+        Lookup::Nobody(near) => {
+            billing::unknown_customer(call.locale, &text, candidates(&near), field)
+        }
+    };
+    Err(failure.into())
+}
+
+/// Writes a new customer. Two bills for the same new name at once make one customer, unless the person insisted: the second waits
+/// for the first and finds its customer there.
+///
+/// # Errors
+/// When the database fails.
+pub async fn create(
+    call: &mut Call<'_>,
+    name: &str,
+    insisted: bool,
+) -> Result<Customer, CallError> {
+    let tenant = call.tenant();
+    if !insisted {
+        lock_name(call.conn, tenant, name).await?;
+        let mut there: Vec<Person> = select_exact(call.conn, tenant, name, None, None).await?;
+        there.retain(|person| person.kind == NAME);
+        if let [only] = there.as_slice() {
+            return Ok(only.customer());
+        }
+    }
+    let id = call.new_id();
+    insert(call.conn, tenant, id, name, call.now).await?;
+    Ok(Customer {
+        id,
+        name: name.to_owned(),
+    })
+}
+
+enum Lookup {
+    One(Customer),
+    Several(Vec<(Person, u16)>),
+    Nobody(Vec<(Person, u16)>),
+}
+
+async fn look_up(call: &mut Call<'_>, text: &str) -> Result<Lookup, CallError> {
+    let tenant = call.tenant();
+    let (name, inside) = pointed_at(text);
+    let id = inside.unwrap_or(name).parse::<Uuid>().ok();
+    let phone = inside.unwrap_or(name).replace([' ', '-'], "");
+    let phone = Some(phone).filter(|p| p.starts_with('+'));
+    let people = select_exact(call.conn, tenant, text, id, phone.as_deref()).await?;
+    let best = people.iter().map(|person| person.kind).min();
+    let same: Vec<Person> = people
+        .into_iter()
+        .filter(|person| Some(person.kind) == best)
+        .collect();
+    if let [only] = same.as_slice() {
+        return Ok(Lookup::One(only.customer()));
+    }
+    if !same.is_empty() {
+        let all = same.into_iter().map(|person| (person, 1000)).collect();
+        return Ok(Lookup::Several(all));
+    }
+    let similar = select_similar(call.conn, tenant, text, NARROWED_TO).await?;
+    let near = near(text, similar);
+    // Jean-Bosco is Jean Bosco; and somebody created since the first look is found by this one.
+    let said = Folded::new(text);
+    let is_same = |person: &Person| Folded::new(&person.name).words() == said.words();
+    let same = near.iter().filter(|(p, _)| is_same(p)).count();
+    Ok(match near.iter().find(|(p, _)| is_same(p)) {
+        Some((only, _)) if same == 1 => Lookup::One(only.customer()),
+        Some(_) => Lookup::Several(near),
+        None => Lookup::Nobody(near),
+    })
+}
+
+/// The people whose names are nearly this one, best first. Pure.
+fn near(text: &str, people: Vec<Person>) -> Vec<(Person, u16)> {
+    let asked = Folded::new(text);
+    let mut near: Vec<(Person, u16)> = people
+        .into_iter()
+        .filter_map(|person| {
+            let name = Folded::new(&person.name);
+            let likeness = score(&asked, &name);
+            (likeness >= NEAR || one_letter_apart(&asked, &name)).then_some((person, likeness))
+        })
+        .collect();
+    near.sort_by(|(a, x), (b, y)| y.cmp(x).then_with(|| a.name.cmp(&b.name)));
+    near.truncate(OFFERED_MAX);
+    near
+}
+
+/// The names, or the first names where only that was said, differ in one letter that is not the first.
+fn one_letter_apart(asked: &Folded, name: &Folded) -> bool {
+    let ([said], [first, ..]) = (asked.words(), name.words()) else {
+        return false;
+    };
+    let letters = said.chars().count().min(first.chars().count());
+    letters >= NEAR_LETTERS_MIN
+        && said.chars().next() == first.chars().next()
+        && strsim::osa_distance(said, first) <= 1
+}
+
+/// "Ali (+250788123456)", as candidates are named that share a name, is the name and what tells them apart.
+fn pointed_at(text: &str) -> (&str, Option<&str>) {
+    match text
+        .strip_suffix(')')
+        .and_then(|rest| rest.rsplit_once('('))
+    {
+        Some((name, inside)) => (name.trim(), Some(inside.trim())),
+        None => (text, None),
+    }
+}
+
+fn insisted_name(text: &str) -> Option<String> {
+    INSIST.iter().find_map(|prefix| {
+        let start = text.get(..prefix.len())?;
+        let name = text.get(prefix.len()..)?.trim();
+        (start.eq_ignore_ascii_case(prefix) && !name.is_empty()).then(|| name.to_owned())
+    })
+}
+
+/// A name typed without any capital gets one at each word: ali hassan is Ali Hassan.
+fn capitalised_words(name: String) -> String {
+    if name.chars().any(char::is_uppercase) {
+        return name;
+    }
+    name.split(' ')
+        .map(|word| typed::capitalised(word.to_owned()))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// Candidates by names the call can be repeated with: people who share a name are told apart by phone or id.
+fn candidates(people: &[(Person, u16)]) -> Vec<Candidate> {
+    people
+        .iter()
+        .take(OFFERED_MAX)
+        .map(|(person, likeness)| {
+            let shared = people
+                .iter()
+                .any(|(other, _)| other.id != person.id && other.name_norm == person.name_norm);
+            let name = if shared {
+                let mark = person
+                    .phone
+                    .clone()
+                    .unwrap_or_else(|| person.id.to_string());
+                format!("{} ({mark})", person.name)
+            } else {
+                person.name.clone()
+            };
+            Candidate {
+                name,
+                score: Some(Exact(Decimal::new(i64::from(likeness / 10), 2).normalize())),
+                ..Candidate::default()
+            }
+        })
+        .collect()
+}
+
+/// Kinds of a hit, the best first: by phone or id, by the whole name, by the first name.
+const NAME: i32 = 1;
+
+#[derive(Debug, Clone)]
+struct Person {
+    id: Uuid,
+    name: String,
+    name_norm: String,
+    phone: Option<String>,
+    kind: i32,
+}
+
+impl Person {
+    fn customer(&self) -> Customer {
+        Customer {
+            id: self.id,
+            name: self.name.clone(),
+        }
+    }
+}
+
+/// How many people of one name are looked at: more than are offered, so that "several" is known to be true.
+const SAME_NAME_MAX: i64 = 10;
+
+async fn select_exact(
+    conn: &mut PgConnection,
+    tenant: Uuid,
+    text: &str,
+    id: Option<Uuid>,
+    phone: Option<&str>,
+) -> Result<Vec<Person>, sqlx::Error> {
+    sqlx::query_as!(
+        Person,
+        r#"select hit.id as "id!", hit.name as "name!", hit.name_norm as "name_norm!", hit.phone as "phone?", hit.kind as "kind!" from (
+               select c.id, c.name, c.name_norm, c.phone_e164 as phone, 0 as kind from shop.customers c
+               where c.tenant_id = $1 and c.deleted_at is null and c.id = $3::uuid
+               union all
+               select c.id, c.name, c.name_norm, c.phone_e164, 0 from shop.customers c
+               where c.tenant_id = $1 and c.deleted_at is null and c.phone_e164 = $4::text
+               union all
+               select c.id, c.name, c.name_norm, c.phone_e164, 1 from shop.customers c
+               where c.tenant_id = $1 and c.deleted_at is null and c.name_norm = shop.norm($2)
+               union all
+               select c.id, c.name, c.name_norm, c.phone_e164, 2 from shop.customers c
+               where c.tenant_id = $1 and c.deleted_at is null and split_part(c.name_norm, ' ', 1) = shop.norm($2)
+                 and c.name_norm <> shop.norm($2)
+           ) hit
+           order by hit.kind, hit.name_norm, hit.id
+           limit $5"#,
+        tenant,
+        text,
+        id,
+        phone,
+        SAME_NAME_MAX
+    )
+    .fetch_all(conn)
+    .await
+}
+
+async fn select_similar(
+    conn: &mut PgConnection,
+    tenant: Uuid,
+    text: &str,
+    most: i64,
+) -> Result<Vec<Person>, sqlx::Error> {
+    sqlx::query_as!(
+        Person,
+        r#"select c.id, c.name, c.name_norm, c.phone_e164 as phone, 3 as "kind!" from shop.customers c
+           where c.tenant_id = $1 and c.deleted_at is null
+           order by greatest(public.similarity(shop.norm($2), c.name_norm), public.word_similarity(shop.norm($2), c.name_norm)) desc, c.id
+           limit $3"#,
+        tenant,
+        text,
+        most
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// There is no row to lock yet. The lock is the tenant's and the name's, held until the commit.
+async fn lock_name(conn: &mut PgConnection, tenant: Uuid, name: &str) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "select pg_advisory_xact_lock(hashtextextended('customer ' || $1::text || ' ' || shop.norm($2), 0))",
+        tenant.to_string(),
+        name
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+async fn insert(
+    conn: &mut PgConnection,
+    tenant: Uuid,
+    id: Uuid,
+    name: &str,
+    now: chrono::DateTime<chrono::Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into shop.customers (tenant_id, id, name, created_at) values ($1, $2, $3, $4)",
+        tenant,
+        id,
+        name,
+        now
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nearly<'a>(text: &str, names: &[&'a str]) -> Vec<&'a str> {
+        let people = names
+            .iter()
+            .enumerate()
+            .map(|(i, name)| Person {
+                id: Uuid::from_u128(i as u128),
+                name: (*name).to_owned(),
+                name_norm: name.to_lowercase(),
+                phone: None,
+                kind: 3,
+            })
+            .collect();
+        near(text, people)
+            .iter()
+            .map(|(person, _)| names[usize::try_from(person.id.as_u128()).unwrap()])
+            .collect()
+    }
+
+    #[test]
+    fn nearly_a_name_is_asked_about_and_another_name_is_not() {
+        let people = ["Ali", "Beatriz Uwase", "Jean Bosco", "Zoe"];
+        assert_eq!(nearly("Aly", &people), ["Ali"]);
+        assert_eq!(nearly("Beatris", &people), ["Beatriz Uwase"]);
+        assert_eq!(nearly("beatriz uwas", &people), ["Beatriz Uwase"]);
+        assert_eq!(nearly("Uwase", &people), ["Beatriz Uwase"]);
+        assert_eq!(nearly("Joe", &people), Vec::<&str>::new());
+        assert_eq!(nearly("Amina", &people), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn a_person_can_insist_on_somebody_new() {
+        assert_eq!(insisted_name("New Customer Aly"), Some("Aly".to_owned()));
+        assert_eq!(insisted_name("nueva clienta Zoé"), Some("Zoé".to_owned()));
+        assert_eq!(insisted_name("Newton"), None);
+        assert_eq!(insisted_name("ñññññññññññññ"), None);
+        assert_eq!(capitalised_words("ali hassan".to_owned()), "Ali Hassan");
+        assert_eq!(capitalised_words("DJ mike".to_owned()), "DJ mike");
+    }
+
+    #[test]
+    fn people_who_share_a_name_are_told_apart() {
+        assert_eq!(
+            pointed_at("Ali (+250788123456)"),
+            ("Ali", Some("+250788123456"))
+        );
+        assert_eq!(pointed_at("Ali"), ("Ali", None));
+    }
+}

@@ -219,13 +219,13 @@ pub async fn open_level(
     conn: &mut PgConnection,
     tenant: Uuid,
     item_id: Uuid,
-    allow_negative: bool,
+    may_go_below_zero: bool,
 ) -> Result<(), CallError> {
     sqlx::query!(
         "insert into shop.stock_levels (tenant_id, item_id, allow_negative) values ($1, $2, $3)",
         tenant,
         item_id,
-        allow_negative
+        may_go_below_zero
     )
     .execute(conn)
     .await?;

@@ -113,13 +113,14 @@ fn alike(asked: &[String], name: &[String]) -> u16 {
     }
 }
 
-/// One minus the share of letters that have to be edited.
+/// One minus the share of letters that have to be edited. Where that is more than half, what is left is chance: caviar is no sugar.
 fn by_edits(a: &str, b: &str) -> u16 {
     let longer = a.chars().count().max(b.chars().count());
-    thousandths(
-        longer.saturating_sub(strsim::levenshtein(a, b)),
-        longer.max(1),
-    )
+    let kept = longer.saturating_sub(strsim::levenshtein(a, b));
+    if kept * 2 < longer {
+        return 0;
+    }
+    thousandths(kept, longer.max(1))
 }
 
 /// Shared runs of three letters, like the similarity of Postgres' `pg_trgm`.
@@ -245,6 +246,7 @@ mod tests {
     fn short_words_and_other_first_letters_are_only_offered() {
         assert_eq!(chosen("tea", &["Pea", "Sugar"]), Err(Choice::None(vec![0])));
         assert_eq!(chosen("malt", &["Salt"]), Err(Choice::None(vec![0])));
+        assert!(scored("caviar", "Sugar") < OFFERED);
         assert_eq!(
             chosen("bananas", &["Sugar", "Flour"]),
             Err(Choice::None(vec![]))

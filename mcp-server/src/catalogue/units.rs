@@ -66,7 +66,7 @@ impl<'a> Counting<'a> {
                 .ok_or_else(|| self.unknown(text, unit_field, locale))?,
         };
         let entered = Measure::new(quantity, known.code());
-        match self.to_item_unit(quantity, known) {
+        match self.convert(quantity, known) {
             Ok(quantity) => Ok(Entered { quantity, entered }),
             Err(ConversionError::Dimensions) => Err(self.unknown(known.code(), unit_field, locale)),
             Err(ConversionError::NotExact) => Err(inventory::not_exact(
@@ -135,7 +135,7 @@ impl<'a> Counting<'a> {
             .or_else(|| unit::find(text).map(Known::Fixed))
     }
 
-    fn to_item_unit(&self, quantity: Exact, known: Known<'_>) -> Result<Exact, ConversionError> {
+    fn convert(&self, quantity: Exact, known: Known<'_>) -> Result<Exact, ConversionError> {
         match known {
             Known::Fixed(from) => unit::convert(quantity, from, self.unit),
             Known::Own(own) => unit::scale(quantity, own.factor.0, Decimal::ONE),

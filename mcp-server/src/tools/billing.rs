@@ -1,1 +1,7 @@
 //! Bills and takings, a tool per file.
+
+mod create_bill;
+mod get_bill;
+mod list_bills;
+mod sales_summary;
+mod void_bill;

@@ -90,7 +90,7 @@ pub fn unknown_unit(
     let message = if others.is_empty() {
         message
             .split_once(';')
-            .map_or(message.clone(), |(first, _)| format!("{first}."))
+            .map_or_else(|| message.clone(), |(first, _)| format!("{first}."))
     } else {
         message
     };

@@ -338,104 +338,100 @@ mod tests {
         }
     }
 
+    async fn refused(world: &World, member: &str, value: Value) -> String {
+        let failure = refusal(world.write::<AddItem>(sugar_with(member, value)).await);
+        format!("{}: {}", failure.field.unwrap(), failure.message)
+    }
+
     #[tokio::test]
     async fn what_cannot_be_is_refused_with_the_argument_named() {
         let world = World::new().await;
-        let bag = |unit: &str, quantity: &str, of: &str| json!([{"unit": unit, "quantity": quantity, "of": of}]);
-        let cases = [
-            ("name", json!(" "), "name", "The name cannot be empty."),
+        for (member, value, said) in [
+            ("name", json!(" "), "The name cannot be empty."),
             (
                 "name",
                 json!("Su\0gar"),
-                "name",
                 "The name has characters that cannot be shown.",
             ),
             (
                 "name",
                 json!("x".repeat(81)),
-                "name",
                 "The name is too long: 80 characters at most.",
             ),
             (
                 "category",
                 json!("x".repeat(41)),
-                "category",
                 "The category is too long: 40 characters at most.",
             ),
-            (
-                "unit_price",
-                json!("-1"),
-                "unit_price",
-                "The price cannot be negative.",
-            ),
-            (
-                "quantity",
-                json!("-1"),
-                "quantity",
-                "The quantity cannot be negative.",
-            ),
+            ("unit_price", json!("-1"), "The price cannot be negative."),
+            ("quantity", json!("-1"), "The quantity cannot be negative."),
             (
                 "low_stock_level",
                 json!("-1"),
-                "low_stock_level",
                 "The low-stock level cannot be negative.",
             ),
             (
                 "currency",
                 json!("USD"),
-                "currency",
                 "Amounts here are in RWF, not in USD.",
             ),
             (
                 "unit",
                 json!("bag"),
-                "unit",
                 "Items are counted in g, kg, lb, ml, l, each, dozen, m, min or h. Please choose one of these.",
             ),
             (
                 "quantity_unit",
                 json!("ml"),
-                "quantity_unit",
                 "Sugar is counted in kg; it can also be given in g or lb.",
             ),
-            ("sku", json!(""), "sku", "The code cannot be empty."),
-            (
-                "units",
-                bag("bag", "0", "kg"),
-                "units[0].quantity",
-                "The quantity must be more than 0.",
-            ),
-            (
-                "units",
-                bag("bag", "1", "l"),
-                "units[0].of",
-                "Sugar is counted in kg; it can also be given in g or lb.",
-            ),
-            (
-                "units",
-                bag("dozens", "1", "kg"),
-                "units[0].unit",
-                "The unit dozens is there already. Choose another name.",
-            ),
-            (
-                "units",
-                bag("b4g", "1", "kg"),
-                "units[0].unit",
-                "A unit is named with 1 to 30 letters. Leave out digits and signs.",
-            ),
-            (
-                "aliases",
-                json!([{"name": "azúcar", "locale": "español"}]),
-                "aliases[0].locale",
-                "A language is given as a short tag, such as es or en-GB.",
-            ),
-        ];
-        for (member, value, field, message) in cases {
-            let failure = refusal(world.write::<AddItem>(sugar_with(member, value)).await);
-            assert_eq!(failure.message, message);
-            assert_eq!(failure.field.as_deref(), Some(field));
+            ("sku", json!(""), "The code cannot be empty."),
+        ] {
+            assert_eq!(
+                refused(&world, member, value).await,
+                format!("{member}: {said}")
+            );
         }
         assert_eq!(world.number("select count(*) from shop.items").await, 0);
+    }
+
+    #[tokio::test]
+    async fn units_and_names_that_cannot_be_are_refused_with_their_place() {
+        let world = World::new().await;
+        let unit = |unit: &str, quantity: &str, of: &str| json!([{"unit": unit, "quantity": quantity, "of": of}]);
+        for (value, said) in [
+            (
+                unit("bag", "0", "kg"),
+                "quantity: The quantity must be more than 0.",
+            ),
+            (
+                unit("bag", "1", "l"),
+                "of: Sugar is counted in kg; it can also be given in g or lb.",
+            ),
+            (
+                unit("dozens", "1", "kg"),
+                "unit: The unit dozens is there already. Choose another name.",
+            ),
+            (
+                unit("b4g", "1", "kg"),
+                "unit: A unit is named with 1 to 30 letters. Leave out digits and signs.",
+            ),
+        ] {
+            assert_eq!(
+                refused(&world, "units", value).await,
+                format!("units[0].{said}")
+            );
+        }
+        let twice = json!([{"unit": "cajón", "quantity": "1"}, {"unit": "Cajon", "quantity": "2"}]);
+        assert_eq!(
+            refused(&world, "units", twice).await,
+            "units[1].unit: The unit cajon is there already. Choose another name."
+        );
+        let spanish = json!([{"name": "azúcar", "locale": "español"}]);
+        assert_eq!(
+            refused(&world, "aliases", spanish).await,
+            "aliases[0].locale: A language is given as a short tag, such as es or en-GB."
+        );
     }
 
     #[tokio::test]

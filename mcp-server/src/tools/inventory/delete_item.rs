@@ -124,3 +124,111 @@ async fn select_open_bills(
         .map(|row| numbering::shown(&row.series, row.number))
         .collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use contracts::failure::FailureCode;
+    use contracts::locale::Locale;
+    use contracts::tools::billing::{CreateBill, GetBill, VoidBill};
+    use contracts::tools::inventory::{AddItem, GetItem, ListItems};
+
+    use super::*;
+    use crate::testing::{World, refusal};
+
+    async fn shop_with_soap() -> World {
+        let world = World::new().await;
+        let soap = json!({"name": "Soap", "unit_price": "300", "quantity": "12"});
+        world.write::<AddItem>(soap).await.unwrap();
+        world
+    }
+
+    #[tokio::test]
+    async fn an_item_is_archived_and_its_bills_stay() {
+        let mut world = shop_with_soap().await;
+        let paid =
+            json!({"lines": [{"item": "soap", "quantity": "1"}], "payment": {"method": "cash"}});
+        let bill = world.agree::<CreateBill>(paid).await.unwrap();
+        let asked = world
+            .ask::<DeleteItem>(json!({"item": "soaps"}))
+            .await
+            .unwrap();
+        assert_eq!(
+            asked.message,
+            "Are you sure you want to remove Soap (11 in stock)? Its history and old bills stay. Reply 'yes' to confirm."
+        );
+        let done = world
+            .agree::<DeleteItem>(json!({"item": "soap"}))
+            .await
+            .unwrap();
+        assert_eq!(done.summary, "Removed Soap.");
+        assert_eq!(world.read::<ListItems>(json!({})).await.unwrap().items, []);
+        assert_eq!(
+            world
+                .read::<ListItems>(json!({"query": "soap"}))
+                .await
+                .unwrap()
+                .items,
+            []
+        );
+        let id = done.item.id.to_string();
+        for name in ["soap", &id] {
+            let failure = refusal(world.read::<GetItem>(json!({"item": name})).await);
+            assert_eq!(failure.code, FailureCode::UnknownItem);
+        }
+        world.locale = Locale::En;
+        let read = world.read::<GetBill>(json!({"bill": "1"})).await.unwrap();
+        assert_eq!(read.bill, bill.bill);
+    }
+
+    #[tokio::test]
+    async fn an_item_on_an_open_bill_stays() {
+        let world = shop_with_soap().await;
+        for _ in 0..7 {
+            let bill = json!({"lines": [{"item": "soap", "quantity": "1"}]});
+            world.agree::<CreateBill>(bill).await.unwrap();
+        }
+        let failure = refusal(world.ask::<DeleteItem>(json!({"item": "soap"})).await);
+        assert_eq!(failure.code, FailureCode::ItemInUse);
+        assert_eq!(
+            failure.message,
+            "Soap is on open bills INV-1, INV-2, INV-3, INV-4 and INV-5, among others. It can be removed when they are paid or void."
+        );
+        for number in 1..=6 {
+            world
+                .agree::<VoidBill>(json!({"bill": number.to_string()}))
+                .await
+                .unwrap();
+        }
+        let failure = refusal(world.ask::<DeleteItem>(json!({"item": "soap"})).await);
+        assert_eq!(
+            failure.message,
+            "Soap is on open bill INV-7. It can be removed when that bill is paid or void."
+        );
+        world.agree::<VoidBill>(json!({"bill": "7"})).await.unwrap();
+        world
+            .agree::<DeleteItem>(json!({"item": "soap"}))
+            .await
+            .unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_bill_written_since_the_answer_keeps_the_item() {
+        let world = shop_with_soap().await;
+        let asked = world
+            .ask::<DeleteItem>(json!({"item": "soap"}))
+            .await
+            .unwrap();
+        let bill = json!({"lines": [{"item": "soap", "quantity": "1"}]});
+        world.agree::<CreateBill>(bill).await.unwrap();
+        let mut transaction = world.begin().await;
+        let input = DeleteItemInput {
+            item: "soap".to_owned(),
+        };
+        let failure = refusal(
+            world
+                .execute_in::<DeleteItem>(&mut transaction, input, asked.plan)
+                .await,
+        );
+        assert_eq!(failure.code, FailureCode::ItemInUse);
+    }
+}
