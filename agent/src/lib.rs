@@ -3,7 +3,7 @@
 //! # Layout
 //!
 //! - [`run`]: open this first: what happens to one piece of work, in seven steps.
-//! - [`turns`]: what an edge may ask of the engine; [`http`] and [`pages`] are the edges, [`streams`] their projections.
+//! - [`turns`]: what an edge may ask of the engine; [`http`], [`pages`] and [`cli`] are the edges, [`streams`] their projections.
 //! - [`sessions`], [`approvals`]: conversations, and the questions open in them; [`answers`] reads a person's yes and no.
 //! - [`models`]: what drives a conversation; [`tools`]: the tool server it works with.
 //! - [`start`] and [`embedded`]: putting the program together.
@@ -11,6 +11,7 @@
 pub mod answers;
 pub mod app;
 pub mod approvals;
+pub mod cli;
 pub mod config;
 #[cfg(feature = "embedded")]
 pub mod embedded;
@@ -19,6 +20,7 @@ pub mod language;
 pub mod models;
 pub mod pages;
 pub mod principal;
+pub mod program;
 pub mod run;
 pub mod sessions;
 pub mod start;

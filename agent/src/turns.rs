@@ -911,6 +911,7 @@ impl Following {
                 return None;
             }
             match self.read().await {
+                Ok(events) if events.is_empty() && !self.active().await => return None,
                 Ok(events) if events.is_empty() => {
                     let (seq, stop) = (self.seq, self.app.stop.clone());
                     tokio::select! {
@@ -922,6 +923,20 @@ impl Following {
                 // The table cannot be read just now; the client reconnects if we give up, so wait a little.
                 Err(_) => tokio::time::sleep(POLL).await,
             }
+        }
+    }
+
+    /// Whether more is to come: nobody works on a run that waits or is over. Asked after the events were read, so that its last ones
+    /// are not missed; a run that ended in between shows them at the next read.
+    async fn active(&self) -> bool {
+        let head = async {
+            let mut tx = self.app.begin(self.tenant).await?;
+            run_head(&mut tx, self.tenant, self.run_id).await
+        };
+        match head.await {
+            Ok(Some(head)) => head.last_seq > self.seq || matches!(head.status.as_str(), "running" | "queued"),
+            Ok(None) => false,
+            Err(_) => true,
         }
     }
 
@@ -1193,6 +1208,7 @@ struct KnownMessage {
 
 struct RunHead {
     status: String,
+    last_seq: i64,
     created_at: DateTime<Utc>,
     finished_at: Option<DateTime<Utc>>,
 }
@@ -1289,7 +1305,7 @@ async fn run_head(
 ) -> Result<Option<RunHead>, sqlx::Error> {
     sqlx::query_as!(
         RunHead,
-        "select status, created_at, finished_at from agent.runs where tenant_id = $1 and id = $2",
+        "select status, last_seq, created_at, finished_at from agent.runs where tenant_id = $1 and id = $2",
         tenant.0,
         run_id
     )

@@ -429,3 +429,23 @@ async fn the_document_describes_what_is_served() {
         json!({"service": "countersign-agent", "status": "ok"})
     );
 }
+
+#[tokio::test]
+async fn the_page_runs_only_what_we_serve() {
+    let app = app();
+    let linked = "GET / | Sec-Fetch-Site: cross-site | Sec-Fetch-Mode: navigate";
+    let page = ask(&app, linked, "").await;
+    assert_eq!(page.status, StatusCode::OK);
+    let policy = page.headers["content-security-policy"].to_str().unwrap();
+    assert!(policy.starts_with("default-src 'none'; script-src 'self'"));
+    assert!(!policy.contains("unsafe"));
+    assert_eq!(page.headers["x-frame-options"], "DENY");
+    for link in page.text.split('"').filter(|l| l.starts_with("/static/")) {
+        let answer = ask(&app, &format!("GET {link}"), "").await;
+        assert_eq!(answer.status, StatusCode::OK, "{link}");
+        assert_eq!(answer.headers["x-content-type-options"], "nosniff");
+    }
+    for example in crate::pages::EXAMPLES {
+        assert!(page.text.contains(example));
+    }
+}

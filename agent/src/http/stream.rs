@@ -31,10 +31,13 @@ const NOTHING_LEFT_WAIT: Duration = Duration::from_secs(2);
 #[into_params(parameter_in = Query)]
 pub struct StreamQuery {
     /// The conversation: 1 to 128 letters, digits and `-_.:`. A new one is made when absent.
+    #[param(max_length = 128, pattern = "^[A-Za-z0-9._:-]{1,128}$")]
     session_id: Option<String>,
     /// What the person says: 1 to 2,000 characters. Not needed with `Last-Event-ID`.
+    #[param(min_length = 1, max_length = 2000)]
     message: Option<String>,
     /// The caller's own id of this request: the same one attaches to the run that is there.
+    #[param(min_length = 1, max_length = 255)]
     request_id: Option<String>,
 }
 

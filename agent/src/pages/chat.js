@@ -209,9 +209,9 @@ const set = (node, text) => { if (node.textContent !== text) node.textContent = 
 
 function show(entry) {
   at("welcome").hidden = true;
-  const said = make("p", "said", entry.said), answer = make("article", "answer");
+  const said = make("p", "said"), answer = make("article", "answer");
+  said.append(make("span", "hidden", "You said: "), entry.said);
   answer.setAttribute("aria-label", "Answer");
-  said.setAttribute("aria-label", `You said: ${entry.said}`);
   log.append(said, answer);
   nodes.set(entry, { answer, working: make("p", "working", "Working") });
   update(entry);
@@ -273,6 +273,8 @@ const draw = {
     const no = button("no", "Deny", () => decide(part, entry, "deny"));
     buttons.append(yes, no);
     const sentence = make("p", "", part.asked.summary);
+    sentence.id = `question-${part.id}`;
+    for (const choice of [yes, no]) choice.setAttribute("aria-describedby", sentence.id);
     node.append(sentence, status, buttons);
     return { node, update() {
       lapse(part, entry);
@@ -412,7 +414,8 @@ function measure() {
 at("form").addEventListener("submit", (event) => {
   event.preventDefault();
   const text = box.value.trim();
-  if (!text || !measure()) return;
+  if (!text) return;
+  if (!measure()) return set(at("announcer"), limit.textContent);
   box.value = "";
   measure();
   ask(text);
