@@ -48,7 +48,10 @@ impl ToolServer {
 ///
 /// # Errors
 /// One sentence for the operator.
-pub async fn tool_server(settings: &Reader, progress: &mut (dyn FnMut(&str) + Send)) -> anyhow::Result<ToolServer> {
+pub async fn tool_server(
+    settings: &Reader,
+    progress: &mut (dyn FnMut(&str) + Send),
+) -> anyhow::Result<ToolServer> {
     let config = Config::read(settings)?;
     let bind = config.bind;
     match tokio::net::TcpListener::bind(bind).await {
@@ -56,7 +59,10 @@ pub async fn tool_server(settings: &Reader, progress: &mut (dyn FnMut(&str) + Se
             let started = start::start_on(listener, config, Hooks::default(), progress).await?;
             Ok(ToolServer::Ours(Box::new(started)))
         }
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_ours(&format!("http://{bind}/healthz")).await => {
+        Err(error)
+            if error.kind() == io::ErrorKind::AddrInUse
+                && is_ours(&format!("http://{bind}/healthz")).await =>
+        {
             progress(&format!("Using the mcp-server that is running on {bind}."));
             Ok(ToolServer::Theirs(format!("http://{bind}/mcp")))
         }
@@ -71,7 +77,18 @@ pub async fn tool_server(settings: &Reader, progress: &mut (dyn FnMut(&str) + Se
 /// Whether the program on that address is a tool server of ours.
 async fn is_ours(health: &str) -> bool {
     crate::start::install_crypto();
-    let Ok(client) = reqwest::Client::builder().timeout(Duration::from_secs(2)).no_proxy().build() else { return false };
-    let Ok(response) = client.get(health).send().await else { return false };
-    response.json::<Value>().await.is_ok_and(|health| health["service"] == "countersign-mcp-server")
+    let Ok(client) = reqwest::Client::builder()
+        .timeout(Duration::from_secs(2))
+        .no_proxy()
+        .build()
+    else {
+        return false;
+    };
+    let Ok(response) = client.get(health).send().await else {
+        return false;
+    };
+    response
+        .json::<Value>()
+        .await
+        .is_ok_and(|health| health["service"] == "countersign-mcp-server")
 }

@@ -58,7 +58,9 @@ async fn chat(arguments: ChatArguments) -> anyhow::Result<ExitCode> {
     let url = given.clone().unwrap_or_else(|| cli::local_url(config.bind));
     // Somewhere else than here nothing can be started.
     if given.is_some() || cli::is_running(&url).await? {
-        return Ok(cli::chat(&url, arguments.into(), &mut Console::new()).await?.into());
+        return Ok(cli::chat(&url, arguments.into(), &mut Console::new())
+            .await?
+            .into());
     }
     logs("error");
     let whole = Whole::start(&settings, config, &mut say).await?;
@@ -76,7 +78,11 @@ struct Whole {
 }
 
 impl Whole {
-    async fn start(settings: &Reader, config: Config, progress: &mut (dyn FnMut(&str) + Send)) -> anyhow::Result<Whole> {
+    async fn start(
+        settings: &Reader,
+        config: Config,
+        progress: &mut (dyn FnMut(&str) + Send),
+    ) -> anyhow::Result<Whole> {
         // The port first: a second program on it should not touch the database.
         let listener = start::listen(config.bind).await?;
         #[cfg(feature = "embedded")]
@@ -92,7 +98,18 @@ impl Whole {
             None
         };
         let url: String = config.mcp_server_url.clone().or(here).ok_or_else(|| anyhow::anyhow!("Set MCP_SERVER_URL to the address of mcp-server, such as http://127.0.0.1:8001/mcp."))?;
-        let agent = start::start_on(listener, config, &url, None, Hooks::default(), progress).await?;
+        // The tool server has told about the database already, if it is ours.
+        #[cfg(feature = "embedded")]
+        let told = matches!(tools, Some(ToolServer::Ours(_)));
+        #[cfg(not(feature = "embedded"))]
+        let told = false;
+        let mut own = |line: &str| {
+            if !told {
+                progress(line);
+            }
+        };
+        let agent =
+            start::start_on(listener, config, &url, None, Hooks::default(), &mut own).await?;
         Ok(Whole {
             agent,
             #[cfg(feature = "embedded")]
@@ -139,10 +156,17 @@ async fn stopped() {
 /// rmcp's debug logs hold whole payloads, so they stay off unless asked for.
 fn logs(default: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .try_init();
 }
 
-#[expect(clippy::print_stderr, reason = "this is where the program talks to the person who started it")]
+#[expect(
+    clippy::print_stderr,
+    reason = "this is where the program talks to the person who started it"
+)]
 fn say(line: &str) {
     eprintln!("{line}");
 }

@@ -86,12 +86,23 @@ pub async fn start_on(
     let database = database::open(config.database.clone(), progress).await?;
     let key = config.agent_token_key().map_err(anyhow::Error::msg)?;
     let tools = Tools::new(tool_url, key, Arc::clone(&config.clock))?;
-    let mut app = App::new(config, database.pool.clone(), model.unwrap_or_else(|| Arc::new(Interpreter)), tools);
+    let mut app = App::new(
+        config,
+        database.pool.clone(),
+        model.unwrap_or_else(|| Arc::new(Interpreter)),
+        tools,
+    );
     app.hooks = hooks;
     let app = Arc::new(app);
     let serving = tokio::spawn(serve(listener, Arc::clone(&app)));
     let looking = tokio::spawn(worker::look_for_work(Arc::clone(&app)));
-    Ok(Started { app, address, serving, looking, database })
+    Ok(Started {
+        app,
+        address,
+        serving,
+        looking,
+        database,
+    })
 }
 
 async fn serve(listener: TcpListener, app: Arc<App>) -> io::Result<()> {
@@ -101,7 +112,8 @@ async fn serve(listener: TcpListener, app: Arc<App>) -> io::Result<()> {
     });
     let router = crate::http::router(Arc::clone(&app));
     let stop = app.stop.clone();
-    let serving = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let serving =
+        axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
     tokio::select! {
         served = serving.into_future() => served,
         () = async { stop.cancelled().await; tokio::time::sleep(DRAIN).await } => Ok(()),

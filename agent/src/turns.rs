@@ -934,7 +934,9 @@ impl Following {
             run_head(&mut tx, self.tenant, self.run_id).await
         };
         match head.await {
-            Ok(Some(head)) => head.last_seq > self.seq || matches!(head.status.as_str(), "running" | "queued"),
+            Ok(Some(head)) => {
+                head.last_seq > self.seq || matches!(head.status.as_str(), "running" | "queued")
+            }
             Ok(None) => false,
             Err(_) => true,
         }

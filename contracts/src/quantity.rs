@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// Most digits before the point. `numeric(20,6)` holds fourteen; twelve leaves room for a conversion.
 pub const INTEGER_DIGITS_MAX: usize = 12;
 /// Most digits after the point, like the columns that store them.
-pub const DECIMALS_MAX: usize = 6;
+pub const DECIMALS_MAX: u32 = 6;
 
 /// An exact decimal: at most twelve digits before the point and six after it. Text on the wire; a JSON number is accepted when
 /// its shortest spelling is such a decimal. Exponents, `NaN` and signs other than a leading `-` or `+` are refused.
@@ -65,7 +65,7 @@ impl FromStr for Exact {
         if !plain(whole) || !plain(fraction) {
             return Err(NotExact::NotANumber(shown()));
         }
-        if fraction.trim_end_matches('0').len() > DECIMALS_MAX {
+        if fraction.trim_end_matches('0').len() > DECIMALS_MAX as usize {
             return Err(NotExact::TooPrecise(shown()));
         }
         if whole.trim_start_matches('0').len() > INTEGER_DIGITS_MAX {

@@ -196,7 +196,7 @@ pub fn scale(quantity: Exact, num: Decimal, den: Decimal) -> Result<Exact, Conve
         .checked_mul(num)
         .ok_or(ConversionError::TooLarge)?;
     let exact = product.checked_div(den).ok_or(ConversionError::TooLarge)?;
-    let kept = exact.round_dp(DECIMALS_MAX as u32);
+    let kept = exact.round_dp(DECIMALS_MAX);
     if kept.checked_mul(den) != Some(product) {
         return Err(ConversionError::NotExact);
     }

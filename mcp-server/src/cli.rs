@@ -24,7 +24,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Bring the schema of DATABASE_OWNER_URL up to date and make the shop of local mode.
+    /// Bring the schema of `DATABASE_OWNER_URL` up to date and make the shop of local mode.
     Migrate,
 }
 

@@ -253,13 +253,23 @@ pub(crate) async fn decide(
     }
     let route = route(&stored.question.tool)
         .ok_or_else(|| CallError::Broken(format!("no tool {}", stored.question.tool)))?;
-    let Runner::Commit { .. } = route.runner else {
-        return Err(CallError::Broken(format!(
-            "{} asks nothing",
-            stored.question.tool
-        )));
+    let asker = Caller {
+        tenant: shop.tenant,
+        subject: stored.question.requested_by.clone(),
+        role: stored.requested_role,
+        door: Door::Local,
     };
-    countersigned(app, route, conn, shop, stored, answer, now).await
+    Yes {
+        app,
+        route,
+        shop,
+        asker,
+        stored,
+        answer,
+        now,
+    }
+    .act(conn)
+    .await
 }
 
 /// A second answer: the same one gets the stored result, another one a clear code.
@@ -291,113 +301,114 @@ async fn already_settled(
     })
 }
 
-/// The yes: prepare again, compare, do, record. Everything or nothing.
-async fn countersigned(
-    app: &App,
+/// A yes being acted on.
+struct Yes<'a> {
+    app: &'a App,
     route: &'static Route,
-    conn: &mut PgConnection,
-    shop: &Shop,
+    shop: &'a Shop,
+    /// The effect is the asker's, whoever said yes.
+    asker: Caller,
     stored: Stored,
-    answer: PersonsAnswer<'_>,
+    answer: PersonsAnswer<'a>,
     now: DateTime<Utc>,
-) -> Result<Decision, CallError> {
-    let Runner::Commit { execute, .. } = route.runner else {
-        return Err(CallError::Broken(format!(
-            "{} asks nothing",
-            stored.question.tool
-        )));
-    };
-    // The effect is the asker's, whoever said yes.
-    let asker = Caller {
-        tenant: shop.tenant,
-        subject: stored.question.requested_by.clone(),
-        role: stored.requested_role,
-        door: Door::Local,
-    };
-    let mut savepoint = conn.begin().await?;
-    let mut call = Call {
-        conn: &mut savepoint,
-        shop,
-        caller: &asker,
-        locale: stored.locale,
-        now,
-        public_url: &app.public_url,
-        clock: &*app.clock,
-    };
-    app.hooks.at(route.place).await;
-    let agreed = execute(
-        &mut call,
-        stored.arguments.clone(),
-        Some(stored.binding_digest),
-    )
-    .await;
-    match agreed {
-        Ok(Agreed::Done(outcome)) => {
-            let decided = Decided {
-                confirmation_id: stored.question.id,
-                by: &answer.by.sub,
-                via: answer.via,
-            };
-            audit::write(
-                &mut call,
-                route.sheet.name,
-                &stored.arguments,
-                &outcome.audit,
-                Some(decided),
-            )
-            .await?;
-            savepoint.commit().await?;
-            let done = Finished::Done(outcome.output);
-            settle(conn, shop.tenant, &stored, "done", Some(&done), answer, now).await?;
-            remember(conn, shop.tenant, &stored, &done).await?;
-            Ok(Decision::Finished(done))
+}
+
+impl Yes<'_> {
+    /// Prepare again, compare, do, record. Everything or nothing.
+    async fn act(self, conn: &mut PgConnection) -> Result<Decision, CallError> {
+        let Runner::Commit { execute, .. } = self.route.runner else {
+            return Err(CallError::Broken(format!(
+                "{} asks nothing",
+                self.stored.question.tool
+            )));
+        };
+        self.app.hooks.at(self.route.place).await;
+        let mut savepoint = conn.begin().await?;
+        let mut call = self.call(&mut savepoint);
+        let arguments = self.stored.arguments.clone();
+        match execute(&mut call, arguments, Some(self.stored.binding_digest)).await {
+            Ok(Agreed::Done(outcome)) => {
+                let (by, via) = (self.answer.by.sub.as_str(), self.answer.via);
+                let decided = Decided {
+                    confirmation_id: self.stored.question.id,
+                    by,
+                    via,
+                };
+                let name = self.route.sheet.name;
+                audit::write(
+                    &mut call,
+                    name,
+                    &self.stored.arguments,
+                    &outcome.audit,
+                    Some(decided),
+                )
+                .await?;
+                savepoint.commit().await?;
+                self.settle(conn, "done", Finished::Done(outcome.output))
+                    .await
+            }
+            Ok(Agreed::Changed(preview)) => {
+                savepoint.rollback().await?;
+                self.ask_anew(conn, preview).await
+            }
+            Err(CallError::Refused(failure)) => {
+                savepoint.rollback().await?;
+                self.settle(conn, "failed", Finished::Refused(failure))
+                    .await
+            }
+            Err(fault) => Err(fault),
         }
-        Ok(Agreed::Changed(preview)) => {
-            savepoint.rollback().await?;
-            let mut call = Call {
-                conn,
-                shop,
-                caller: &asker,
-                locale: stored.locale,
-                now,
-                public_url: &app.public_url,
-                clock: &*app.clock,
-            };
-            let asking = Asking {
-                tool: route.sheet.name,
-                arguments: &stored.arguments,
-                preview,
-                approver: stored.question.approver,
-                idempotency_key: stored.idempotency_key.as_deref(),
-            };
-            let question = ask(app, &mut call, asking).await?;
-            set_status(
-                conn,
-                shop.tenant,
-                stored.question.id,
-                "superseded",
-                Some(question.id),
-            )
-            .await?;
-            Ok(Decision::AskedAnew(question))
+    }
+
+    async fn settle(
+        &self,
+        conn: &mut PgConnection,
+        status: &str,
+        finished: Finished,
+    ) -> Result<Decision, CallError> {
+        let tenant = self.shop.tenant;
+        settle(
+            conn,
+            tenant,
+            &self.stored,
+            status,
+            Some(&finished),
+            self.answer,
+            self.now,
+        )
+        .await?;
+        remember(conn, tenant, &self.stored, &finished).await?;
+        Ok(Decision::Finished(finished))
+    }
+
+    async fn ask_anew(
+        &self,
+        conn: &mut PgConnection,
+        preview: Preview,
+    ) -> Result<Decision, CallError> {
+        let asking = Asking {
+            tool: self.route.sheet.name,
+            arguments: &self.stored.arguments,
+            preview,
+            approver: self.stored.question.approver,
+            idempotency_key: self.stored.idempotency_key.as_deref(),
+        };
+        let question = ask(self.app, &mut self.call(conn), asking).await?;
+        let (tenant, old) = (self.shop.tenant, self.stored.question.id);
+        set_status(conn, tenant, old, "superseded", Some(question.id)).await?;
+        Ok(Decision::AskedAnew(question))
+    }
+
+    fn call<'c>(&'c self, conn: &'c mut PgConnection) -> Call<'c> {
+        Call {
+            conn,
+            shop: self.shop,
+            caller: &self.asker,
+            locale: self.stored.locale,
+            now: self.now,
+            public_url: &self.app.public_url,
+            clock: &*self.app.clock,
         }
-        Err(CallError::Refused(failure)) => {
-            savepoint.rollback().await?;
-            let refused = Finished::Refused(failure);
-            settle(
-                conn,
-                shop.tenant,
-                &stored,
-                "failed",
-                Some(&refused),
-                answer,
-                now,
-            )
-            .await?;
-            remember(conn, shop.tenant, &stored, &refused).await?;
-            Ok(Decision::Finished(refused))
-        }
-        Err(fault) => Err(fault),
     }
 }
 

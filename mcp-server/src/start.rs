@@ -41,7 +41,7 @@ impl Started {
         self.database
             .embedded
             .as_ref()
-            .map(|e| e.data_dir().to_path_buf())
+            .map(migrations::embedded::Embedded::data_dir)
     }
 
     /// Lets open requests finish, then closes the database.
@@ -119,7 +119,7 @@ pub async fn stdio(
             tokio::spawn(http::serve(listener, router, stop.clone()));
         }
         Err(error) => {
-            tracing::info!(bind = %config.bind, %error, "approval page not served here; another program has the address")
+            tracing::info!(bind = %config.bind, %error, "approval page not served here; another program has the address");
         }
     }
     let sweeping = tokio::spawn(sweeper::run(Arc::clone(&app), stop.clone()));

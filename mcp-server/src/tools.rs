@@ -1,5 +1,5 @@
 //! The tools' handlers, a file each.
 
-mod billing;
+pub mod billing;
 mod confirm_action;
-mod inventory;
+pub mod inventory;

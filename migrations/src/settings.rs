@@ -16,9 +16,11 @@ pub struct BadSetting {
     pub accepts: String,
 }
 
+type Lookup = Box<dyn Fn(&str) -> Option<String>>;
+
 /// Looks settings up and remembers which were asked for, so that a test can hold `.env.example` against the programs.
 pub struct Reader {
-    lookup: Box<dyn Fn(&str) -> Option<String>>,
+    lookup: Lookup,
     asked: RefCell<Vec<(String, String)>>,
 }
 

@@ -1,4 +1,10 @@
 //! Journeys over the wire: each file is a story, each test a scene of it.
 
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
+
 mod sources;
 mod stories;

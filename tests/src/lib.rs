@@ -1,4 +1,10 @@
 //! The stage for journeys and benches: both servers on real sockets over a real Postgres.
 
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a stage that cannot be built ends the test that asked for it"
+)]
+
 pub mod program;
 pub mod world;

@@ -39,7 +39,11 @@ impl Program {
             .expect("the program starts");
         let stdout = child.stdout.take().expect("its output");
         let mut lines = BufReader::new(stdout).lines();
-        let url = tokio::time::timeout(Duration::from_secs(30), lines.next_line()).await.expect("in time").expect("a line").expect("an address");
+        let url = tokio::time::timeout(Duration::from_secs(30), lines.next_line())
+            .await
+            .expect("in time")
+            .expect("a line")
+            .expect("an address");
         Program { child, url }
     }
 
@@ -53,7 +57,10 @@ impl Program {
 }
 
 /// Stops for ever at the place the environment names, after making the file it names. For the hooks of the programs.
-pub fn pause(pause_at: Option<String>, paused_file: Option<String>) -> impl Fn(&'static str) -> futures::future::BoxFuture<'static, ()> + Send + Sync + 'static {
+pub fn pause(
+    pause_at: Option<String>,
+    paused_file: Option<String>,
+) -> impl Fn(&'static str) -> futures::future::BoxFuture<'static, ()> + Send + Sync + 'static {
     let wanted = Arc::new(pause_at.zip(paused_file));
     move |place| {
         let wanted = Arc::clone(&wanted);

@@ -63,18 +63,31 @@ impl World {
         let home = TestHome::new();
         let clock_file = home.path().join("clock");
         let variables = variables(&home, &clock_file, setting.variables);
-        let server_config = mcp_server::config::Config::read(&reader(&variables, &database, Role::Shop)).expect("server settings");
-        let agent_config = agent::config::Config::read(&reader(&variables, &database, Role::Agent)).expect("agent settings");
+        let server_config =
+            mcp_server::config::Config::read(&reader(&variables, &database, Role::Shop))
+                .expect("server settings");
+        let agent_config = agent::config::Config::read(&reader(&variables, &database, Role::Agent))
+            .expect("agent settings");
         let quiet: &mut (dyn FnMut(&str) + Send) = &mut |_| {};
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let shop = mcp_server::start::start_on(listener, server_config, setting.server_hooks, quiet).await.expect("tool server");
+        let shop =
+            mcp_server::start::start_on(listener, server_config, setting.server_hooks, quiet)
+                .await
+                .expect("tool server");
         if !setting.empty {
             demo::stock(&shop.app).await.expect("demo goods");
         }
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let agent = agent::start::start_on(listener, agent_config, &shop.mcp_url(), setting.model, setting.agent_hooks, quiet)
-            .await
-            .expect("agent");
+        let agent = agent::start::start_on(
+            listener,
+            agent_config,
+            &shop.mcp_url(),
+            setting.model,
+            setting.agent_hooks,
+            quiet,
+        )
+        .await
+        .expect("agent");
         World {
             shop,
             agent,
@@ -89,7 +102,12 @@ impl World {
 
     /// Says something in a session and returns the agent's answer, which must be 200.
     pub async fn say(&self, session: &str, message: &str) -> ChatResponse {
-        let response = self.post("/agent/chat", &json!({"session_id": session, "message": message})).await;
+        let response = self
+            .post(
+                "/agent/chat",
+                &json!({"session_id": session, "message": message}),
+            )
+            .await;
         let status = response.status();
         let text = response.text().await.expect("a body");
         assert_eq!(status, StatusCode::OK, "{message}: {text}");
@@ -98,28 +116,46 @@ impl World {
 
     /// Posts JSON to the agent.
     pub async fn post(&self, path: &str, body: &Value) -> Response {
-        self.http.post(format!("{}{path}", self.agent.url())).json(body).send().await.expect("an answer")
+        self.http
+            .post(format!("{}{path}", self.agent.url()))
+            .json(body)
+            .send()
+            .await
+            .expect("an answer")
     }
 
     /// Gets from the agent.
     pub async fn get(&self, path: &str) -> Response {
-        self.http.get(format!("{}{path}", self.agent.url())).send().await.expect("an answer")
+        self.http
+            .get(format!("{}{path}", self.agent.url()))
+            .send()
+            .await
+            .expect("an answer")
     }
 
     /// Moves both programs' clocks forward.
     pub fn advance(&self, seconds: i64) {
-        let total = self.offset_seconds.fetch_add(seconds, std::sync::atomic::Ordering::SeqCst) + seconds;
+        let total = self
+            .offset_seconds
+            .fetch_add(seconds, std::sync::atomic::Ordering::SeqCst)
+            + seconds;
         std::fs::write(&self.clock_file, total.to_string()).expect("the clock file");
     }
 
     /// One number from the owner's view.
     pub async fn number(&self, sql: &'static str) -> i64 {
-        sqlx::query_scalar::<_, i64>(sql).fetch_one(&self.db).await.expect(sql)
+        sqlx::query_scalar::<_, i64>(sql)
+            .fetch_one(&self.db)
+            .await
+            .expect(sql)
     }
 
     /// One text from the owner's view.
     pub async fn text(&self, sql: &'static str) -> String {
-        sqlx::query_scalar::<_, String>(sql).fetch_one(&self.db).await.expect(sql)
+        sqlx::query_scalar::<_, String>(sql)
+            .fetch_one(&self.db)
+            .await
+            .expect(sql)
     }
 
     /// Bills in the shop, whatever their status.
@@ -154,19 +190,32 @@ impl World {
 #[must_use]
 pub fn http_client() -> reqwest::Client {
     agent::start::install_crypto();
-    reqwest::Client::builder().timeout(PATIENCE).no_proxy().redirect(reqwest::redirect::Policy::none()).build().expect("a client")
+    reqwest::Client::builder()
+        .timeout(PATIENCE)
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .expect("a client")
 }
 
 /// Waits until a condition holds, looking again now and then, and fails after [`PATIENCE`].
 pub async fn until<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     while !condition().await {
-        assert!(tokio::time::Instant::now() < deadline, "{what}: not within {} s", PATIENCE.as_secs());
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "{what}: not within {} s",
+            PATIENCE.as_secs()
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
-fn variables(home: &TestHome, clock_file: &std::path::Path, more: HashMap<&'static str, String>) -> HashMap<String, String> {
+fn variables(
+    home: &TestHome,
+    clock_file: &std::path::Path,
+    more: HashMap<&'static str, String>,
+) -> HashMap<String, String> {
     let text = |path: &std::path::Path| path.to_str().expect("a plain path").to_owned();
     let mut all = HashMap::from([
         ("COUNTERSIGN_HOME".to_owned(), text(home.path())),
@@ -175,7 +224,10 @@ fn variables(home: &TestHome, clock_file: &std::path::Path, more: HashMap<&'stat
         ("AGENT_BIND".to_owned(), "127.0.0.1:0".to_owned()),
         ("RUN_LEASE_SECONDS".to_owned(), "1".to_owned()),
     ]);
-    all.extend(more.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    all.extend(
+        more.into_iter()
+            .map(|(name, value)| (name.to_owned(), value)),
+    );
     all
 }
 

@@ -110,53 +110,7 @@ pub(crate) async fn flush(
         return Err(FlushError::LeaseLost);
     }
     insert_events(&mut tx, tenant, held.run_id, first_seq, &batch.events, now).await?;
-    if !batch.finished.is_empty() {
-        finish_steps(&mut tx, tenant, held.run_id, &batch.finished, now).await?;
-    }
-    if !batch.steps.is_empty() {
-        insert_steps(&mut tx, tenant, held.run_id, &batch.steps, now).await?;
-    }
-    for (id, status) in &batch.approvals {
-        approvals::set_status(&mut tx, tenant, *id, *status).await?;
-    }
-    for approval in &batch.asked {
-        approvals::insert(
-            &mut tx,
-            tenant,
-            approval,
-            &held.key_of(&approval.call.id),
-            now,
-        )
-        .await?;
-    }
-    if let Some(text) = &batch.said {
-        sessions::assistant_says(
-            &mut tx,
-            tenant,
-            app.new_id(),
-            held.session,
-            held.run_id,
-            text,
-            now,
-        )
-        .await?;
-    }
-    if batch.close_window
-        && let Some(session) = sessions::lock(&mut tx, tenant, held.session).await?
-    {
-        let mut window = session.window;
-        window.extend_from_slice(held.machine.own_messages());
-        let window = machine::window(&window, app.settings.session_context_size);
-        sessions::store(
-            &mut tx,
-            tenant,
-            held.session,
-            &window,
-            held.machine.language,
-            now,
-        )
-        .await?;
-    }
+    store(&mut tx, app, held, batch, now).await?;
     tx.commit().await?;
     let ended = batch.events.last().is_some_and(EventBody::ends_turn);
     held.last_seq = last_seq;
@@ -168,6 +122,65 @@ pub(crate) async fn flush(
             ended,
         },
     );
+    Ok(())
+}
+
+/// Everything of a batch but the run's own row and its events.
+async fn store(
+    conn: &mut PgConnection,
+    app: &App,
+    held: &Held,
+    batch: &Batch,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    let tenant = held.principal.tenant;
+    if !batch.finished.is_empty() {
+        finish_steps(&mut *conn, tenant, held.run_id, &batch.finished, now).await?;
+    }
+    if !batch.steps.is_empty() {
+        insert_steps(&mut *conn, tenant, held.run_id, &batch.steps, now).await?;
+    }
+    for (id, status) in &batch.approvals {
+        approvals::set_status(&mut *conn, tenant, *id, *status).await?;
+    }
+    for approval in &batch.asked {
+        approvals::insert(
+            &mut *conn,
+            tenant,
+            approval,
+            &held.key_of(&approval.call.id),
+            now,
+        )
+        .await?;
+    }
+    if let Some(text) = &batch.said {
+        sessions::assistant_says(
+            &mut *conn,
+            tenant,
+            app.new_id(),
+            held.session,
+            held.run_id,
+            text,
+            now,
+        )
+        .await?;
+    }
+    if batch.close_window
+        && let Some(session) = sessions::lock(&mut *conn, tenant, held.session).await?
+    {
+        let mut window = session.window;
+        window.extend_from_slice(held.machine.own_messages());
+        let window = machine::window(&window, app.settings.session_context_size);
+        sessions::store(
+            &mut *conn,
+            tenant,
+            held.session,
+            &window,
+            held.machine.language,
+            now,
+        )
+        .await?;
+    }
     Ok(())
 }
 

@@ -604,6 +604,7 @@ mod tests {
             answered(ApprovalStatus::Expired),
             EventBody::Failed {
                 message: "System error. Please try again.".to_owned(),
+                unavailable: false,
             },
             EventBody::Cancelled {
                 reason: "stopped".to_owned(),

@@ -35,7 +35,7 @@ fn report(call: &Call<'_>, stored: Stored) -> ConfirmActionOutput {
     let said = result
         .as_ref()
         .and_then(|r| r["summary"].as_str())
-        .or(failure.as_ref().map(|f| f.message.as_str()));
+        .or_else(|| failure.as_ref().map(|f| f.message.as_str()));
     ConfirmActionOutput {
         summary: said.map_or_else(|| sentence(status, call.locale).to_owned(), str::to_owned),
         status,

@@ -27,7 +27,10 @@ async fn main() -> ExitCode {
 }
 
 async fn run(check: bool) -> anyhow::Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the workspace's folder")?.to_path_buf();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .context("the workspace's folder")?
+        .to_path_buf();
     let database = TestDatabase::new().await;
     let mut stale = Vec::new();
     for name in CRATES {
@@ -43,10 +46,19 @@ async fn run(check: bool) -> anyhow::Result<()> {
             say(&format!("{name}/.sqlx: {} queries", fresh.len()));
         }
     }
-    ensure!(stale.is_empty(), "Out of date: {}. Run `cargo generate` and commit what it writes.", stale.join(", "));
+    ensure!(
+        stale.is_empty(),
+        "Out of date: {}. Run `cargo generate` and commit what it writes.",
+        stale.join(", ")
+    );
     let mut documents = cargo(&root);
-    documents.args(["run", "-q", "-p", "e2e", "--bin", "documents", "--"]).args(check.then_some("--check"));
-    ensure!(documents.status().context("cargo run")?.success(), "The documents could not be generated.");
+    documents
+        .args(["run", "-q", "-p", "e2e", "--bin", "documents", "--"])
+        .args(check.then_some("--check"));
+    ensure!(
+        documents.status().context("cargo run")?.success(),
+        "The documents could not be generated."
+    );
     Ok(())
 }
 
@@ -57,7 +69,10 @@ fn prepare(root: &Path, name: &str, owner_url: &str) -> anyhow::Result<BTreeMap<
     fs::create_dir_all(&folder)?;
     // Without a newer file cargo would not expand the macros again.
     let library = root.join(name).join("src/lib.rs");
-    fs::File::options().append(true).open(&library)?.set_modified(std::time::SystemTime::now())?;
+    fs::File::options()
+        .append(true)
+        .open(&library)?
+        .set_modified(std::time::SystemTime::now())?;
     let status = cargo(root)
         .args(["check", "-q", "-p", name, "--lib"])
         .env("SQLX_OFFLINE", "false")
@@ -65,7 +80,10 @@ fn prepare(root: &Path, name: &str, owner_url: &str) -> anyhow::Result<BTreeMap<
         .env("DATABASE_URL", owner_url)
         .status()
         .context("cargo check")?;
-    ensure!(status.success(), "{name} does not compile against the migrated database.");
+    ensure!(
+        status.success(),
+        "{name} does not compile against the migrated database."
+    );
     read_folder(&folder)
 }
 
@@ -102,7 +120,10 @@ fn replace_folder(folder: &Path, files: &BTreeMap<String, String>) -> anyhow::Re
     Ok(())
 }
 
-#[expect(clippy::print_stderr, reason = "a command line tool speaks to whoever runs it")]
+#[expect(
+    clippy::print_stderr,
+    reason = "a command line tool speaks to whoever runs it"
+)]
 fn say(line: &str) {
     eprintln!("{line}");
 }

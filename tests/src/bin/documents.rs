@@ -13,7 +13,10 @@ fn main() -> ExitCode {
     match run(env::args().any(|a| a == "--check")) {
         Ok(stale) if stale.is_empty() => ExitCode::SUCCESS,
         Ok(stale) => {
-            say(&format!("Out of date: {}. Run `cargo generate` and commit what it writes.", stale.join(", ")));
+            say(&format!(
+                "Out of date: {}. Run `cargo generate` and commit what it writes.",
+                stale.join(", ")
+            ));
             ExitCode::FAILURE
         }
         Err(error) => {
@@ -24,8 +27,16 @@ fn main() -> ExitCode {
 }
 
 fn run(check: bool) -> anyhow::Result<Vec<&'static str>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the workspace's folder")?;
-    let documents = [("contracts/mcp-tools.json", tools()?), ("contracts/agent-api.yaml", agent::http::api_document().to_yaml()?)];
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .context("the workspace's folder")?;
+    let documents = [
+        ("contracts/mcp-tools.json", tools()?),
+        (
+            "contracts/agent-api.yaml",
+            agent::http::api_document().to_yaml()?,
+        ),
+    ];
     let mut stale = Vec::new();
     for (path, text) in documents {
         let file = root.join(path);
@@ -58,7 +69,10 @@ fn tools() -> anyhow::Result<String> {
     Ok(format!("{}\n", serde_json::to_string_pretty(&list)?))
 }
 
-#[expect(clippy::print_stderr, reason = "a command line tool speaks to whoever runs it")]
+#[expect(
+    clippy::print_stderr,
+    reason = "a command line tool speaks to whoever runs it"
+)]
 fn say(line: &str) {
     eprintln!("{line}");
 }

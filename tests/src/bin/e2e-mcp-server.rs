@@ -8,9 +8,15 @@ use migrations::settings::Reader;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing::Level::WARN).init();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_max_level(tracing::Level::WARN)
+        .init();
     let settings = Reader::environment();
-    let hooks = Hooks::new(pause(settings.optional(PAUSE_AT), settings.optional(PAUSED_FILE)));
+    let hooks = Hooks::new(pause(
+        settings.optional(PAUSE_AT),
+        settings.optional(PAUSED_FILE),
+    ));
     let started = start::start(Config::read(&settings)?, hooks, &mut |_| {}).await?;
     #[expect(clippy::print_stdout, reason = "the test reads the address")]
     {
