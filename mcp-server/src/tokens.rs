@@ -130,7 +130,7 @@ mod tests {
             refused(
                 &AgentClaims {
                     exp: good.exp + 3600,
-                    ..good.clone()
+                    ..good
                 },
                 &KEY,
                 Algorithm::HS256,

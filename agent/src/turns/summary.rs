@@ -47,7 +47,7 @@ pub(super) fn sum_up(turn: &Turn, events: &[RunEvent]) -> Result<ChatResponse, T
                 message,
             } => return Err(TurnError::Unavailable(message.clone())),
             EventBody::Failed { message, .. } | EventBody::Cancelled { reason: message } => {
-                parts.push(message.clone())
+                parts.push(message.clone());
             }
             EventBody::Waiting { usage } => {
                 response.status = ChatStatus::PendingConfirmation;
@@ -98,7 +98,7 @@ fn follow_call(calls: &mut Vec<(ToolCallView, bool)>, body: &EventBody, ours: bo
             ours,
         )),
         EventBody::Question { call_id, .. } => {
-            set(call_id, ToolCallStatus::PendingConfirmation, None)
+            set(call_id, ToolCallStatus::PendingConfirmation, None);
         }
         EventBody::Answered {
             call_id,
