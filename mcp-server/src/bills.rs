@@ -263,7 +263,7 @@ impl LineRow {
     }
 }
 
-/// Each way of naming a bill is one index look-up; the others are not even tried. The newest bill is the one of the highest number.
+/// Each way of naming a bill is one index look-up. The newest bill is the one of the highest number.
 async fn select_bill(
     conn: &mut PgConnection,
     tenant: Uuid,
@@ -276,13 +276,16 @@ async fn select_bill(
     };
     sqlx::query_as!(
         BillRow,
-        "select b.id, b.series, b.number, b.status, b.customer_name, b.currency, b.tax_inclusive, b.subtotal, b.discount, b.tax, b.total,
+        "with named as materialized (
+             select $2::uuid as id
+             union all
+             select n.id from shop.bills n where n.tenant_id = $1 and n.series = $3 and n.number = $4::bigint
+             union all
+             (select n.id from shop.bills n where n.tenant_id = $1 and n.series = $3 and $5::bool order by n.number desc limit 1)
+         )
+         select b.id, b.series, b.number, b.status, b.customer_name, b.currency, b.tax_inclusive, b.subtotal, b.discount, b.tax, b.total,
                 b.paid, b.due_on, b.issued_at, b.void_reason
-         from shop.bills b
-         where b.tenant_id = $1 and b.id = coalesce(
-             $2::uuid,
-             (select n.id from shop.bills n where n.tenant_id = $1 and n.series = $3 and n.number = $4::bigint),
-             case when $5::bool then (select n.id from shop.bills n where n.tenant_id = $1 and n.series = $3 order by n.number desc limit 1) end)",
+         from named join shop.bills b on b.tenant_id = $1 and b.id = named.id",
         tenant,
         id,
         numbering::BILLS,

@@ -78,7 +78,8 @@ fn is_unseen(c: char) -> bool {
             | '\u{fff9}'..='\u{fffb}' | '\u{fffe}' | '\u{ffff}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// A name typed without any capital gets one at its start: "sugar" is shown as Sugar, "iPhone cable" as typed.
+/// A name typed without any capital gets one at its start: "sugar" is shown as Sugar, "iPhone cable" as typed. The name stays as
+/// long as it is.
 #[must_use]
 pub fn capitalised(name: String) -> String {
     if name.chars().any(char::is_uppercase) {
@@ -86,8 +87,10 @@ pub fn capitalised(name: String) -> String {
     }
     let mut letters = name.chars();
     match letters.next() {
-        Some(first) => first.to_uppercase().chain(letters).collect(),
-        None => name,
+        Some(first) if first.to_uppercase().count() == 1 => {
+            first.to_uppercase().chain(letters).collect()
+        }
+        _ => name,
     }
 }
 
@@ -204,5 +207,6 @@ mod tests {
         assert_eq!(capitalised("iPhone cable".to_owned()), "iPhone cable");
         assert_eq!(capitalised("éclair".to_owned()), "Éclair");
         assert_eq!(capitalised("7up".to_owned()), "7up");
+        assert_eq!(capitalised("ßen".to_owned()), "ßen", "SS would be longer");
     }
 }

@@ -312,13 +312,14 @@ pub async fn select_narrowed(
                select a.item_id, a.name, a.name_norm from shop.item_aliases a
                join shop.items i on i.tenant_id = $1 and i.id = a.item_id and i.archived_at is null
                where a.tenant_id = $1
+           ), asked as materialized (
+               select shop.norm(a.name) as norm from unnest($2::text[]) as a (name)
            )
            select close.id as "id!", close.name as "name!"
-           from unnest($2::text[]) as asked (name)
+           from asked
            cross join lateral (
                select n.id, n.name from named n
-               order by greatest(public.similarity(shop.norm(asked.name), n.name_norm),
-                                 public.word_similarity(shop.norm(asked.name), n.name_norm)) desc, n.id
+               order by greatest(public.similarity(asked.norm, n.name_norm), public.word_similarity(asked.norm, n.name_norm)) desc, n.id
                limit $3
            ) close"#,
         tenant,
