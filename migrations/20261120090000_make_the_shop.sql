@@ -263,6 +263,7 @@ create table shop.confirmations (
     question         jsonb not null,
     binding_digest   bytea not null check (length(binding_digest) = 32),
     requested_by     text not null,
+    requested_role   text not null check (requested_role in ('customer', 'staff', 'owner')),
     approver         text not null check (approver in ('self', 'staff', 'owner')),
     locale           text not null,
     idempotency_key  text,

@@ -27,8 +27,6 @@ create table agent.runs (
     principal      text not null,
     principal_role text not null check (principal_role in ('customer', 'staff', 'owner')),
     machine        jsonb not null,
-    request_key    text,
-    request_digest bytea,
     last_seq       bigint not null default 0,
     lease_owner    uuid,
     lease_until    timestamptz,
@@ -42,8 +40,8 @@ create table agent.runs (
 );
 comment on table agent.runs is 'Pieces of work: the state machine of each, who holds it and until when';
 create unique index one_running_run_per_session on agent.runs (tenant_id, session_id) where status = 'running';
-create unique index runs_request on agent.runs (tenant_id, principal, request_key) where request_key is not null;
 create index runs_of_session on agent.runs (tenant_id, session_id, created_at desc);
+create index runs_active on agent.runs (tenant_id, principal) where status in ('queued', 'running');
 create index runs_to_do on agent.runs (status, lease_until) where status in ('queued', 'running');
 
 create table agent.agent_messages (
@@ -53,15 +51,21 @@ create table agent.agent_messages (
     run_id        uuid,
     role          text not null check (role in ('user', 'assistant')),
     text          text not null,
-    tool_calls    jsonb not null default '[]',
+    principal     text,
+    request_key   text check (length(request_key) between 1 and 255),
+    after_seq     bigint,
     input_tokens  bigint not null default 0,
     output_tokens bigint not null default 0,
     cost_usd_micros bigint not null default 0,
     created_at    timestamptz not null,
     primary key (tenant_id, id),
-    foreign key (tenant_id, session_id) references agent.agent_sessions (tenant_id, id) on delete cascade
+    foreign key (tenant_id, session_id) references agent.agent_sessions (tenant_id, id) on delete cascade,
+    constraint message_of_a_person check ((role = 'user') = (principal is not null and run_id is not null and after_seq is not null))
 );
 comment on table agent.agent_messages is 'The whole transcript, append-only, with tokens and cost';
+comment on column agent.agent_messages.request_key is 'The key a message came with: sent again, it attaches to the turn that is there';
+comment on column agent.agent_messages.after_seq is 'Events of the turn a message began come after this one in its run';
+create unique index message_request on agent.agent_messages (tenant_id, principal, request_key) where request_key is not null;
 create index agent_messages_of_session on agent.agent_messages (tenant_id, session_id, created_at, id);
 
 create table agent.run_events (
@@ -92,7 +96,6 @@ create table agent.steps (
     constraint step_finished check ((response is null) = (finished_at is null))
 );
 comment on table agent.steps is 'Every model and tool call, journaled before and after';
-create unique index steps_call on agent.steps (tenant_id, run_id, call_id) where call_id is not null;
 
 create table agent.approvals (
     tenant_id       uuid not null,
@@ -148,7 +151,7 @@ end $$;
 create function agent.runs_wanting_a_worker(at timestamptz, most int)
     returns table (tenant_id uuid, run_id uuid) language sql stable security definer set search_path = pg_catalog, agent as $$
     (select r.tenant_id, r.id from agent.runs r
-     where r.status = 'running' and r.lease_until < at
+     where r.status = 'running' and r.lease_until < now()
      order by r.lease_until limit most)
     union all
     (select r.tenant_id, r.id from agent.runs r
@@ -160,6 +163,6 @@ create function agent.runs_wanting_a_worker(at timestamptz, most int)
      where a.status = 'pending' and a.expires_at < at
      order by a.expires_at limit most)
 $$;
-comment on function agent.runs_wanting_a_worker is 'Runs whose lease has lapsed, that are next in their session, or whose question has lapsed; for workers, which then work tenant by tenant';
+comment on function agent.runs_wanting_a_worker is 'Runs whose lease has lapsed (by the database''s clock), that are next in their session, or whose question has lapsed (by the given clock); for workers, which then work tenant by tenant';
 revoke all on function agent.runs_wanting_a_worker from public;
 grant execute on function agent.runs_wanting_a_worker to countersign_agent;

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use crate::confirmation::ConfirmationRequired;
+use crate::token::PrincipalRole;
 
 /// What a call does to the business.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -84,6 +85,8 @@ pub trait Tool: Send + Sync + 'static {
     const DESTRUCTIVE: bool = false;
     /// Reaches something outside the business's own database.
     const OPEN_WORLD: bool = false;
+    /// The least a principal must be to see and call it.
+    const LEAST_ROLE: PrincipalRole = PrincipalRole::Staff;
     /// What a call does.
     type Kind: EffectKind;
     /// The arguments.
@@ -112,6 +115,8 @@ pub struct ToolSheet {
     pub toolset: Toolset,
     /// What a call does.
     pub effect: Effect,
+    /// The least a principal must be to see and call it.
+    pub least_role: PrincipalRole,
     /// The four hints of MCP, all given.
     pub annotations: Annotations,
     /// JSON Schema of the arguments.
@@ -144,6 +149,7 @@ pub fn sheet<T: Tool>() -> ToolSheet {
         description: T::DESCRIPTION,
         toolset: T::TOOLSET,
         effect,
+        least_role: T::LEAST_ROLE,
         annotations: Annotations {
             read_only_hint: effect == Effect::Read,
             destructive_hint: T::DESTRUCTIVE,

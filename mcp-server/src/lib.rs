@@ -3,24 +3,41 @@
 //! # Layout
 //!
 //! - [`call`]: the one path every call takes: caller, scope, validate, idempotency, confirm, tool, audit, answer.
-//! - [`server`]: the protocol around it; [`confirmation`]: the question a `commit` tool asks; [`pages`]: where a person answers it.
-//! - [`handler`]: what a tool's file provides; [`tools`]: those files.
-//! - [`catalogue`], [`customers`], [`stock`], [`pricing`], [`bills`], [`numbering`], [`days`]: the business facts tools build on.
-//! - [`typed`], [`cursor`]: what a person or a client sent, made safe; [`words`]: every sentence that is answered.
+//! - [`server`]: the protocol around it; `confirmation`: the question a `commit` tool asks; `pages`: where a person answers it.
+//! - [`handler`]: what a tool's file provides; `tools`: those files.
+//! - `catalogue`, `customers`, `stock`, `pricing`, `bills`, `numbering`, `days`: the business facts tools build on.
+//! - `typed`, `cursor`: what a person or a client sent, made safe; `words`: every sentence that is answered.
 
-pub mod bills;
+pub mod app;
+mod audit;
+mod bills;
+pub mod call;
 pub mod caller;
-pub mod catalogue;
-pub mod cursor;
-pub mod customers;
-pub mod days;
+mod canonical;
+mod catalogue;
+pub mod cli;
+pub mod config;
+mod confirmation;
+mod cursor;
+mod customers;
+mod days;
+pub mod demo;
 pub mod error;
+pub mod guard;
 pub mod handler;
-pub mod numbering;
-pub mod pricing;
-pub mod stock;
+pub mod http;
+mod idempotency;
+mod numbering;
+mod pages;
+mod pricing;
+mod routes;
+pub mod server;
+pub mod start;
+mod stock;
+pub mod sweeper;
 #[cfg(test)]
 mod testing;
-pub mod tools;
-pub mod typed;
-pub mod words;
+mod tokens;
+mod tools;
+mod typed;
+mod words;

@@ -1,4 +1,5 @@
 //! The tools' handlers, a file each.
 
-pub mod billing;
-pub mod inventory;
+mod billing;
+mod confirm_action;
+mod inventory;

@@ -70,7 +70,7 @@ impl Role {
 }
 
 /// What a program's configuration says about its database.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct DatabaseSettings {
     /// `COUNTERSIGN_HOME`: where the embedded Postgres lives. Not touched when `database_url` is set.
     pub home: PathBuf,
@@ -82,6 +82,19 @@ pub struct DatabaseSettings {
     pub pool_size: u32,
     /// Which program is asking.
     pub role: Role,
+}
+
+/// Without the addresses, which hold passwords.
+impl std::fmt::Debug for DatabaseSettings {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("DatabaseSettings")
+            .field("home", &self.home)
+            .field("has_database_url", &self.database_url.is_some())
+            .field("has_owner_url", &self.owner_url.is_some())
+            .field("pool_size", &self.pool_size)
+            .field("role", &self.role)
+            .finish()
+    }
 }
 
 /// An open database. Keep it for as long as the program works: dropping it lets the embedded server stop.
@@ -172,7 +185,8 @@ async fn open_pool(
         pool.close().await;
         return Err(error);
     }
-    Ok(pool.clone())
+    drop(connection);
+    Ok(pool)
 }
 
 /// How a program's connections behave. Sent as start-up options, so that they hold from the first statement on without a round trip.

@@ -225,11 +225,11 @@ impl Server {
     fn attach_and_start(&self, progress: &mut dyn FnMut(&str)) -> Result<Start, OpenError> {
         let folder = &self.folder;
         let _lock = folder.lock()?;
-        folder.prepare_socket_dir()?;
         let found = cluster::look(folder)?;
         if !server::answers(folder) {
             folder.check_reach()?;
         }
+        folder.prepare_socket_dir()?;
         if !self.is_attended() {
             // Not under the mutex: this may wait for an old guard to go. The folder's lock keeps others out.
             let user = guard::attach(folder)?;

@@ -239,6 +239,18 @@ pub enum OpenError {
         source: sqlx::Error,
     },
 
+    /// The server has no connection left.
+    #[error(
+        "Postgres at {address} has no free connection: raise its max_connections, or lower the pool sizes of the programs that use it."
+    )]
+    ServerFull {
+        /// Host, port and database, never the password.
+        address: String,
+        /// What Postgres said.
+        #[source]
+        source: sqlx::Error,
+    },
+
     /// A pooler in front of Postgres refuses the connection's options.
     #[error(
         "The pooler at {address} refuses connection options: add options to its ignore_startup_parameters, and set statement_timeout = 8s on the role instead."

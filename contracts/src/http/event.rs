@@ -129,6 +129,9 @@ pub enum EventBody {
     Failed {
         /// One sentence for the person.
         message: String,
+        /// Postgres or the tool server could not be reached: trying again later may help.
+        #[serde(default)]
+        unavailable: bool,
     },
     /// The run was cancelled.
     Cancelled {

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::money::Money;
 use crate::quantity::{Exact, Measure};
+use crate::token::PrincipalRole;
 use crate::tool::{Commit, Read, Tool, Toolset};
 
 /// Where a bill stands. Part payment is an amount, not a status.
@@ -396,6 +397,7 @@ impl Tool for SalesSummary {
         (today, yesterday, this_week, last_week, this_month, last_month) or from and to. Example: \"How much did we sell today?\"";
     const TOOLSET: Toolset = Toolset::Billing;
     const IDEMPOTENT: bool = true;
+    const LEAST_ROLE: PrincipalRole = PrincipalRole::Owner;
     type Kind = Read;
     type Input = SalesSummaryInput;
     type Output = SalesSummaryOutput;

@@ -7,6 +7,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::failure::ToolFailure;
+use crate::token::PrincipalRole;
 use crate::tool::{Read, Tool, Toolset};
 
 /// `confirm_action`.
@@ -79,6 +80,7 @@ impl Tool for ConfirmAction {
         the question is open it says so.";
     const TOOLSET: Toolset = Toolset::All;
     const IDEMPOTENT: bool = true;
+    const LEAST_ROLE: PrincipalRole = PrincipalRole::Customer;
     type Kind = Read;
     type Input = ConfirmActionInput;
     type Output = ConfirmActionOutput;

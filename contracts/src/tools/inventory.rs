@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::money::Currency;
 use crate::quantity::{Exact, Measure};
+use crate::token::PrincipalRole;
 use crate::tool::{Commit, Read, Tool, Toolset, Write};
 
 /// A price per unit, fractions of a minor unit allowed.
@@ -190,6 +191,7 @@ impl Tool for ListItems {
         \"What's in the beauty category?\" is category beauty.";
     const TOOLSET: Toolset = Toolset::Inventory;
     const IDEMPOTENT: bool = true;
+    const LEAST_ROLE: PrincipalRole = PrincipalRole::Customer;
     type Kind = Read;
     type Input = ListItemsInput;
     type Output = ListItemsOutput;
@@ -244,6 +246,7 @@ impl Tool for GetItem {
         sugar do we have?\" and before a physical count, which needs the item's version.";
     const TOOLSET: Toolset = Toolset::Inventory;
     const IDEMPOTENT: bool = true;
+    const LEAST_ROLE: PrincipalRole = PrincipalRole::Customer;
     type Kind = Read;
     type Input = GetItemInput;
     type Output = GetItemOutput;

@@ -468,3 +468,55 @@ async fn inherits(connection: &mut PgConnection, role: Role) -> sqlx::Result<boo
     .fetch_one(connection)
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plain_facts() -> Facts {
+        Facts {
+            database: "shop".to_owned(),
+            login: "app".to_owned(),
+            version: "15.18".to_owned(),
+            version_num: 150_018,
+            encoding: "UTF8".to_owned(),
+            knows_letters: true,
+            is_superuser: false,
+            bypasses_rls: false,
+            may_make_roles: false,
+            owns_database: false,
+            may_make_schemas: false,
+            may_make_tables: false,
+        }
+    }
+
+    #[test]
+    fn a_server_must_be_new_enough() {
+        let target = Target::parse("DATABASE_URL", "postgres://app@db:5433/shop").unwrap();
+        check_server(&target, &plain_facts()).unwrap();
+        let old = Facts {
+            version: "14.20".to_owned(),
+            version_num: 140_020,
+            ..plain_facts()
+        };
+        let refused = check_server(&target, &old).unwrap_err().to_string();
+        assert!(
+            refused.contains("db:5433/shop is version 14.20"),
+            "{refused}"
+        );
+        assert!(refused.contains("15 or newer"), "{refused}");
+    }
+
+    #[test]
+    fn names_are_quoted_when_sql_would_read_them_otherwise() {
+        for (name, sql) in [
+            ("app_1", "app_1"),
+            ("App", "\"App\""),
+            ("1app", "\"1app\""),
+            ("my app", "\"my app\""),
+            ("a\"; drop role b; --", "\"a\"\"; drop role b; --\""),
+        ] {
+            assert_eq!(quoted(name), sql);
+        }
+    }
+}

@@ -11,8 +11,8 @@ use crate::open_error::OpenError;
 /// How long one attempt to connect may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
-/// A Postgres address from a setting.
-#[derive(Debug, Clone)]
+/// A Postgres address from a setting. Not `Debug`: it holds a password.
+#[derive(Clone)]
 pub(super) struct Target {
     setting: &'static str,
     pub(super) options: PgConnectOptions,
@@ -66,6 +66,7 @@ impl Target {
             _ if message.contains("startup parameter") => {
                 OpenError::PoolerRefuses { address, source }
             }
+            "53300" => OpenError::ServerFull { address, source },
             "28000" | "28P01" | "3D000" | "42501" | "08P01" => OpenError::Refused {
                 setting,
                 address,

@@ -1,6 +1,6 @@
 //! Making the data folder: `initdb`, the roles, the database. It appears under its name only when it is complete.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
@@ -63,7 +63,12 @@ fn settle(
     storage: Storage,
 ) -> Result<(), OpenError> {
     let mark = data.join(MARK);
-    fs::write(&mark, "Made by Countersign: do not change.\n")
+    // Only ever a new file: the folder belongs to the server's user, who could have put a link there for root to follow.
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(&mark)
+        .and_then(|mut file| file.write_all(b"Made by Countersign: do not change.\n"))
         .map_err(|source| OpenError::file(&mark, source))?;
     folder.owner.give(&mark)?;
     if storage == Storage::Kept {

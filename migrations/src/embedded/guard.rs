@@ -12,7 +12,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
@@ -28,6 +28,7 @@ const LEAVING_POLL: Duration = Duration::from_millis(10);
 
 /// Arguments: folder of the programs, data folder, folder of the socket, FIFO, login, database; the FIFO is also its standard input.
 /// `pg_ctl` only comes after the server answered behind our own socket: the process named in a stale pid file is never signalled.
+/// Whoever starts a server makes a FIFO first; so, looked at in this order, a later program's server is not taken for ours.
 /// The rounds before giving up cover a program that was killed between starting the server and the server's being there.
 const SCRIPT: &str = r#"
 trap '' HUP INT TERM
@@ -37,9 +38,10 @@ while read -r _; do :; done
 exec </dev/null
 round=0
 while [ "$round" -lt 100 ]; do
-  [ -e "$4" ] && exit 0
   "$1/pg_isready" -q -h "$3" -p 5432 -U "$5" -d "$6" -t 2
-  [ "$?" -le 1 ] && exec "$1/pg_ctl" stop -s -W -m fast -D "$2"
+  state=$?
+  [ -e "$4" ] && exit 0
+  [ "$state" -le 1 ] && exec "$1/pg_ctl" stop -s -W -m fast -D "$2"
   [ -e "$2/postmaster.pid" ] || [ "$round" -lt 10 ] || exit 0
   round=$((round + 1))
   sleep 0.1
@@ -83,19 +85,27 @@ pub(super) fn is_posted(folder: &Folder, user: &File) -> bool {
 
 /// Opens the writing end, which fails with `ENXIO` when nobody reads.
 fn open_writer(fifo: &Path) -> std::io::Result<File> {
-    let file = OpenOptions::new()
-        .write(true)
-        .custom_flags((OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW).bits())
-        .open(fifo)?;
-    if file.metadata()?.file_type().is_fifo() {
-        return Ok(file);
+    open_fifo(OpenOptions::new().write(true), fifo)
+}
+
+/// Opens the FIFO and nothing else that may have taken its name: what root opens here is handed to another user's process.
+fn open_fifo(options: &mut OpenOptions, fifo: &Path) -> std::io::Result<File> {
+    let found = fs::symlink_metadata(fifo)?;
+    if found.file_type().is_fifo() {
+        let file = options
+            .custom_flags((OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW).bits())
+            .open(fifo)?;
+        if file.metadata()?.file_type().is_fifo() {
+            return Ok(file);
+        }
     }
-    // Something else took the name: as good as no guard, and replaced by one.
+    // As good as no guard, and replaced by one.
     Err(std::io::Error::from(ErrorKind::NotFound))
 }
 
 /// Makes a new FIFO and starts a guard on it.
 fn post(folder: &Folder) -> Result<File, OpenError> {
+    let binaries = Binaries::find(&folder.data())?;
     let fifo = folder.fifo();
     let in_file = |source| OpenError::file(&fifo, source);
     match fs::remove_file(&fifo) {
@@ -104,18 +114,12 @@ fn post(folder: &Folder) -> Result<File, OpenError> {
     }
     mkfifo(&fifo, Mode::S_IRUSR | Mode::S_IWUSR).map_err(|errno| in_file(errno.into()))?;
     folder.owner.give(&fifo)?;
-    // Both ends at once, so that neither open below waits for a partner. The guard gets its end from us, open: it cannot miss us,
-    // even if we are killed right after starting it.
-    let both = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(&fifo)
-        .map_err(in_file)?;
-    let reader = File::open(&fifo).map_err(in_file)?;
+    // The guard gets its end from us, open: it cannot miss us, even if we are killed right after starting it. Opened without
+    // waiting for the other end, then made to wait for what comes.
+    let reader = open_fifo(OpenOptions::new().read(true), &fifo).map_err(in_file)?;
     let user = open_writer(&fifo).map_err(in_file)?;
-    drop(both);
+    fcntl(&reader, FcntlArg::F_SETFL(OFlag::empty())).map_err(|errno| in_file(errno.into()))?;
 
-    let binaries = Binaries::find(&folder.data())?;
     let log = folder.open_own(&folder.log())?;
     let mut guard = folder
         .owner

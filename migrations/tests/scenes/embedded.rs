@@ -91,7 +91,7 @@ fn programs_that_make_the_first_start_together_all_get_it() {
 fn a_program_that_arrives_while_the_last_one_leaves_keeps_its_server() {
     let home = TestHome::new();
     let (mut leaving, _) = Program::start(home.path());
-    for _ in 0..12 {
+    for _ in 0..8 {
         let arriving = Program::spawn(home.path());
         leaving.kill();
         arriving.opened();
@@ -182,10 +182,13 @@ fn a_server_or_guard_that_is_killed_comes_back_without_a_restart() {
 }
 
 #[test]
-fn a_very_long_home_path_works_and_an_impossible_one_says_so() {
+fn a_long_and_odd_home_path_works_and_an_impossible_one_says_so() {
     let home = TestHome::new();
     let long: PathBuf = (0..6).fold(home.path().to_path_buf(), |path, _| {
-        path.join("a".repeat(120))
+        path.join(format!(
+            "Ama's 100% \"$HOME\", ünï & `co` {}",
+            "a".repeat(80)
+        ))
     });
     let (mut program, _) = Program::start(&long);
     let socket_dir = program.socket_dir();

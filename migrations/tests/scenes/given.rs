@@ -1,5 +1,6 @@
 //! A Postgres the program was given: what it checks, what it asks an administrator for, and how it lives through a restart of it.
 
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -328,6 +329,53 @@ async fn a_server_that_cannot_serve_is_one_sentence_within_the_deadline() {
     assert!(refused.contains("No Postgres answers"), "{refused}");
     assert!(!refused.contains("secret"), "{refused}");
     assert!(began.elapsed() < Duration::from_secs(8));
+}
+
+#[tokio::test]
+async fn a_server_without_a_free_connection_is_not_called_absent() {
+    let cluster = PrivateCluster::new().await;
+    run(
+        &cluster.admin_url(),
+        "alter role countersign_shop connection limit 1",
+    )
+    .await;
+    let _only = PgConnection::connect(&cluster.url(Role::Shop))
+        .await
+        .unwrap();
+    let refused = refusal(&cluster.url(Role::Shop), None).await;
+    assert!(refused.contains("no free connection"), "{refused}");
+}
+
+/// A pooler as it comes refuses start-up options. What it says is told apart from a wrong password.
+#[tokio::test]
+async fn a_pooler_that_refuses_options_is_told_how_to_take_them() {
+    let pooler = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!(
+        "postgres://shop@{}/shop?sslmode=disable",
+        pooler.local_addr().unwrap()
+    );
+    std::thread::spawn(move || {
+        let (mut client, _) = pooler.accept().unwrap();
+        let mut startup = [0; 1024];
+        assert!(client.read(&mut startup).unwrap() > 8);
+        let fields = b"SFATAL\0VFATAL\0C08P01\0Munsupported startup parameter: options\0\0";
+        let length = u32::try_from(fields.len() + 4).unwrap();
+        client.write_all(b"E").unwrap();
+        client.write_all(&length.to_be_bytes()).unwrap();
+        client.write_all(fields).unwrap();
+    });
+    let refused = refusal(&url, None).await;
+    assert!(refused.contains("ignore_startup_parameters"), "{refused}");
+}
+
+#[tokio::test]
+async fn settings_are_logged_without_passwords() {
+    let settings = settings(
+        "postgres://shop:secret@db/shop",
+        Some("postgres://owner:secret@db/shop"),
+        Role::Shop,
+    );
+    assert!(!format!("{settings:?}").contains("secret"));
 }
 
 #[tokio::test]

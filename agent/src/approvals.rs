@@ -1,0 +1,349 @@
+//! Pending actions waiting for a person: stored before they are shown, answered once.
+
+use chrono::{DateTime, Utc};
+use contracts::confirmation::{Approver, Question};
+use contracts::http::approval::{ApprovalStatus, Decision};
+use contracts::http::chat::ConfirmationView;
+use contracts::http::run::ApprovalView;
+use contracts::ids::TenantId;
+use contracts::token::{PrincipalRole, TokenPerson};
+use serde_json::{Value, json};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::models::ToolCall;
+use crate::tools::AnswerToPass;
+
+/// A pending action and what became of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Approval {
+    /// Its id.
+    pub id: Uuid,
+    /// The run that waits for it.
+    pub run_id: Uuid,
+    /// That run's session.
+    pub session: Uuid,
+    /// The call it is about.
+    pub call: ToolCall,
+    /// The server's question.
+    pub question: Question,
+    /// The server's token.
+    pub request_state: String,
+    /// Where it stands.
+    pub status: ApprovalStatus,
+    /// Who answered.
+    pub decided: Option<Decided>,
+}
+
+/// A person's answer, as recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decided {
+    /// Who.
+    pub by: TokenPerson,
+    /// How: `chat`, `rest`, `page`, `cli`.
+    pub via: String,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Why, if the person said.
+    pub reason: Option<String>,
+}
+
+impl Approval {
+    /// What the person is shown.
+    #[must_use]
+    pub fn view(&self) -> ConfirmationView {
+        view(self.id, &self.question)
+    }
+
+    /// What was answered, if anything was.
+    #[must_use]
+    pub fn decision(&self) -> Option<Decision> {
+        match self.status {
+            ApprovalStatus::Denied => Some(Decision::Deny),
+            ApprovalStatus::Approved
+            | ApprovalStatus::Dispatched
+            | ApprovalStatus::Done
+            | ApprovalStatus::Failed
+            | ApprovalStatus::Unknown => Some(Decision::Approve),
+            // A price that changed after the yes replaces the question; the yes was given all the same.
+            ApprovalStatus::Superseded => self.decided.as_ref().map(|_| Decision::Approve),
+            ApprovalStatus::Pending | ApprovalStatus::Expired => None,
+        }
+    }
+
+    /// The answer as the server is told.
+    #[must_use]
+    pub fn answer_to_pass(&self) -> Option<AnswerToPass> {
+        let decided = self.decided.as_ref()?;
+        let yes = self.decision()? == Decision::Approve;
+        Some(AnswerToPass {
+            request_state: self.request_state.clone(),
+            yes,
+            by: decided.by.clone(),
+        })
+    }
+}
+
+/// What the person is shown of a question.
+#[must_use]
+pub fn view(id: Uuid, question: &Question) -> ConfirmationView {
+    ConfirmationView {
+        approval_id: id,
+        tool: question.tool.clone(),
+        message: question.message.clone(),
+        preview: json!({
+            "lines": question.lines, "total": question.total, "binding": question.binding, "informative": question.informative,
+        }),
+        approver: question.approver,
+        expires_at: question.expires_at,
+    }
+}
+
+struct Row {
+    id: Uuid,
+    run_id: Uuid,
+    session_id: Uuid,
+    call_id: String,
+    tool: String,
+    arguments: Value,
+    confirmation: Value,
+    request_state: String,
+    status: String,
+    decided_by: Option<String>,
+    decided_role: Option<String>,
+    decided_via: Option<String>,
+    decided_at: Option<DateTime<Utc>>,
+    reason: Option<String>,
+}
+
+fn approval(row: Row) -> Result<Approval, sqlx::Error> {
+    let broken = |what: String| sqlx::Error::Decode(what.into());
+    let decided = match (row.decided_by, row.decided_role, row.decided_at) {
+        (Some(sub), Some(role), Some(at)) => {
+            let role: PrincipalRole =
+                serde_json::from_value(Value::from(role)).map_err(|e| broken(e.to_string()))?;
+            Some(Decided {
+                by: TokenPerson { sub, role },
+                via: row.decided_via.unwrap_or_default(),
+                at,
+                reason: row.reason,
+            })
+        }
+        _ => None,
+    };
+    Ok(Approval {
+        id: row.id,
+        run_id: row.run_id,
+        session: row.session_id,
+        call: ToolCall {
+            id: row.call_id,
+            tool: row.tool,
+            arguments: row.arguments,
+        },
+        question: serde_json::from_value(row.confirmation).map_err(|e| broken(e.to_string()))?,
+        request_state: row.request_state,
+        status: ApprovalStatus::from_word(&row.status).ok_or_else(|| broken(row.status))?,
+        decided,
+    })
+}
+
+/// Stores a pending action. The caller shows it only after its commit.
+pub(crate) async fn insert(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    approval: &Approval,
+    key: &str,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    let question =
+        serde_json::to_value(&approval.question).map_err(|e| sqlx::Error::Encode(e.into()))?;
+    sqlx::query!(
+        "insert into agent.approvals
+            (tenant_id, id, run_id, session_id, call_id, tool, arguments, idempotency_key, confirmation, request_state, approver,
+             created_at, expires_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+        tenant.0,
+        approval.id,
+        approval.run_id,
+        approval.session,
+        approval.call.id,
+        approval.call.tool,
+        approval.call.arguments,
+        key,
+        question,
+        approval.request_state,
+        approval.question.approver.word(),
+        now,
+        approval.question.expires_at,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// One action.
+pub(crate) async fn find(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: Uuid,
+) -> Result<Option<Approval>, sqlx::Error> {
+    let row = sqlx::query_as!(
+        Row,
+        "select id, run_id, session_id, call_id, tool, arguments, confirmation, request_state, status, decided_by, decided_role,
+                decided_via, decided_at, reason
+         from agent.approvals where tenant_id = $1 and id = $2",
+        tenant.0,
+        id
+    )
+    .fetch_optional(conn)
+    .await?;
+    row.map(approval).transpose()
+}
+
+/// The questions that are open in a session, oldest first.
+pub(crate) async fn pending(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    session: Uuid,
+) -> Result<Vec<Approval>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        "select id, run_id, session_id, call_id, tool, arguments, confirmation, request_state, status, decided_by, decided_role,
+                decided_via, decided_at, reason
+         from agent.approvals where tenant_id = $1 and session_id = $2 and status = 'pending' order by created_at, id",
+        tenant.0,
+        session
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter().map(approval).collect()
+}
+
+/// The questions of one run, oldest first.
+pub(crate) async fn of_run(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    run_id: Uuid,
+) -> Result<Vec<Approval>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        "select id, run_id, session_id, call_id, tool, arguments, confirmation, request_state, status, decided_by, decided_role,
+                decided_via, decided_at, reason
+         from agent.approvals where tenant_id = $1 and run_id = $2 order by created_at, id",
+        tenant.0,
+        run_id
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter().map(approval).collect()
+}
+
+/// Records the one answer. `false` when somebody else was first or the question has lapsed.
+pub(crate) async fn decide(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: Uuid,
+    status: ApprovalStatus,
+    decided: &Decided,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!(
+        "update agent.approvals
+         set status = $3, decided_by = $4, decided_role = $5, decided_via = $6, decided_at = $7, reason = $8
+         where tenant_id = $1 and id = $2 and status = 'pending' and expires_at > $7",
+        tenant.0,
+        id,
+        status.word(),
+        decided.by.sub,
+        decided.by.role.word(),
+        decided.via,
+        decided.at,
+        decided.reason,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Moves actions on.
+pub(crate) async fn set_status(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: Uuid,
+    status: ApprovalStatus,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update agent.approvals set status = $3 where tenant_id = $1 and id = $2",
+        tenant.0,
+        id,
+        status.word()
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// What the approver was answered, to be answered the same again.
+pub(crate) async fn stored_response(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: Uuid,
+) -> Result<Option<Value>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "select response from agent.approvals where tenant_id = $1 and id = $2",
+        tenant.0,
+        id
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// Keeps the first answer to the approver; whoever comes second gets that one.
+pub(crate) async fn store_response(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: Uuid,
+    response: &Value,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update agent.approvals set response = $3 where tenant_id = $1 and id = $2 and response is null",
+        tenant.0,
+        id,
+        response
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// As it is listed in a trace.
+#[must_use]
+pub(crate) fn traced(approval: &Approval) -> ApprovalView {
+    ApprovalView {
+        approval_id: approval.id,
+        call_id: approval.call.id.clone(),
+        tool: approval.call.tool.clone(),
+        message: approval.question.message.clone(),
+        status: approval.status,
+        decided_by: approval.decided.as_ref().map(|d| d.by.sub.clone()),
+        decided_via: approval.decided.as_ref().map(|d| d.via.clone()),
+        expires_at: approval.question.expires_at,
+    }
+}
+
+/// Whether a principal may answer.
+#[must_use]
+pub(crate) fn may_answer(question: &Question, subject: &str, role: PrincipalRole) -> bool {
+    question
+        .approver
+        .admits(role, question.requested_by == subject)
+}
+
+/// Who may, as it is said in an error.
+#[must_use]
+pub(crate) fn wanted(approver: Approver) -> &'static str {
+    match approver {
+        Approver::Asker => "Only the person who asked may answer this.",
+        Approver::Staff => "This has to be approved by staff or the owner.",
+        Approver::Owner => "This has to be approved by the owner.",
+    }
+}

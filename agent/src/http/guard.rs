@@ -1,0 +1,227 @@
+//! Local mode's door. There is no login, so only this machine's own programs and our own page may come in.
+//!
+//! - *DNS rebinding*: a foreign name that resolves to 127.0.0.1 reaches us with its own `Host`, which is refused.
+//! - *Cross-site requests*: a browser says with `Origin` and `Sec-Fetch-Site` which page asks; any page but ours is refused, also one
+//!   on another port of this machine. Following a link to the page itself is allowed, to nothing else.
+//! - *Browsers that send neither* (old ones, and any over plain HTTP to a name that is not loopback): a foreign page cannot send a JSON
+//!   POST without `Origin`, but it can send a GET. The one GET that starts work therefore also wants our own `Referer` from them.
+//!
+//! Programs such as curl send none of these headers and pass.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use contracts::http::problem::ProblemCode;
+use http::request::Parts;
+use http::uri::Authority;
+use http::{HeaderMap, Method, Uri, header};
+
+use super::problem::Refusal;
+use crate::app::App;
+use crate::principal::Principal;
+
+/// Names of this machine that nobody else can point elsewhere.
+const LOOPBACK_HOSTS: [&str; 3] = ["127.0.0.1", "localhost", "[::1]"];
+const HOST_REFUSED: &str = "This address is not served. Open it as http://127.0.0.1 with the agent's port, or add the host to the allowed hosts.";
+const SITE_REFUSED: &str =
+    "Requests from other sites are not served. Open the agent's own page and try there.";
+
+/// Who is calling: set by [`local`], read by the handlers.
+#[derive(Debug, Clone)]
+pub struct Caller(pub Principal);
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Caller, Refusal> {
+        parts.extensions.get::<Caller>().cloned().ok_or_else(|| {
+            Refusal::new(
+                ProblemCode::Unauthenticated,
+                "Nobody is logged in. Log in and try again.",
+            )
+        })
+    }
+}
+
+/// Lets this machine's programs and our own page in, as the owner of the demo tenant.
+pub async fn local(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    let (method, uri) = (request.method(), request.uri());
+    if let Err(refusal) = admit(method, uri, request.headers(), &app.settings.allowed_hosts) {
+        return refusal.into_response();
+    }
+    let caller = Caller(Principal::local_owner());
+    request.extensions_mut().insert(caller);
+    next.run(request).await
+}
+
+/// Whether a request comes from this machine's programs or our own page.
+fn admit(
+    method: &Method,
+    uri: &Uri,
+    headers: &HeaderMap,
+    allowed_hosts: &[String],
+) -> Result<(), Refusal> {
+    let host = host(uri, headers, allowed_hosts)?;
+    let foreign = |cause: String| Refusal::new(ProblemCode::Forbidden, SITE_REFUSED).because(cause);
+
+    let is_page = uri.path() == "/" && matches!(*method, Method::GET | Method::HEAD);
+    let site = text(headers, "sec-fetch-site");
+    match site {
+        None | Some("same-origin" | "none") => {}
+        Some("cross-site" | "same-site")
+            if is_page && text(headers, "sec-fetch-mode") == Some("navigate") => {}
+        Some(site) => return Err(foreign(format!("Sec-Fetch-Site {site}"))),
+    }
+    for origin in headers.get_all(header::ORIGIN) {
+        if !is_ours(origin.to_str().unwrap_or_default(), &host, allowed_hosts) {
+            return Err(foreign(format!("Origin {origin:?}")));
+        }
+    }
+    let old_browser = site.is_none()
+        && !headers.contains_key(header::ORIGIN)
+        && text(headers, "user-agent").is_some_and(|agent| agent.starts_with("Mozilla/"));
+    if old_browser
+        && starts_work_by_get(method, uri)
+        && !text(headers, "referer").is_some_and(|page| is_ours(page, &host, allowed_hosts))
+    {
+        return Err(foreign(
+            "a browser's GET without Origin, Sec-Fetch-Site or our Referer".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+/// The one host that the request addresses, if it is one of ours.
+fn host(uri: &Uri, headers: &HeaderMap, allowed_hosts: &[String]) -> Result<Authority, Refusal> {
+    let refused =
+        |cause: &str| Refusal::new(ProblemCode::Forbidden, HOST_REFUSED).because(cause.to_owned());
+    let mut named = headers.get_all(header::HOST).iter();
+    let (Some(named), None) = (named.next(), named.next()) else {
+        return Err(refused("not exactly one Host"));
+    };
+    let host = named
+        .to_str()
+        .ok()
+        .and_then(|host| host.parse::<Authority>().ok())
+        .filter(|host| !host.as_str().contains('@'))
+        .ok_or_else(|| refused("Host cannot be read"))?;
+    // `GET http://other/ HTTP/1.1` names a second host.
+    if uri.authority().is_some_and(|other| *other != host) {
+        return Err(refused("the request line names another host"));
+    }
+    if is_loopback(&host) || is_listed(&host, allowed_hosts) {
+        Ok(host)
+    } else {
+        Err(refused(&format!("Host {host}")))
+    }
+}
+
+fn is_loopback(host: &Authority) -> bool {
+    LOOPBACK_HOSTS
+        .iter()
+        .any(|name| host.host().eq_ignore_ascii_case(name))
+}
+
+/// A listed name without a port admits every port.
+fn is_listed(host: &Authority, allowed_hosts: &[String]) -> bool {
+    allowed_hosts.iter().any(|listed| {
+        host.as_str().eq_ignore_ascii_case(listed) || host.host().eq_ignore_ascii_case(listed)
+    })
+}
+
+/// Whether a page's URL or origin is on the host that the request addresses, or on a listed one.
+fn is_ours(page: &str, host: &Authority, allowed_hosts: &[String]) -> bool {
+    let Ok(page) = page.parse::<Uri>() else {
+        return false;
+    };
+    matches!(page.scheme_str(), Some("http" | "https"))
+        && page
+            .authority()
+            .is_some_and(|page| page == host || is_listed(page, allowed_hosts))
+}
+
+fn starts_work_by_get(method: &Method, uri: &Uri) -> bool {
+    let path = uri.path();
+    *method == Method::GET && path.strip_prefix("/api").unwrap_or(path) == "/agent/chat/stream"
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers
+        .get(name)
+        .map(|v| v.to_str().unwrap_or("unreadable"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `METHOD path | Header: value | Header: value`
+    fn verdict(line: &str) -> bool {
+        let mut parts = line.split('|').map(str::trim);
+        let (method, path) = parts.next().unwrap().split_once(' ').unwrap();
+        let mut headers = HeaderMap::new();
+        for part in parts {
+            let (name, value) = part.split_once(": ").unwrap();
+            let name: http::HeaderName = name.parse().unwrap();
+            headers.append(name, value.parse().unwrap());
+        }
+        let listed = ["shop.lan:8000".to_owned(), "front.example".to_owned()];
+        let method = method.parse().unwrap();
+        admit(&method, &path.parse().unwrap(), &headers, &listed).is_ok()
+    }
+
+    #[test]
+    fn programs_of_this_machine_and_our_own_page_pass() {
+        for line in [
+            "POST /agent/chat | Host: 127.0.0.1:8000",
+            "POST /agent/chat | Host: LOCALHOST",
+            "POST /agent/chat | Host: [::1]:9",
+            "POST /agent/chat | Host: shop.lan:8000",
+            "POST /agent/chat | Host: front.example:444",
+            "POST /agent/chat | Host: localhost:8000 | Origin: http://localhost:8000 | Sec-Fetch-Site: same-origin",
+            "POST /agent/chat | Host: 127.0.0.1:8000 | Origin: https://front.example",
+            "GET / | Host: localhost:8000 | Sec-Fetch-Site: none | Sec-Fetch-Mode: navigate",
+            "GET / | Host: localhost:8000 | Sec-Fetch-Site: cross-site | Sec-Fetch-Mode: navigate",
+            "GET /agent/chat/stream?message=hi | Host: localhost:8000 | User-Agent: curl/8.5",
+            "GET /agent/chat/stream?message=hi | Host: shop.lan:8000 | User-Agent: Mozilla/5.0 | Referer: http://shop.lan:8000/",
+            "GET http://localhost:8000/ | Host: localhost:8000",
+        ] {
+            assert!(verdict(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn foreign_hosts_pages_and_frames_do_not() {
+        for line in [
+            // A name that an attacker points at this machine.
+            "POST /agent/chat | Host: rebound.example",
+            "GET / | Host: 127.0.0.1.rebound.example",
+            "GET / | Host: localhost.rebound.example:8000",
+            "GET / | Host: x@localhost",
+            "GET / | Host: shop.lan:9000",
+            "GET http://rebound.example/ | Host: localhost:8000",
+            "GET / | Host: localhost | Host: rebound.example",
+            "GET / | Accept: */*",
+            // Another site's page, or another program's page on this machine.
+            "POST /agent/chat | Host: localhost:8000 | Origin: https://evil.example",
+            "POST /agent/chat | Host: localhost:8000 | Origin: http://localhost:3000",
+            "POST /agent/chat | Host: localhost:8000 | Origin: http://127.0.0.1:8000",
+            "POST /agent/chat | Host: localhost:8000 | Origin: null",
+            "POST /agent/chat | Host: localhost:8000 | Origin: file://localhost:8000",
+            "POST /agent/chat | Host: localhost:8000 | Origin: http://localhost:8000 | Origin: https://evil.example",
+            "POST /agent/approvals/1 | Host: localhost:8000 | Sec-Fetch-Site: same-site",
+            "GET /agent/runs/1 | Host: localhost:8000 | Sec-Fetch-Site: cross-site | Sec-Fetch-Mode: navigate",
+            "GET /agent/chat/stream?message=hi | Host: localhost:8000 | Sec-Fetch-Site: cross-site | Sec-Fetch-Mode: navigate",
+            "POST / | Host: localhost:8000 | Sec-Fetch-Site: cross-site | Sec-Fetch-Mode: navigate",
+            "GET / | Host: localhost:8000 | Sec-Fetch-Site: cross-site | Sec-Fetch-Mode: no-cors",
+            "GET / | Host: localhost:8000 | Sec-Fetch-Site: something-new",
+            // An image on a foreign page in a browser that does not say where it comes from.
+            "GET /agent/chat/stream?message=hi | Host: shop.lan:8000 | User-Agent: Mozilla/5.0",
+            "GET /api/agent/chat/stream?message=hi | Host: shop.lan:8000 | User-Agent: Mozilla/5.0 | Referer: https://evil.example/",
+        ] {
+            assert!(!verdict(line), "{line}");
+        }
+    }
+}

@@ -1,0 +1,666 @@
+//! Days, times and spans of days: "yesterday", "last month", "3pm", "mañana a las 15", "from 1 to 15 November".
+
+use chrono::{Datelike, Days, Months, NaiveDate, NaiveTime, Weekday};
+use contracts::tools::billing::Period;
+
+use super::numbers::number_at;
+use super::words::{Kind, Word, longest_at, match_at, words};
+use crate::language::Language;
+
+/// Which way a day without a year or week is looked for: a report looks back, a due date and a booking look ahead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lean {
+    /// The latest such day up to today.
+    Past,
+    /// The first such day from today.
+    Future,
+}
+
+/// A time of day as it was said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimeSaid {
+    /// The time.
+    pub time: NaiveTime,
+    /// False for "at 3", which may be morning or afternoon: ask.
+    pub certain: bool,
+}
+
+/// The first day a text names.
+#[must_use]
+pub fn read_day(text: &str, today: NaiveDate, lean: Lean, language: Language) -> Option<NaiveDate> {
+    let words = words(text);
+    (0..words.len())
+        .find_map(|at| day_at(&words, at, today, lean, language))
+        .map(|(day, _)| day)
+}
+
+/// The first time of day a text names.
+#[must_use]
+pub fn read_time(text: &str, language: Language) -> Option<TimeSaid> {
+    let words = words(text);
+    (0..words.len()).find_map(|at| time_at(&words, at, language))
+}
+
+/// A span of days as it was said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct DaysSaid {
+    /// First day.
+    pub(super) from: NaiveDate,
+    /// Last day.
+    pub(super) to: NaiveDate,
+    /// The tools' own name for it, where it has one.
+    pub(super) period: Option<Period>,
+    /// The first word of it.
+    pub(super) start: usize,
+    /// The first word after it.
+    pub(super) end: usize,
+}
+
+/// The first span of days among the words.
+pub(super) fn days_in(words: &[Word], today: NaiveDate, language: Language) -> Option<DaysSaid> {
+    (0..words.len()).find_map(|at| {
+        named_span(words, at, today)
+            .or_else(|| between(words, at, today, language))
+            .or_else(|| month_span(words, at, today))
+            .or_else(|| {
+                let start = longest_at(words, at, &["on", "el|del"]).unwrap_or(at);
+                let (day, end) = day_at(words, start, today, Lean::Past, language)?;
+                Some(DaysSaid {
+                    from: day,
+                    to: day,
+                    period: None,
+                    start: at,
+                    end,
+                })
+            })
+    })
+}
+
+const NAMED: &[(&[&str], Period)] = &[
+    (
+        &[
+            "?for|of|from today|todays|tonight",
+            "?de hoy",
+            "this morning|afternoon",
+            "el dia de hoy",
+            "so far today",
+        ],
+        Period::Today,
+    ),
+    (
+        &["?for|of|from yesterday|yesterdays", "?de ayer"],
+        Period::Yesterday,
+    ),
+    (
+        &[
+            "?for|of|in|during this|the|current week",
+            "?de|en|durante esta|la semana",
+            "weekly",
+            "semanal",
+        ],
+        Period::ThisWeek,
+    ),
+    (
+        &[
+            "?for|of|in|during ?the last|previous|past week",
+            "?de|en|durante la semana pasada|anterior",
+            "lastweek",
+        ],
+        Period::LastWeek,
+    ),
+    (
+        &[
+            "?for|of|in|during this|the|current month",
+            "?de|en|durante este|el mes",
+            "monthly",
+            "mensual",
+        ],
+        Period::ThisMonth,
+    ),
+    (
+        &[
+            "?for|of|in|during ?the last|previous|past month",
+            "?de|en|durante el mes pasado|anterior",
+        ],
+        Period::LastMonth,
+    ),
+];
+
+fn named_span(words: &[Word], at: usize, today: NaiveDate) -> Option<DaysSaid> {
+    let (period, end) = NAMED
+        .iter()
+        .filter_map(|(patterns, period)| longest_at(words, at, patterns).map(|end| (*period, end)))
+        .max_by_key(|(_, end)| *end)?;
+    let (from, to) = days_of(period, today)?;
+    Some(DaysSaid {
+        from,
+        to,
+        period: Some(period),
+        start: at,
+        end,
+    })
+}
+
+/// First and last day of a named period; the current ones end today.
+pub(super) fn days_of(period: Period, today: NaiveDate) -> Option<(NaiveDate, NaiveDate)> {
+    let monday =
+        today.checked_sub_days(Days::new(u64::from(today.weekday().num_days_from_monday())))?;
+    let first = today.with_day(1)?;
+    let day_before = |d: NaiveDate| d.checked_sub_days(Days::new(1));
+    Some(match period {
+        Period::Today => (today, today),
+        Period::Yesterday => (day_before(today)?, day_before(today)?),
+        Period::ThisWeek => (monday, today),
+        Period::LastWeek => (monday.checked_sub_days(Days::new(7))?, day_before(monday)?),
+        Period::ThisMonth => (first, today),
+        Period::LastMonth => (
+            first.checked_sub_months(Months::new(1))?,
+            day_before(first)?,
+        ),
+    })
+}
+
+/// "From 1 to 15 November", "between Monday and today", "since Monday".
+fn between(words: &[Word], at: usize, today: NaiveDate, language: Language) -> Option<DaysSaid> {
+    if let Some(start) = longest_at(words, at, &["since", "desde ?el"])
+        && let Some((from, end)) = day_at(words, start, today, Lean::Past, language)
+        && longest_at(words, end, UNTIL).is_none()
+    {
+        return Some(DaysSaid {
+            from,
+            to: today,
+            period: None,
+            start: at,
+            end,
+        });
+    }
+    let start = longest_at(words, at, &["from", "between", "desde|del|entre ?el"])?;
+    // "From 1 to 15 November": the first day borrows the month of the second.
+    let (first, middle) = match day_at(words, start, today, Lean::Past, language) {
+        Some((day, end)) => (Some(day), end),
+        None => (None, number_at(words, start, language)?.end),
+    };
+    let second = longest_at(words, middle, UNTIL)?;
+    let (to, end) = day_at(words, second, today, Lean::Past, language)?;
+    let from = match first {
+        Some(day) => day,
+        None => to.with_day(number_at(words, start, language)?.text.parse().ok()?)?,
+    };
+    (from <= to).then_some(DaysSaid {
+        from,
+        to,
+        period: None,
+        start: at,
+        end,
+    })
+}
+
+const UNTIL: &[&str] = &["to|until|till|and|through", "al|a|hasta|y ?el"];
+
+/// "In October", "en octubre".
+fn month_span(words: &[Word], at: usize, today: NaiveDate) -> Option<DaysSaid> {
+    let start = longest_at(words, at, &["in|for|of|during", "en|de|durante"])?;
+    let month = month_named(&words.get(start)?.folded)?;
+    let mut end = start + 1;
+    let typed_year = words
+        .get(end)
+        .and_then(|w| w.text.parse::<i32>().ok())
+        .filter(|y| (2000..2100).contains(y));
+    end += usize::from(typed_year.is_some());
+    let year = typed_year.unwrap_or(if month > today.month() {
+        today.year() - 1
+    } else {
+        today.year()
+    });
+    let from = NaiveDate::from_ymd_opt(year, month, 1)?;
+    let to = from
+        .checked_add_months(Months::new(1))?
+        .pred_opt()?
+        .min(today.max(from));
+    Some(DaysSaid {
+        from,
+        to,
+        period: None,
+        start: at,
+        end,
+    })
+}
+
+/// The day that begins at `at`, and the first word after it.
+pub(super) fn day_at(
+    words: &[Word],
+    at: usize,
+    today: NaiveDate,
+    lean: Lean,
+    language: Language,
+) -> Option<(NaiveDate, usize)> {
+    relative(words, at, today, language)
+        .or_else(|| weekday(words, at, today, lean))
+        .or_else(|| calendar(words, at, today, lean))
+}
+
+fn relative(
+    words: &[Word],
+    at: usize,
+    today: NaiveDate,
+    language: Language,
+) -> Option<(NaiveDate, usize)> {
+    const FIXED: &[(&[&str], i64)] = &[
+        (&["?the day after tomorrow", "pasado manana"], 2),
+        (&["tomorrow|tmrw|tomorow", "manana"], 1),
+        (&["today", "hoy"], 0),
+        (&["yesterday", "ayer"], -1),
+        (
+            &["?the day before yesterday", "anteayer", "antes de ayer"],
+            -2,
+        ),
+    ];
+    let fixed = FIXED
+        .iter()
+        .filter_map(|(patterns, days)| longest_at(words, at, patterns).map(|end| (*days, end)))
+        .max_by_key(|(_, end)| *end);
+    if let Some((days, end)) = fixed {
+        return Some((shifted(today, days)?, end));
+    }
+    let (start, sign) = longest_at(words, at, &["in|within", "en|dentro ?de"])
+        .map(|start| (start, 1))
+        .or_else(|| longest_at(words, at, &["hace"]).map(|start| (start, -1)))
+        .unwrap_or((at, 0));
+    let number = number_at(words, start, language)?;
+    let count: i64 = number
+        .text
+        .parse()
+        .ok()
+        .filter(|n| (0..=3_660).contains(n))?;
+    let ago = longest_at(words, number.end + 1, &["ago"]);
+    let sign = if sign == 0 { ago.map(|_| -1)? } else { sign };
+    let unit = words.get(number.end)?;
+    let end = ago.unwrap_or(number.end + 1);
+    let days = match unit.folded.as_str() {
+        "day" | "days" | "dia" | "dias" => count,
+        "week" | "weeks" | "semana" | "semanas" => count * 7,
+        _ => return None,
+    };
+    Some((shifted(today, sign * days)?, end))
+}
+
+fn shifted(day: NaiveDate, days: i64) -> Option<NaiveDate> {
+    day.checked_add_signed(chrono::TimeDelta::try_days(days)?)
+}
+
+fn weekday(words: &[Word], at: usize, today: NaiveDate, lean: Lean) -> Option<(NaiveDate, usize)> {
+    let (start, lean, strictly) = if let Some(start) = match_at(words, at, "last|past") {
+        (start, Lean::Past, true)
+    } else if let Some(start) = match_at(words, at, "next") {
+        (start, Lean::Future, true)
+    } else if let Some(start) = longest_at(
+        words,
+        at,
+        &["on|this|coming", "el|este|proximo", "el proximo"],
+    ) {
+        (start, lean, false)
+    } else {
+        (at, lean, false)
+    };
+    let wanted = weekday_named(&words.get(start)?.folded)?;
+    let mut end = start + 1;
+    let (lean, strictly) = match longest_at(words, end, &["pasado"]) {
+        Some(after) => {
+            end = after;
+            (Lean::Past, true)
+        }
+        None => (lean, strictly),
+    };
+    let step = if lean == Lean::Past { -1 } else { 1 };
+    let first = i64::from(strictly);
+    (first..=first + 6)
+        .filter_map(|n| shifted(today, step * n))
+        .find(|day| day.weekday() == wanted)
+        .map(|day| (day, end))
+}
+
+fn weekday_named(folded: &str) -> Option<Weekday> {
+    Some(match folded {
+        "monday" | "mon" | "lunes" => Weekday::Mon,
+        "tuesday" | "tue" | "tues" | "martes" => Weekday::Tue,
+        "wednesday" | "wed" | "miercoles" => Weekday::Wed,
+        "thursday" | "thu" | "thurs" | "jueves" => Weekday::Thu,
+        "friday" | "fri" | "viernes" => Weekday::Fri,
+        "saturday" | "sat" | "sabado" => Weekday::Sat,
+        "sunday" | "sun" | "domingo" => Weekday::Sun,
+        _ => return None,
+    })
+}
+
+fn month_named(folded: &str) -> Option<u32> {
+    const MONTHS: [&[&str]; 12] = [
+        &["january", "jan", "enero"],
+        &["february", "feb", "febrero"],
+        &["march", "mar", "marzo"],
+        &["april", "apr", "abril"],
+        &["may", "mayo"],
+        &["june", "jun", "junio"],
+        &["july", "jul", "julio"],
+        &["august", "aug", "agosto"],
+        &["september", "sep", "sept", "septiembre", "setiembre"],
+        &["october", "oct", "octubre"],
+        &["november", "nov", "noviembre"],
+        &["december", "dec", "diciembre"],
+    ];
+    (1..)
+        .zip(MONTHS)
+        .find(|(_, names)| names.contains(&folded))
+        .map(|(number, _)| number)
+}
+
+/// "2026-11-20", "20/11/2026", "20 November", "November 20, 2026", "20 de noviembre".
+fn calendar(words: &[Word], at: usize, today: NaiveDate, lean: Lean) -> Option<(NaiveDate, usize)> {
+    let first = words.get(at)?;
+    if first.kind == Kind::Digits {
+        if let Ok(day) = NaiveDate::parse_from_str(&first.text, "%Y-%m-%d") {
+            return Some((day, at + 1));
+        }
+        // Day before month, as the shops of our languages write it.
+        for format in ["%d/%m/%Y", "%d-%m-%Y", "%d.%m.%Y"] {
+            if let Ok(day) = NaiveDate::parse_from_str(&first.text, format).map(|d| d)
+                && (2000..2100).contains(&day.year())
+            {
+                return Some((day, at + 1));
+            }
+        }
+    }
+    let (day, month, end) = day_and_month(words, at)?;
+    let after = longest_at(words, end, &["?, ?de|del"]).unwrap_or(end);
+    let typed_year = words
+        .get(after)
+        .and_then(|w| w.text.parse::<i32>().ok())
+        .filter(|y| (2000..2100).contains(y));
+    if let Some(year) = typed_year {
+        return Some((NaiveDate::from_ymd_opt(year, month, day)?, after + 1));
+    }
+    let this_year = NaiveDate::from_ymd_opt(today.year(), month, day)?;
+    let year = match lean {
+        Lean::Past if this_year > today => today.year() - 1,
+        Lean::Future if this_year < today => today.year() + 1,
+        Lean::Past | Lean::Future => today.year(),
+    };
+    Some((NaiveDate::from_ymd_opt(year, month, day)?, end))
+}
+
+fn day_and_month(words: &[Word], at: usize) -> Option<(u32, u32, usize)> {
+    let number = |i: usize| {
+        words
+            .get(i)
+            .and_then(|w| w.text.parse::<u32>().ok())
+            .filter(|d| (1..=31).contains(d))
+    };
+    let month = |i: usize| words.get(i).and_then(|w| month_named(&w.folded));
+    let past_ordinal = |i: usize| longest_at(words, i, &["st|nd|rd|th"]).unwrap_or(i);
+    if let Some(day) = number(at) {
+        let end = past_ordinal(at + 1);
+        let end = longest_at(words, end, &["of|de"]).unwrap_or(end);
+        return Some((day, month(end)?, end + 1));
+    }
+    let month = month(at)?;
+    let day = number(at + 1)?;
+    Some((day, month, past_ordinal(at + 2)))
+}
+
+fn time_at(words: &[Word], at: usize, language: Language) -> Option<TimeSaid> {
+    if let Some((hour, _)) = [
+        (12, &["noon|midday", "mediodia"][..]),
+        (0, &["midnight", "medianoche"][..]),
+    ]
+    .into_iter()
+    .find(|(_, patterns)| longest_at(words, at, patterns).is_some())
+    {
+        return clock(hour, 0, true);
+    }
+    let announced = longest_at(words, at, &["at", "a las|la", "las"]);
+    let start = announced.unwrap_or(at);
+    if let Some((hour, minute, end)) = past_the_hour(words, start, language) {
+        return half_of_day(words, end, hour, minute).or_else(|| clock(hour, minute, false));
+    }
+    let (hour, minute, mut end, written) = hour_and_minute(words, start, language)?;
+    let (minute, spoken) = match longest_at(words, end, &["y media"])
+        .map(|e| (30, e))
+        .or_else(|| longest_at(words, end, &["y cuarto"]).map(|e| (15, e)))
+    {
+        Some((more, e)) if !written => {
+            end = e;
+            (more, true)
+        }
+        _ => (minute, false),
+    };
+    if let Some(time) = half_of_day(words, end, hour, minute) {
+        return Some(time);
+    }
+    let certain = hour >= 13 || (written && words[start].text.starts_with('0')) || hour == 0;
+    (written || spoken || announced.is_some())
+        .then(|| clock(hour, minute, certain))
+        .flatten()
+}
+
+fn clock(hour: u32, minute: u32, certain: bool) -> Option<TimeSaid> {
+    NaiveTime::from_hms_opt(hour, minute, 0).map(|time| TimeSaid { time, certain })
+}
+
+/// "15:30", "15h", "15h30", "3": hour, minute, end, and whether it is written as a time.
+fn hour_and_minute(
+    words: &[Word],
+    at: usize,
+    language: Language,
+) -> Option<(u32, u32, usize, bool)> {
+    let word = words.get(at)?;
+    if let Some((hour, minute)) = word.text.split_once([':', '.'])
+        && minute.len() == 2
+    {
+        return Some((
+            hour.parse().ok()?,
+            minute.parse().ok()?,
+            at + 1,
+            word.text.contains(':'),
+        ));
+    }
+    let number = number_at(words, at, language)?;
+    let hour: u32 = number.text.parse().ok().filter(|h| *h < 24)?;
+    let suffix = words
+        .get(number.end)
+        .filter(|w| !w.spaced)
+        .map(|w| w.folded.as_str());
+    match suffix.and_then(|s| s.strip_prefix('h')) {
+        Some("") => Some((hour, 0, number.end + 1, true)),
+        Some(minutes) if minutes.len() == 2 => {
+            Some((hour, minutes.parse().ok()?, number.end + 1, true))
+        }
+        _ => Some((hour, 0, number.end, false)),
+    }
+}
+
+/// "Half past 3", "quarter to 4".
+fn past_the_hour(words: &[Word], at: usize, language: Language) -> Option<(u32, u32, usize)> {
+    const PARTS: &[(&str, u32, u32)] = &[
+        ("half past", 0, 30),
+        ("?a quarter past", 0, 15),
+        ("?a quarter to", 1, 45),
+    ];
+    PARTS.iter().find_map(|(pattern, back, minute)| {
+        let number = number_at(words, match_at(words, at, pattern)?, language)?;
+        let hour: u32 = number.text.parse().ok()?;
+        Some((hour.checked_sub(*back)?, *minute, number.end))
+    })
+}
+
+/// "pm", "in the evening", "de la tarde" after an hour from 1 to 12.
+fn half_of_day(words: &[Word], at: usize, hour: u32, minute: u32) -> Option<TimeSaid> {
+    const MORNING: &[&str] = &[
+        "am|a.m",
+        "in the morning",
+        "de|en|por la manana",
+        "oclock in the morning",
+    ];
+    const LATER: &[&str] = &[
+        "pm|p.m",
+        "in the afternoon|evening",
+        "at night",
+        "oclock in the afternoon|evening",
+        "de|en|por la tarde|noche",
+    ];
+    let later = longest_at(words, at, LATER).is_some();
+    if (!later && longest_at(words, at, MORNING).is_none()) || !(1..=12).contains(&hour) {
+        return None;
+    }
+    clock(hour % 12 + if later { 12 } else { 0 }, minute, true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Language::{En, Es};
+
+    /// A Friday.
+    fn today() -> NaiveDate {
+        NaiveDate::from_ymd_opt(2026, 11, 20).unwrap()
+    }
+
+    #[test]
+    fn days() {
+        for (text, lean, language, day) in [
+            ("today", Lean::Past, En, "2026-11-20"),
+            ("tomorrow", Lean::Future, En, "2026-11-21"),
+            ("the day after tomorrow", Lean::Future, En, "2026-11-22"),
+            ("yesterday", Lean::Past, En, "2026-11-19"),
+            ("mañana", Lean::Future, Es, "2026-11-21"),
+            ("pasado mañana", Lean::Future, Es, "2026-11-22"),
+            ("anteayer", Lean::Past, Es, "2026-11-18"),
+            ("on Monday", Lean::Past, En, "2026-11-16"),
+            ("on Monday", Lean::Future, En, "2026-11-23"),
+            ("Friday", Lean::Future, En, "2026-11-20"),
+            ("next Friday", Lean::Future, En, "2026-11-27"),
+            ("last Friday", Lean::Past, En, "2026-11-13"),
+            ("el lunes pasado", Lean::Future, Es, "2026-11-16"),
+            ("el viernes", Lean::Future, Es, "2026-11-20"),
+            ("2026-12-01", Lean::Past, En, "2026-12-01"),
+            ("01/12/2026", Lean::Past, En, "2026-12-01"),
+            ("1 December", Lean::Future, En, "2026-12-01"),
+            ("December 1st", Lean::Past, En, "2025-12-01"),
+            ("20 de noviembre de 2025", Lean::Past, Es, "2025-11-20"),
+            ("in 7 days", Lean::Future, En, "2026-11-27"),
+            ("en 2 semanas", Lean::Future, Es, "2026-12-04"),
+            ("3 days ago", Lean::Past, En, "2026-11-17"),
+            ("hace 3 días", Lean::Past, Es, "2026-11-17"),
+        ] {
+            let read = read_day(text, today(), lean, language).map(|d| d.to_string());
+            assert_eq!(read.as_deref(), Some(day), "{text}");
+        }
+        for text in ["sugar", "31 February", "99/99/2026", "12"] {
+            assert_eq!(read_day(text, today(), Lean::Past, En), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn spans() {
+        for (text, language, from, to, period) in [
+            (
+                "sales this week",
+                En,
+                "2026-11-16",
+                "2026-11-20",
+                Some(Period::ThisWeek),
+            ),
+            (
+                "takings last month",
+                En,
+                "2026-10-01",
+                "2026-10-31",
+                Some(Period::LastMonth),
+            ),
+            (
+                "ventas de la semana pasada",
+                Es,
+                "2026-11-09",
+                "2026-11-15",
+                Some(Period::LastWeek),
+            ),
+            (
+                "ventas de ayer",
+                Es,
+                "2026-11-19",
+                "2026-11-19",
+                Some(Period::Yesterday),
+            ),
+            (
+                "sales from 1 November to 15 November",
+                En,
+                "2026-11-01",
+                "2026-11-15",
+                None,
+            ),
+            (
+                "sales from 1 to 15 November",
+                En,
+                "2026-11-01",
+                "2026-11-15",
+                None,
+            ),
+            ("sales since Monday", En, "2026-11-16", "2026-11-20", None),
+            ("sales in October", En, "2026-10-01", "2026-10-31", None),
+            ("ventas en diciembre", Es, "2025-12-01", "2025-12-31", None),
+            ("sales in November", En, "2026-11-01", "2026-11-20", None),
+            ("sales on 2026-11-18", En, "2026-11-18", "2026-11-18", None),
+            (
+                "ventas del 1 al 15 de noviembre",
+                Es,
+                "2026-11-01",
+                "2026-11-15",
+                None,
+            ),
+        ] {
+            let said = days_in(&words(text), today(), language).unwrap_or_else(|| panic!("{text}"));
+            assert_eq!(
+                (
+                    said.from.to_string().as_str(),
+                    said.to.to_string().as_str(),
+                    said.period
+                ),
+                (from, to, period),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn times() {
+        for (text, language, time, certain) in [
+            ("3pm", En, "15:00", true),
+            ("tomorrow 3pm", En, "15:00", true),
+            ("3:30 pm", En, "15:30", true),
+            ("at 10 am", En, "10:00", true),
+            ("12am", En, "00:00", true),
+            ("12 pm", En, "12:00", true),
+            ("15:45", En, "15:45", true),
+            ("09:00", En, "09:00", true),
+            ("noon", En, "12:00", true),
+            ("half past 3", En, "03:30", false),
+            ("quarter to 4 pm", En, "15:45", true),
+            ("at 3", En, "03:00", false),
+            ("3 in the afternoon", En, "15:00", true),
+            ("mañana a las 15", Es, "15:00", true),
+            ("a las 3 de la tarde", Es, "15:00", true),
+            ("a las tres y media de la tarde", Es, "15:30", true),
+            ("a las 9 de la mañana", Es, "09:00", true),
+            ("15h30", Es, "15:30", true),
+            ("mediodía", Es, "12:00", true),
+        ] {
+            let said = read_time(text, language).unwrap_or_else(|| panic!("{text}"));
+            assert_eq!(
+                (said.time.format("%H:%M").to_string().as_str(), said.certain),
+                (time, certain),
+                "{text}"
+            );
+        }
+        for text in ["3 eggs", "25:00", "sugar", "13pm"] {
+            assert_eq!(read_time(text, En), None, "{text}");
+        }
+    }
+}

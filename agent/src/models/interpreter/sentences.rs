@@ -1,0 +1,1 @@
+//! What is understood: tables of sentences and scenes of several messages.

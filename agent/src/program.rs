@@ -1,0 +1,148 @@
+//! What the `agent` binary does: serve everything, or talk to it.
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use migrations::settings::Reader;
+use tracing_subscriber::EnvFilter;
+
+use crate::app::Hooks;
+use crate::cli::{self, Arguments, ChatArguments, Command, Console};
+use crate::config::Config;
+use crate::pages::EXAMPLES;
+use crate::start::{self, Started};
+
+#[cfg(feature = "embedded")]
+use crate::embedded::{self, ToolServer};
+
+/// Runs the program; what goes wrong is one sentence on standard error.
+pub async fn main() -> ExitCode {
+    let _ = dotenvy::dotenv();
+    let done = match Arguments::parse().command {
+        None => serve().await.map(|()| ExitCode::SUCCESS),
+        Some(Command::Chat(arguments)) => chat(arguments).await,
+    };
+    done.unwrap_or_else(|error| {
+        say(&format!("{error:#}"));
+        ExitCode::FAILURE
+    })
+}
+
+async fn serve() -> anyhow::Result<()> {
+    logs("info,rmcp=warn,sqlx=warn");
+    let settings = Reader::environment();
+    let config = Config::read(&settings)?;
+    let whole = Whole::start(&settings, config, &mut say).await?;
+    say(&format!("chat     {}", whole.agent.url()));
+    say(&format!("tools    {}", whole.tools_url()));
+    if let Some(data) = whole.data_dir() {
+        say(&format!("data     {}", data.display()));
+    }
+    say("Say, on the page or with `agent chat`:");
+    for example in EXAMPLES {
+        say(&format!("  {example}"));
+    }
+    say("Ctrl-C stops it.");
+    stopped().await;
+    say("Stopping ...");
+    whole.stop().await;
+    Ok(())
+}
+
+async fn chat(arguments: ChatArguments) -> anyhow::Result<ExitCode> {
+    start::install_crypto();
+    let settings = Reader::environment();
+    let config = Config::read(&settings)?;
+    let given = arguments.url.clone();
+    let url = given.clone().unwrap_or_else(|| cli::local_url(config.bind));
+    // Somewhere else than here nothing can be started.
+    if given.is_some() || cli::is_running(&url).await? {
+        return Ok(cli::chat(&url, arguments.into(), &mut Console::new()).await?.into());
+    }
+    logs("error");
+    let whole = Whole::start(&settings, config, &mut say).await?;
+    let ended = cli::chat(&whole.agent.url(), arguments.into(), &mut Console::new()).await;
+    whole.stop().await;
+    Ok(ended?.into())
+}
+
+/// The agent, and the tool server if it is in this process.
+struct Whole {
+    agent: Started,
+    #[cfg(feature = "embedded")]
+    tools: Option<ToolServer>,
+    url: String,
+}
+
+impl Whole {
+    async fn start(settings: &Reader, config: Config, progress: &mut (dyn FnMut(&str) + Send)) -> anyhow::Result<Whole> {
+        // The port first: a second program on it should not touch the database.
+        let listener = start::listen(config.bind).await?;
+        #[cfg(feature = "embedded")]
+        let tools = match &config.mcp_server_url {
+            Some(_) => None,
+            None => Some(embedded::tool_server(settings, progress).await?),
+        };
+        #[cfg(feature = "embedded")]
+        let here = tools.as_ref().map(ToolServer::url);
+        #[cfg(not(feature = "embedded"))]
+        let here = {
+            let _ = settings;
+            None
+        };
+        let url: String = config.mcp_server_url.clone().or(here).ok_or_else(|| anyhow::anyhow!("Set MCP_SERVER_URL to the address of mcp-server, such as http://127.0.0.1:8001/mcp."))?;
+        let agent = start::start_on(listener, config, &url, None, Hooks::default(), progress).await?;
+        Ok(Whole {
+            agent,
+            #[cfg(feature = "embedded")]
+            tools,
+            url,
+        })
+    }
+
+    fn tools_url(&self) -> &str {
+        &self.url
+    }
+
+    fn data_dir(&self) -> Option<std::path::PathBuf> {
+        #[cfg(feature = "embedded")]
+        return self.tools.as_ref().and_then(ToolServer::data_dir);
+        #[cfg(not(feature = "embedded"))]
+        None
+    }
+
+    /// The agent first: its runs still need the tools.
+    async fn stop(self) {
+        self.agent.stop().await;
+        #[cfg(feature = "embedded")]
+        if let Some(tools) = self.tools {
+            tools.stop().await;
+        }
+    }
+}
+
+/// Ctrl-C, or what a service manager sends.
+async fn stopped() {
+    let terminate = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => signal.recv().await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate => {}
+    }
+}
+
+/// rmcp's debug logs hold whole payloads, so they stay off unless asked for.
+fn logs(default: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).try_init();
+}
+
+#[expect(clippy::print_stderr, reason = "this is where the program talks to the person who started it")]
+fn say(line: &str) {
+    eprintln!("{line}");
+}

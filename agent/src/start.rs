@@ -1,0 +1,117 @@
+//! Putting the program together: database, tool server, worker, doors. Used by `agent` and by tests.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Once};
+use std::time::Duration;
+
+use axum::serve::ListenerExt as _;
+use migrations::database::{self, Database};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::app::{App, Hooks};
+use crate::config::Config;
+use crate::models::Model;
+use crate::models::interpreter::Interpreter;
+use crate::run::worker;
+use crate::tools::Tools;
+
+/// How long open requests and runs may take once the program is told to stop. What is not done by then is gone on with after the next
+/// start.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// A running agent. Stop it with [`Started::stop`].
+pub struct Started {
+    /// What it works with.
+    pub app: Arc<App>,
+    /// Where it listens.
+    pub address: SocketAddr,
+    serving: JoinHandle<io::Result<()>>,
+    looking: JoinHandle<()>,
+    database: Database,
+}
+
+impl Started {
+    /// Where the chat page and the API are.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Lets open requests and runs finish, then closes the database.
+    pub async fn stop(mut self) {
+        self.app.stop.cancel();
+        self.app.tasks.close();
+        let _ = tokio::time::timeout(DRAIN, self.app.tasks.wait()).await;
+        if let Ok(Err(error)) = (&mut self.serving).await {
+            tracing::error!(%error, "serving ended");
+        }
+        let _ = (&mut self.looking).await;
+        self.database.pool.close().await;
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        self.app.stop.cancel();
+    }
+}
+
+/// Takes the port, or says in one sentence why not.
+///
+/// # Errors
+/// The sentence.
+pub async fn listen(bind: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(bind).await.map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => anyhow::anyhow!("{bind} is taken, perhaps by another agent. Stop it, or set AGENT_BIND to another address."),
+        _ => anyhow::anyhow!("Cannot listen on {bind}: {error}. Set AGENT_BIND to an address of this machine."),
+    })
+}
+
+/// Starts everything on a listener, with the tools at `tool_url`.
+///
+/// # Errors
+/// One sentence for the operator.
+pub async fn start_on(
+    listener: TcpListener,
+    config: Config,
+    tool_url: &str,
+    model: Option<Arc<dyn Model>>,
+    hooks: Hooks,
+    progress: &mut (dyn FnMut(&str) + Send),
+) -> anyhow::Result<Started> {
+    install_crypto();
+    let address = listener.local_addr()?;
+    let database = database::open(config.database.clone(), progress).await?;
+    let key = config.agent_token_key().map_err(anyhow::Error::msg)?;
+    let tools = Tools::new(tool_url, key, Arc::clone(&config.clock))?;
+    let mut app = App::new(config, database.pool.clone(), model.unwrap_or_else(|| Arc::new(Interpreter)), tools);
+    app.hooks = hooks;
+    let app = Arc::new(app);
+    let serving = tokio::spawn(serve(listener, Arc::clone(&app)));
+    let looking = tokio::spawn(worker::look_for_work(Arc::clone(&app)));
+    Ok(Started { app, address, serving, looking, database })
+}
+
+async fn serve(listener: TcpListener, app: Arc<App>) -> io::Result<()> {
+    // Small answers and stream frames must not wait for the peer's delayed acknowledgement (Nagle).
+    let listener = listener.tap_io(|stream| {
+        let _ = stream.set_nodelay(true);
+    });
+    let router = crate::http::router(Arc::clone(&app));
+    let stop = app.stop.clone();
+    let serving = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
+    tokio::select! {
+        served = serving.into_future() => served,
+        () = async { stop.cancelled().await; tokio::time::sleep(DRAIN).await } => Ok(()),
+    }
+}
+
+/// One crypto library for every TLS user of the process; without it the HTTP client cannot be built.
+pub fn install_crypto() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    });
+}

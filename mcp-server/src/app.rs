@@ -1,0 +1,168 @@
+//! What every call and page shares.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use contracts::ids::TenantId;
+use contracts::locale::Locale;
+use futures::future::BoxFuture;
+use migrations::clock::SharedClock;
+use migrations::keys::Key;
+use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres, Transaction};
+
+use crate::error::CallError;
+use crate::handler::{Shop, UnaskedClients};
+
+/// What every call and page shares. Holds no state a restart would lose.
+pub struct App {
+    /// Connections that run as a role for which row level security is real.
+    pub pool: PgPool,
+    /// The time.
+    pub clock: SharedClock,
+    /// Where people reach our pages, without a slash at the end.
+    pub public_url: String,
+    /// Checks the agent's tokens.
+    pub agent_token_key: Key,
+    /// Derives the tokens of questions.
+    pub confirmation_key: Key,
+    /// Callers without a token are the local owner. Only ever on loopback.
+    pub local_mode: bool,
+    /// How long one call may take.
+    pub call_deadline: Duration,
+    /// Places where a test may stop or break a call.
+    pub hooks: Hooks,
+    shops: moka::sync::Cache<TenantId, Arc<Shop>>,
+}
+
+/// How long a tenant's settings are used before they are read again.
+const SHOP_CACHE: Duration = Duration::from_secs(5);
+/// Tenants whose settings are kept.
+const SHOPS_MAX: u64 = 10_000;
+
+impl App {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(
+        pool: PgPool,
+        clock: SharedClock,
+        public_url: String,
+        agent_token_key: Key,
+        confirmation_key: Key,
+    ) -> App {
+        App {
+            pool,
+            clock,
+            public_url,
+            agent_token_key,
+            confirmation_key,
+            local_mode: true,
+            call_deadline: Duration::from_secs(10),
+            hooks: Hooks::default(),
+            shops: moka::sync::Cache::builder()
+                .max_capacity(SHOPS_MAX)
+                .time_to_live(SHOP_CACHE)
+                .build(),
+        }
+    }
+
+    /// A transaction with the tenant set, in one round trip.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn begin(
+        &self,
+        tenant: TenantId,
+    ) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+        // A connection of the pool may have died with the server it was connected to; nothing has been sent yet, so one more try is
+        // safe and enough to get through a restart of Postgres.
+        let preamble = || AssertSqlSafe(format!("begin; set local app.tenant = '{}'", tenant.0));
+        match self.pool.begin_with(preamble()).await {
+            Err(sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed) => {
+                self.pool.begin_with(preamble()).await
+            }
+            Err(sqlx::Error::Database(e)) if e.code().is_some_and(|c| c.starts_with("57P")) => {
+                self.pool.begin_with(preamble()).await
+            }
+            other => other,
+        }
+    }
+
+    /// What the tenant has settled for itself, at most five seconds old.
+    ///
+    /// # Errors
+    /// [`CallError::Broken`] for a tenant that is not there.
+    pub async fn shop(
+        &self,
+        conn: &mut PgConnection,
+        tenant: TenantId,
+    ) -> Result<Arc<Shop>, CallError> {
+        if let Some(shop) = self.shops.get(&tenant) {
+            return Ok(shop);
+        }
+        let shop = Arc::new(read_shop(conn, tenant).await?);
+        self.shops.insert(tenant, Arc::clone(&shop));
+        Ok(shop)
+    }
+}
+
+async fn read_shop(conn: &mut PgConnection, tenant: TenantId) -> Result<Shop, CallError> {
+    let row = sqlx::query!(
+        "select name, currency, time_zone, locale, tax_inclusive, allow_negative_stock, confirmation_ttl_seconds, unasked_clients
+         from shop.tenants where id = $1",
+        tenant.0
+    )
+    .fetch_optional(conn)
+    .await?
+    .ok_or_else(|| CallError::Broken(format!("tenant {tenant} does not exist")))?;
+    let broken = |what: &str| CallError::Broken(format!("tenant {tenant}: {what}"));
+    Ok(Shop {
+        tenant,
+        name: row.name,
+        currency: row.currency.parse().map_err(|_| broken("currency"))?,
+        time_zone: row.time_zone.parse().map_err(|_| broken("time zone"))?,
+        locale: Locale::from_tag(&row.locale).unwrap_or_default(),
+        tax_inclusive: row.tax_inclusive,
+        allow_negative_stock: row.allow_negative_stock,
+        confirmation_ttl: Duration::from_secs(row.confirmation_ttl_seconds.unsigned_abs().into()),
+        unasked_clients: match row.unasked_clients.as_str() {
+            "token" => UnaskedClients::Token,
+            "refuse" => UnaskedClients::Refuse,
+            _ => UnaskedClients::Page,
+        },
+    })
+}
+
+/// Awaited at named places of a call.
+type Hook = Arc<dyn Fn(&'static str) -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// Places where a test may stop or break a call: `tool:<name>` before a tool runs, `committed:<name>` after its commit and before its
+/// answer. The product sets none.
+#[derive(Clone, Default)]
+pub struct Hooks(Option<Hook>);
+
+impl Hooks {
+    /// Awaits `hook` at every place.
+    #[must_use]
+    pub fn new(
+        hook: impl Fn(&'static str) -> BoxFuture<'static, ()> + Send + Sync + 'static,
+    ) -> Hooks {
+        Hooks(Some(Arc::new(hook)))
+    }
+
+    pub(crate) async fn at(&self, place: &'static str) {
+        if let Some(hook) = &self.0 {
+            hook(place).await;
+        }
+    }
+}
+
+impl fmt::Debug for Hooks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() {
+            "Hooks(set)"
+        } else {
+            "Hooks(none)"
+        })
+    }
+}

@@ -1,0 +1,115 @@
+//! The command line of `mcp-server`.
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use migrations::settings::Reader;
+use tracing_subscriber::EnvFilter;
+
+use crate::app::Hooks;
+use crate::config::Config;
+use crate::{demo, start};
+
+/// The business as tools over the Model Context Protocol.
+#[derive(Debug, Parser)]
+#[command(name = "mcp-server", version)]
+pub struct Cli {
+    /// Serve one desktop client on standard input and output instead of HTTP.
+    #[arg(long)]
+    stdio: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Bring the schema of DATABASE_OWNER_URL up to date and make the shop of local mode.
+    Migrate,
+}
+
+/// Runs the program; what goes wrong is one sentence on standard error.
+pub async fn main(hooks: Hooks) -> ExitCode {
+    let _ = dotenvy::dotenv();
+    logs();
+    match run(Cli::parse(), hooks).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli, hooks: Hooks) -> anyhow::Result<()> {
+    let config = Config::read(&Reader::environment())?;
+    match cli.command {
+        Some(Command::Migrate) => migrate(&config).await,
+        None if cli.stdio => {
+            start::stdio(config, hooks, &mut |line| tracing::info!("{line}")).await
+        }
+        None => serve(config, hooks).await,
+    }
+}
+
+async fn migrate(config: &Config) -> anyhow::Result<()> {
+    let url = config
+        .database
+        .owner_url
+        .as_ref()
+        .or(config.database.database_url.as_ref());
+    let url = url.ok_or_else(|| {
+        anyhow::anyhow!(
+            "Set DATABASE_OWNER_URL to the login that owns the database, then run this again."
+        )
+    })?;
+    migrations::database::migrate(url).await?;
+    demo::make_tenant(url, config.clock.now()).await?;
+    say("The schema is up to date.");
+    Ok(())
+}
+
+async fn serve(config: Config, hooks: Hooks) -> anyhow::Result<()> {
+    let started = start::start(config, hooks, &mut say).await?;
+    say(&format!("MCP      {}", started.mcp_url()));
+    if let Some(data) = started.data_dir() {
+        say(&format!("data     {}", data.display()));
+    }
+    say("Ctrl-C stops it.");
+    stopped().await;
+    started.stop().await;
+    Ok(())
+}
+
+/// Ctrl-C, or what a service manager sends.
+async fn stopped() {
+    let terminate = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => signal.recv().await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate => {}
+    }
+}
+
+/// Logs go to standard error: standard output belongs to the protocol. rmcp's debug logs hold whole payloads, so they stay off.
+fn logs() {
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new("info,rmcp=warn,sqlx=warn"));
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .try_init();
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "this is where the program talks to the person who started it"
+)]
+fn say(line: &str) {
+    eprintln!("{line}");
+}

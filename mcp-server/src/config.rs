@@ -1,0 +1,162 @@
+//! Settings of `mcp-server`, read once at the start.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use migrations::clock::{self, SharedClock};
+use migrations::database::{DatabaseSettings, Role};
+use migrations::keys::{self, Key};
+use migrations::settings::{BadSetting, Reader};
+
+/// Settings of `mcp-server`.
+#[derive(Clone)]
+pub struct Config {
+    /// `COUNTERSIGN_HOME`: where data and keys live.
+    pub home: PathBuf,
+    /// `MCP_BIND`: where `/mcp` and the approval page are served.
+    pub bind: SocketAddr,
+    /// `MCP_PUBLIC_URL`: how people reach the approval page; derived from `MCP_BIND` when unset.
+    pub public_url: Option<String>,
+    /// `MCP_ALLOWED_HOSTS`: names besides loopback's under which we are reached.
+    pub allowed_hosts: Vec<String>,
+    /// `MCP_LOCAL_MODE`: callers without a token are the local owner. Loopback only.
+    pub local_mode: bool,
+    /// `MCP_CALL_TIMEOUT_SECONDS`: how long one call may take.
+    pub call_deadline: Duration,
+    /// `AGENT_TOKEN_KEY`: checks the agent's tokens; kept in the home when unset.
+    pub agent_token_key: Option<Key>,
+    /// `CONFIRMATION_KEY`: derives the tokens of questions; kept in the home when unset.
+    pub confirmation_key: Option<Key>,
+    /// `DATABASE_URL`, `DATABASE_OWNER_URL`, `DATABASE_POOL_SIZE`.
+    pub database: DatabaseSettings,
+    /// `COUNTERSIGN_CLOCK_OFFSET_FILE`: moves the clock, for tests.
+    pub clock: SharedClock,
+}
+
+impl Config {
+    /// Reads every setting.
+    ///
+    /// # Errors
+    /// One line naming the variable and what it accepts.
+    pub fn read(settings: &Reader) -> Result<Config, BadSetting> {
+        let home = settings.home()?;
+        let bind: SocketAddr = settings.parsed(
+            "MCP_BIND",
+            "127.0.0.1:8001",
+            "an address and port such as 127.0.0.1:8001",
+        )?;
+        let local_mode = switch(settings, "MCP_LOCAL_MODE", "on")?;
+        if local_mode && !bind.ip().is_loopback() {
+            return Err(BadSetting {
+                name: "MCP_BIND".to_owned(),
+                value: bind.to_string(),
+                accepts: "a loopback address while MCP_LOCAL_MODE is on, because everybody who reaches it would be the owner".to_owned(),
+            });
+        }
+        Ok(Config {
+            bind,
+            public_url: settings
+                .optional("MCP_PUBLIC_URL")
+                .map(|url| url.trim_end_matches('/').to_owned()),
+            allowed_hosts: settings.list("MCP_ALLOWED_HOSTS"),
+            local_mode,
+            call_deadline: Duration::from_secs(
+                settings
+                    .number("MCP_CALL_TIMEOUT_SECONDS", 10, 1, 300)?
+                    .into(),
+            ),
+            agent_token_key: key(settings, "AGENT_TOKEN_KEY")?,
+            confirmation_key: key(settings, "CONFIRMATION_KEY")?,
+            database: database(settings, home.clone(), Role::Shop)?,
+            clock: clock::from_setting(
+                settings
+                    .optional("COUNTERSIGN_CLOCK_OFFSET_FILE")
+                    .map(PathBuf::from)
+                    .as_deref(),
+            ),
+            home,
+        })
+    }
+
+    /// The key the agent's tokens are signed with.
+    ///
+    /// # Errors
+    /// One sentence when its file cannot be used.
+    pub fn agent_token_key(&self) -> Result<Key, String> {
+        self.agent_token_key
+            .map_or_else(|| keys::load_or_create(&self.home, "agent-token"), Ok)
+    }
+
+    /// The key the tokens of questions are derived with.
+    ///
+    /// # Errors
+    /// One sentence when its file cannot be used.
+    pub fn confirmation_key(&self) -> Result<Key, String> {
+        self.confirmation_key
+            .map_or_else(|| keys::load_or_create(&self.home, "confirmation"), Ok)
+    }
+}
+
+fn database(settings: &Reader, home: PathBuf, role: Role) -> Result<DatabaseSettings, BadSetting> {
+    Ok(DatabaseSettings {
+        home,
+        database_url: settings.optional("DATABASE_URL"),
+        owner_url: settings.optional("DATABASE_OWNER_URL"),
+        pool_size: settings.number("DATABASE_POOL_SIZE", 20, 1, 500)?,
+        role,
+    })
+}
+
+fn key(settings: &Reader, name: &str) -> Result<Option<Key>, BadSetting> {
+    settings.checked(
+        name,
+        "",
+        "a secret text of at least 32 characters",
+        |text| {
+            if text.is_empty() {
+                Some(None)
+            } else {
+                keys::from_text(text).map(Some)
+            }
+        },
+    )
+}
+
+fn switch(settings: &Reader, name: &str, default: &str) -> Result<bool, BadSetting> {
+    settings.checked(name, default, "on or off", |text| match text {
+        "on" => Some(true),
+        "off" => Some(false),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(pairs: &'static [(&'static str, &'static str)]) -> Result<Config, String> {
+        let reader = Reader::new(|name| {
+            let home = (name == "COUNTERSIGN_HOME").then(|| "/srv/shop".to_owned());
+            home.or_else(|| {
+                pairs
+                    .iter()
+                    .find(|(n, _)| *n == name)
+                    .map(|(_, v)| (*v).to_owned())
+            })
+        });
+        Config::read(&reader).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn the_owner_of_local_mode_is_never_offered_to_a_network() {
+        assert!(read(&[]).is_ok_and(|c| c.local_mode));
+        assert!(read(&[("MCP_BIND", "0.0.0.0:8001")]).is_err_and(|e| e.contains("MCP_LOCAL_MODE")));
+        assert!(read(&[("MCP_BIND", "0.0.0.0:8001"), ("MCP_LOCAL_MODE", "off")]).is_ok());
+        assert!(
+            read(&[("MCP_LOCAL_MODE", "yes")])
+                .is_err_and(|e| e.starts_with("MCP_LOCAL_MODE: `yes`"))
+        );
+        assert!(read(&[("AGENT_TOKEN_KEY", "short")]).is_err_and(|e| e.contains("32 characters")));
+    }
+}

@@ -1,0 +1,198 @@
+//! Who gets through the door: no page of another site, no rebound name, no bad token.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use serde_json::json;
+
+use crate::app::App;
+use crate::caller::Caller;
+use crate::tokens;
+
+/// What the door lets through.
+#[derive(Clone)]
+pub struct Guard {
+    /// Checks tokens.
+    pub app: Arc<App>,
+    /// Names besides loopback's under which we are reached, with or without port.
+    pub allowed_hosts: Vec<String>,
+}
+
+/// Refuses foreign sites, then names the caller.
+pub(crate) async fn admit(
+    State(guard): State<Guard>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    if let Err(reason) = same_site(request.headers(), &guard.allowed_hosts) {
+        return refuse(StatusCode::FORBIDDEN, reason);
+    }
+    match caller(request.headers(), &guard.app) {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Err(reason) => {
+            let mut response = refuse(StatusCode::UNAUTHORIZED, reason);
+            response.headers_mut().insert(
+                header::WWW_AUTHENTICATE,
+                header::HeaderValue::from_static("Bearer error=\"invalid_token\""),
+            );
+            response
+        }
+    }
+}
+
+fn refuse(status: StatusCode, reason: &'static str) -> Response {
+    (status, Json(json!({"error": reason}))).into_response()
+}
+
+/// A request is ours when it was sent to one of our names and, if a browser sent it, from one of our pages. The name matters because a
+/// hostile site can point its own name at this machine.
+pub(crate) fn same_site(headers: &HeaderMap, allowed_hosts: &[String]) -> Result<(), &'static str> {
+    let text = |name: header::HeaderName| headers.get(name).map(|v| v.to_str().unwrap_or("?"));
+    let host = text(header::HOST).ok_or("The Host header is missing.")?;
+    if !known(host, allowed_hosts) {
+        return Err(
+            "This host name is not one of ours. Add it to MCP_ALLOWED_HOSTS if it should be.",
+        );
+    }
+    if let Some(origin) = text(header::ORIGIN) {
+        let origin_host = origin.split_once("://").map_or("", |(_, rest)| rest);
+        if !known(origin_host, allowed_hosts) {
+            return Err("Requests from other sites are refused.");
+        }
+    }
+    match text(header::HeaderName::from_static("sec-fetch-site")) {
+        None | Some("same-origin" | "none") => Ok(()),
+        // A person following a link to a page of ours; answering it is a request of its own.
+        Some(_)
+            if text(header::HeaderName::from_static("sec-fetch-mode")) == Some("navigate")
+                && !headers.contains_key(header::ORIGIN) =>
+        {
+            Ok(())
+        }
+        Some(_) => Err("Requests from other sites are refused."),
+    }
+}
+
+fn known(authority: &str, allowed_hosts: &[String]) -> bool {
+    if allowed_hosts
+        .iter()
+        .any(|allowed| allowed.eq_ignore_ascii_case(authority))
+    {
+        return true;
+    }
+    let name = match authority.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => authority
+            .rsplit_once(':')
+            .map_or(authority, |(name, _)| name),
+    };
+    allowed_hosts
+        .iter()
+        .any(|allowed| allowed.eq_ignore_ascii_case(name))
+        || name.eq_ignore_ascii_case("localhost")
+        || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+fn caller(headers: &HeaderMap, app: &App) -> Result<Caller, &'static str> {
+    let Some(authorization) = headers.get(header::AUTHORIZATION) else {
+        return if app.local_mode {
+            Ok(Caller::local_owner())
+        } else {
+            Err("A token is needed.")
+        };
+    };
+    let token = authorization
+        .to_str()
+        .ok()
+        .and_then(|v| v.strip_prefix("Bearer "))
+        .ok_or("Only Bearer tokens are taken.")?;
+    tokens::verify(token, &app.agent_token_key, app.clock.now()).map_err(|error| {
+        tracing::warn!(%error, "token refused");
+        "The token is not valid."
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(pairs: &[(&'static str, &str)]) -> bool {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.insert(*name, value.parse().unwrap());
+        }
+        same_site(&headers, &["shop.example".to_owned()]).is_ok()
+    }
+
+    #[test]
+    fn only_our_own_names_and_pages_come_in() {
+        for host in [
+            "127.0.0.1:8001",
+            "localhost:8001",
+            "[::1]:8001",
+            "localhost",
+            "shop.example",
+            "shop.example:443",
+            "127.8.9.1:1",
+        ] {
+            assert!(judged(&[("host", host)]), "{host}");
+        }
+        for host in [
+            "evil.example",
+            "127.0.0.1.evil.example",
+            "localhost.evil.example:8001",
+            "10.0.0.1:8001",
+            "",
+        ] {
+            assert!(!judged(&[("host", host)]), "{host}");
+        }
+        assert!(!judged(&[]), "no host at all");
+        assert!(judged(&[
+            ("host", "localhost:8001"),
+            ("origin", "http://localhost:8000")
+        ]));
+        for origin in [
+            "http://evil.example",
+            "null",
+            "https://localhost.evil.example",
+            "file://",
+        ] {
+            assert!(
+                !judged(&[("host", "localhost:8001"), ("origin", origin)]),
+                "{origin}"
+            );
+        }
+        assert!(!judged(&[
+            ("host", "localhost"),
+            ("sec-fetch-site", "cross-site")
+        ]));
+        assert!(!judged(&[
+            ("host", "localhost"),
+            ("sec-fetch-site", "same-site"),
+            ("sec-fetch-mode", "cors")
+        ]));
+        assert!(judged(&[
+            ("host", "localhost"),
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-mode", "navigate")
+        ]));
+        let posted = [
+            ("host", "localhost"),
+            ("origin", "http://evil.example"),
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-mode", "navigate"),
+        ];
+        assert!(
+            !judged(&posted),
+            "a form posted from elsewhere navigates too"
+        );
+    }
+}

@@ -1,0 +1,123 @@
+//! The HTTP door: `/mcp`, the approval page, health. One router, used by the program and by tests alike.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::StatusCode;
+use axum::middleware;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::serve::ListenerExt as _;
+use axum::{Json, Router};
+use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
+use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::App;
+use crate::guard::{self, Guard};
+use crate::pages;
+use crate::server::Server;
+
+/// Largest request body, bytes. The largest sensible bill is a twentieth of it.
+pub const BODY_BYTES_MAX: usize = 256 * 1024;
+/// How long open requests may take once the program is told to stop.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Every route. `stop` ends open streams.
+pub fn router(app: Arc<App>, allowed_hosts: Vec<String>, stop: &CancellationToken) -> Router {
+    let guard = Guard {
+        app: Arc::clone(&app),
+        allowed_hosts,
+    };
+    Router::new()
+        // MCP, for every client.
+        .nest_service("/mcp", mcp(Arc::clone(&app), stop))
+        // Where a person answers a question that a client could not ask.
+        .route("/approvals/{id}", get(pages::show).post(pages::answer))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn_with_state(guard, guard::admit))
+        // For operators and balancers; tells nothing about any tenant.
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .with_state(app)
+}
+
+/// rmcp's own Host and Origin checks stay off: the guard before it checks both, for the pages too.
+fn mcp(
+    app: Arc<App>,
+    stop: &CancellationToken,
+) -> StreamableHttpService<Server, LocalSessionManager> {
+    let config = StreamableHttpServerConfig::default()
+        .with_legacy_session_mode(false)
+        .with_json_response(true)
+        .disable_allowed_hosts()
+        .with_max_request_body_bytes(BODY_BYTES_MAX)
+        .with_cancellation_token(stop.child_token());
+    let server = Server::http(app);
+    StreamableHttpService::new(
+        move || Ok(server.clone()),
+        Arc::new(LocalSessionManager::default()),
+        config,
+    )
+}
+
+async fn healthz() -> Response {
+    Json(json!({"service": "countersign-mcp-server", "status": "ok"})).into_response()
+}
+
+async fn readyz(State(app): State<Arc<App>>) -> Response {
+    match tokio::time::timeout(
+        Duration::from_secs(2),
+        sqlx::query("select 1").execute(&app.pool),
+    )
+    .await
+    {
+        Ok(Ok(_)) => {
+            Json(json!({"service": "countersign-mcp-server", "status": "ready"})).into_response()
+        }
+        _ => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            Json(json!({"service": "countersign-mcp-server", "status": "no database"})),
+        )
+            .into_response(),
+    }
+}
+
+/// Takes the port, or says in one sentence why not.
+///
+/// # Errors
+/// The sentence.
+pub async fn listen(bind: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(bind).await.map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            anyhow::anyhow!("{bind} is taken, perhaps by another mcp-server. Stop it, or set MCP_BIND to another address.")
+        }
+        _ => anyhow::anyhow!("Cannot listen on {bind}: {error}. Set MCP_BIND to an address of this machine."),
+    })
+}
+
+/// Serves until `stop`, then lets open requests finish for at most ten seconds.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    stop: CancellationToken,
+) -> io::Result<()> {
+    // Small answers must not wait for the peer's delayed acknowledgement (Nagle).
+    let listener = listener.tap_io(|stream| {
+        let _ = stream.set_nodelay(true);
+    });
+    let serving =
+        axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
+    tokio::select! {
+        served = serving.into_future() => served,
+        () = async { stop.cancelled().await; tokio::time::sleep(DRAIN).await } => Ok(()),
+    }
+}

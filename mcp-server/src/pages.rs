@@ -1,0 +1,245 @@
+//! The page where a person answers a question that a client could not ask.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::Extension;
+use axum::extract::{Form, Path, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{Html, IntoResponse as _, Response};
+use chrono::{DateTime, Utc};
+use contracts::confirmation::Question;
+use contracts::locale::Locale;
+use contracts::tools::confirm::ConfirmationStatus;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::call::{self, Answer};
+use crate::caller::Caller;
+use crate::confirmation::{self, Stored};
+use crate::error::CallError;
+use crate::handler::Call;
+
+#[derive(Template)]
+#[template(path = "approval.html")]
+struct ApprovalPage {
+    locale: Locale,
+    shop: String,
+    question: Question,
+    /// Answerable now.
+    open: bool,
+    /// What became of it, when it is not.
+    outcome: String,
+    /// Why the last answer did not count.
+    problem: String,
+}
+
+impl ApprovalPage {
+    fn spanish(&self) -> bool {
+        self.locale == Locale::Es
+    }
+}
+
+/// The answer of the form.
+#[derive(Deserialize)]
+pub(crate) struct AnswerForm {
+    decision: FormDecision,
+}
+
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+enum FormDecision {
+    Approve,
+    Deny,
+}
+
+/// `GET /approvals/{id}`
+pub(crate) async fn show(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Response {
+    page(&app, &caller, &id, String::new()).await
+}
+
+/// `POST /approvals/{id}`
+pub(crate) async fn answer(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    Form(form): Form<AnswerForm>,
+) -> Response {
+    let Ok(parsed) = id.parse::<Uuid>() else {
+        return missing();
+    };
+    let problem = match call::answer_on_page(
+        &app,
+        &caller,
+        parsed,
+        form.decision == FormDecision::Approve,
+    )
+    .await
+    {
+        Ok(Answer::Done(_)) => String::new(),
+        // The outcome below says it already.
+        Ok(Answer::Refused(failure))
+            if matches!(
+                failure.code,
+                contracts::failure::FailureCode::Declined
+                    | contracts::failure::FailureCode::Expired
+            ) =>
+        {
+            String::new()
+        }
+        Ok(Answer::Refused(failure)) => failure.message,
+        // What was asked is no longer true: the page shows the new question.
+        Ok(Answer::Asked(asked)) if asked.question.id != parsed => {
+            return (
+                StatusCode::SEE_OTHER,
+                [(
+                    header::LOCATION,
+                    format!("/approvals/{}", asked.question.id),
+                )],
+            )
+                .into_response();
+        }
+        Ok(Answer::Asked(_)) => String::new(),
+        Err(error) => return unavailable(&error),
+    };
+    page(&app, &caller, &id, problem).await
+}
+
+async fn page(app: &App, caller: &Caller, id: &str, problem: String) -> Response {
+    let Ok(id) = id.parse::<Uuid>() else {
+        return missing();
+    };
+    match load(app, caller, id).await {
+        Ok((shop, now, stored)) => html(StatusCode::OK, &approval_page(shop, now, stored, problem)),
+        Err(CallError::Refused(_)) => missing(),
+        Err(error) => unavailable(&error),
+    }
+}
+
+async fn load(
+    app: &App,
+    caller: &Caller,
+    id: Uuid,
+) -> Result<(String, DateTime<Utc>, Stored), CallError> {
+    let mut tx = app.begin(caller.tenant).await?;
+    let shop = app.shop(&mut tx, caller.tenant).await?;
+    let now = app.clock.now();
+    let mut call = Call {
+        conn: &mut tx,
+        shop: &shop,
+        caller,
+        locale: shop.locale,
+        now,
+        public_url: &app.public_url,
+        clock: &*app.clock,
+    };
+    let stored = confirmation::visible(&mut call, id).await?;
+    Ok((shop.name.clone(), now, stored))
+}
+
+fn approval_page(
+    shop: String,
+    now: DateTime<Utc>,
+    stored: Stored,
+    problem: String,
+) -> ApprovalPage {
+    let lapsed = stored.question.expires_at <= now;
+    let open = stored.status == ConfirmationStatus::Open && !lapsed;
+    let outcome = outcome(&stored, lapsed);
+    ApprovalPage {
+        locale: stored.locale,
+        shop,
+        open,
+        outcome,
+        problem,
+        question: stored.question,
+    }
+}
+
+fn outcome(stored: &Stored, lapsed: bool) -> String {
+    use crate::idempotency::Finished;
+    if let Some(Finished::Done(result)) = &stored.answer {
+        return result["summary"].as_str().unwrap_or_default().to_owned();
+    }
+    if let Some(Finished::Refused(failure)) = &stored.answer {
+        return failure.message.clone();
+    }
+    match stored.status {
+        ConfirmationStatus::Declined => confirmation::declined(stored.locale).message,
+        ConfirmationStatus::Superseded => match stored.locale {
+            Locale::En => "What was asked is no longer true, so it was asked anew.".to_owned(),
+            Locale::Es => "Lo que se preguntó ya no es cierto y se preguntó de nuevo.".to_owned(),
+        },
+        ConfirmationStatus::Expired => confirmation::expired(stored.locale).message,
+        ConfirmationStatus::Open if lapsed => confirmation::expired(stored.locale).message,
+        ConfirmationStatus::Open | ConfirmationStatus::Done | ConfirmationStatus::Failed => {
+            String::new()
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "notice.html")]
+struct Notice {
+    title: &'static str,
+    text: &'static str,
+}
+
+fn missing() -> Response {
+    html(
+        StatusCode::NOT_FOUND,
+        &Notice {
+            title: "Not found",
+            text: "There is no such question here. It may be somebody else's, or the address is incomplete.",
+        },
+    )
+}
+
+fn unavailable(error: &CallError) -> Response {
+    tracing::error!(%error, "approval page");
+    html(
+        StatusCode::SERVICE_UNAVAILABLE,
+        &Notice {
+            title: "One moment",
+            text: "Unable to reach the system. Please try again.",
+        },
+    )
+}
+
+fn html(status: StatusCode, page: &impl Template) -> Response {
+    match page.render() {
+        Ok(text) => {
+            let mut response = (status, Html(text)).into_response();
+            let headers = response.headers_mut();
+            let policy = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+            headers.insert(
+                header::CONTENT_SECURITY_POLICY,
+                HeaderValue::from_static(policy),
+            );
+            headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+            headers.insert(
+                header::X_CONTENT_TYPE_OPTIONS,
+                HeaderValue::from_static("nosniff"),
+            );
+            headers.insert(
+                header::REFERRER_POLICY,
+                HeaderValue::from_static("no-referrer"),
+            );
+            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            response
+        }
+        Err(error) => {
+            tracing::error!(%error, "page");
+            (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "System error. Please try again.",
+            )
+                .into_response()
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! The protocol around the call path: discover, list, call, for clients of three revisions on one endpoint, over HTTP and stdio.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use contracts::confirmation::{self, ConfirmationRequired, ELICITATION_KEY};
+use contracts::failure::ToolFailure;
+use contracts::locale::Locale;
+use contracts::tool::{IDEMPOTENCY_META_KEY, ToolSheet};
+use rmcp::handler::server::ServerHandler;
+use rmcp::model::{
+    CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock,
+    DiscoverResult, ElicitRequest, ElicitRequestParams, ElicitResult, ElicitationAction,
+    ElicitationSchema, ErrorData, Implementation, InputRequest, InputRequests, InputRequiredResult,
+    ListToolsResult, MetaObject, PaginatedRequestParams, ProtocolVersion, ServerCapabilities,
+    ServerConfig, Tool, ToolAnnotations,
+};
+use rmcp::service::{RequestContext, RoleServer};
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::call::{self, Answer, Asked, ToolRequest};
+use crate::caller::Caller;
+use crate::handler::UnaskedClients;
+
+/// How long a client may rely on the list of tools and on what the server says of itself, milliseconds.
+const LIST_TTL_MS: u64 = 300_000;
+/// Largest result, bytes of JSON. A model is better told to narrow its question than given more.
+const RESULT_BYTES_MAX: usize = 64 * 1024;
+/// How long a person may take to answer in a client's dialog before the call gives up waiting; the question itself stays open.
+const DIALOG: Duration = Duration::from_secs(300);
+
+const INSTRUCTIONS: &str = "Tools to run a shop: stock, bills and takings. Name items and customers as the person does; the server \
+    resolves them and answers with candidates when it is not sure. Quantities and prices are decimal text in the shop's one currency. \
+    Whatever cannot be taken back is asked of a person first. Repeat a summary or a message to the person word for word.";
+
+/// One connection's view of the server. Cheap to make: a stateless connection makes one for every request.
+#[derive(Clone)]
+pub struct Server {
+    app: Arc<App>,
+    /// On stdio the person at the machine is the caller; over HTTP each request brings its own.
+    stdio: Option<Caller>,
+}
+
+impl Server {
+    /// For HTTP: the caller is found in the request.
+    #[must_use]
+    pub fn http(app: Arc<App>) -> Server {
+        Server { app, stdio: None }
+    }
+
+    /// For stdio: everything comes from one caller.
+    #[must_use]
+    pub fn stdio(app: Arc<App>, caller: Caller) -> Server {
+        Server {
+            app,
+            stdio: Some(caller),
+        }
+    }
+
+    fn caller(&self, context: &RequestContext<RoleServer>) -> Result<Caller, ErrorData> {
+        if let Some(caller) = &self.stdio {
+            return Ok(caller.clone());
+        }
+        let parts = context.extensions.get::<http::request::Parts>();
+        parts
+            .and_then(|p| p.extensions.get::<Caller>().cloned())
+            .ok_or_else(|| ErrorData::internal_error("no caller", None))
+    }
+
+    /// Asks the person through the client's own dialog (clients of the older revisions, where the connection can carry it).
+    async fn dialog(&self, context: &RequestContext<RoleServer>, asked: &Asked) -> Option<bool> {
+        let params = elicitation(asked)?;
+        match context
+            .peer
+            .create_elicitation_with_timeout(params, Some(DIALOG))
+            .await
+        {
+            Ok(result) => person_says(&result),
+            Err(error) => {
+                tracing::warn!(%error, "the client could not ask its person");
+                None
+            }
+        }
+    }
+}
+
+/// How the person behind a client can be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// The result itself asks (2026-07-28).
+    InputRequired,
+    /// A request to the client asks (older revisions, stdio).
+    Dialog,
+    /// Only elsewhere.
+    Elsewhere,
+}
+
+fn way(context: &RequestContext<RoleServer>, stdio: bool) -> Way {
+    let form = context
+        .client_capabilities()
+        .and_then(|c| c.elicitation)
+        // Neither mode named means form (2025-06-18).
+        .is_some_and(|e| e.form.is_some() || e.url.is_none());
+    let modern = context
+        .protocol_version()
+        .is_some_and(|v| v >= ProtocolVersion::V_2026_07_28);
+    match (form, modern, stdio) {
+        (true, true, _) => Way::InputRequired,
+        (true, false, true) => Way::Dialog,
+        _ => Way::Elsewhere,
+    }
+}
+
+impl ServerHandler for Server {
+    fn get_info(&self) -> ServerConfig {
+        ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
+            .with_server_info(Implementation::new(
+                "countersign",
+                env!("CARGO_PKG_VERSION"),
+            ))
+            .with_instructions(INSTRUCTIONS)
+    }
+
+    fn supported_protocol_versions(&self) -> Cow<'static, [ProtocolVersion]> {
+        Cow::Owned(vec![
+            ProtocolVersion::V_2025_06_18,
+            ProtocolVersion::V_2025_11_25,
+            ProtocolVersion::V_2026_07_28,
+        ])
+    }
+
+    async fn discover(
+        &self,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<DiscoverResult, ErrorData> {
+        let result = DiscoverResult::from_server_info(
+            self.supported_protocol_versions().into_owned(),
+            self.get_info(),
+        );
+        Ok(result
+            .with_ttl_ms(LIST_TTL_MS)
+            .with_cache_scope(CacheScope::Public))
+    }
+
+    async fn list_tools(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        if request.is_some_and(|r| r.cursor.is_some()) {
+            return Err(ErrorData::invalid_params(
+                "unknown cursor: the list has one page",
+                None,
+            ));
+        }
+        let caller = self.caller(&context)?;
+        let list = ListToolsResult::with_all_items(call::offered(&caller).map(tool).collect());
+        let modern = context
+            .protocol_version()
+            .is_some_and(|v| v >= ProtocolVersion::V_2026_07_28);
+        // The list depends on who asks, so nobody else's cache may hold it.
+        Ok(if modern {
+            list.with_ttl_ms(LIST_TTL_MS)
+                .with_cache_scope(CacheScope::Private)
+        } else {
+            list
+        })
+    }
+
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let caller = self.caller(&context)?;
+        if !call::exists(&request.name) {
+            return Err(ErrorData::invalid_params(
+                format!(
+                    "Unknown tool: {}",
+                    request.name.chars().take(128).collect::<String>()
+                ),
+                None,
+            ));
+        }
+        let way = way(&context, self.stdio.is_some());
+        let mut request = tool_request(request, &context);
+        loop {
+            match call::run(&self.app, &caller, request.clone(), way != Way::Elsewhere).await {
+                Answer::Done(value) => return Ok(done(value).into()),
+                Answer::Refused(failure) => return Ok(refused(&failure).into()),
+                Answer::Asked(asked) if way == Way::InputRequired => return input_required(&asked),
+                Answer::Asked(asked) if way == Way::Dialog && !context.ct.is_cancelled() => {
+                    let Some(yes) = self.dialog(&context, &asked).await else {
+                        return Ok(confirmation_required(&self.app, *asked).into());
+                    };
+                    request.request_state = Some(asked.token.clone());
+                    request.person_says = Some(yes);
+                }
+                Answer::Asked(asked) => return Ok(confirmation_required(&self.app, *asked).into()),
+            }
+        }
+    }
+}
+
+fn tool_request(
+    request: CallToolRequestParams,
+    context: &RequestContext<RoleServer>,
+) -> ToolRequest {
+    let meta = |key: &str| {
+        context
+            .meta
+            .0
+            .get(key)
+            .and_then(Value::as_str)
+            .map(str::to_owned)
+    };
+    let answer = request
+        .input_responses
+        .as_ref()
+        .and_then(|r| r.get(ELICITATION_KEY))
+        .cloned();
+    ToolRequest {
+        name: request.name.into_owned(),
+        arguments: request.arguments.unwrap_or_default(),
+        locale: meta(Locale::META_KEY).as_deref().and_then(Locale::from_tag),
+        idempotency_key: meta(IDEMPOTENCY_META_KEY),
+        request_state: request.request_state,
+        person_says: answer
+            .and_then(|a| serde_json::from_value::<ElicitResult>(a).ok())
+            .and_then(|a| person_says(&a)),
+    }
+}
+
+/// Yes only when the form was accepted with the box ticked. Closing the dialog is no answer.
+fn person_says(result: &ElicitResult) -> Option<bool> {
+    match result.action {
+        ElicitationAction::Accept => Some(
+            result
+                .content
+                .as_ref()
+                .is_some_and(|c| c.get(ELICITATION_KEY) == Some(&Value::Bool(true))),
+        ),
+        ElicitationAction::Decline => Some(false),
+        // Cancel, and whatever later revisions add.
+        _ => None,
+    }
+}
+
+fn elicitation(asked: &Asked) -> Option<ElicitRequestParams> {
+    let title = match asked.locale {
+        Locale::En => "Yes, do it",
+        Locale::Es => "Sí, hazlo",
+    };
+    let schema: ElicitationSchema = serde_json::from_value(json!({
+        "type": "object",
+        "properties": { ELICITATION_KEY: {"type": "boolean", "title": title} },
+        "required": [ELICITATION_KEY],
+    }))
+    .ok()?;
+    let mut meta = rmcp::model::RequestMetaObject::new();
+    meta.0.insert(
+        confirmation::META_KEY.to_owned(),
+        serde_json::to_value(&asked.question).ok()?,
+    );
+    Some(ElicitRequestParams::FormElicitationParams {
+        meta: Some(meta),
+        message: asked.question.message.clone(),
+        requested_schema: schema,
+    })
+}
+
+fn input_required(asked: &Asked) -> Result<CallToolResponse, ErrorData> {
+    let params = elicitation(asked).ok_or_else(|| ErrorData::internal_error("question", None))?;
+    let requests = InputRequests::from([(
+        ELICITATION_KEY.to_owned(),
+        InputRequest::Elicitation(ElicitRequest::new(params)),
+    )]);
+    let mut result = InputRequiredResult::new(Some(requests), Some(asked.token.clone()));
+    let question = serde_json::to_value(&asked.question)
+        .map_err(|e| ErrorData::internal_error(e.to_string(), None))?;
+    let mut meta = MetaObject::new();
+    meta.insert(confirmation::META_KEY.to_owned(), question);
+    result.meta = Some(meta);
+    Ok(result.into())
+}
+
+/// For a client that cannot be asked: where the person answers, and how to collect the outcome.
+fn confirmation_required(app: &App, asked: Asked) -> CallToolResult {
+    let Asked {
+        question,
+        token,
+        unasked_clients,
+        locale,
+    } = asked;
+    let approval_url = crate::confirmation::approval_url(&app.public_url, question.id);
+    let summary = match locale {
+        Locale::En => format!("{} The answer is given at {approval_url}", question.message),
+        Locale::Es => format!("{} La respuesta se da en {approval_url}", question.message),
+    };
+    let required = ConfirmationRequired {
+        status: Default::default(),
+        summary,
+        confirmation_id: question.id,
+        expires_at: question.expires_at,
+        approval_url,
+        token: (unasked_clients == UnaskedClients::Token).then_some(token),
+        preview: question,
+    };
+    let meta = serde_json::to_value(&required.preview).unwrap_or_default();
+    let mut result = done(serde_json::to_value(&required).unwrap_or_default());
+    let mut all = MetaObject::new();
+    all.insert(confirmation::META_KEY.to_owned(), meta);
+    result.meta = Some(all);
+    result
+}
+
+/// The structured result and the same JSON as text. One that is too large is replaced by a hint to narrow the question.
+fn done(value: Value) -> CallToolResult {
+    let size = value.to_string().len();
+    if size > RESULT_BYTES_MAX {
+        let failure = ToolFailure::new(
+            contracts::failure::FailureCode::InvalidArguments,
+            "The answer is too long to be useful.",
+            "Narrow the question: a smaller limit, a category, a shorter period.",
+        );
+        return refused(&failure);
+    }
+    CallToolResult::structured(value)
+}
+
+/// Failures are text only: several clients check a structured one against the tool's output schema and throw it away.
+fn refused(failure: &ToolFailure) -> CallToolResult {
+    let text = serde_json::to_string(failure).unwrap_or_default();
+    CallToolResult::error(vec![ContentBlock::text(text)])
+}
+
+fn tool(sheet: &ToolSheet) -> Tool {
+    let hints = sheet.annotations;
+    let annotations = ToolAnnotations::from_raw(
+        Some(sheet.title.to_owned()),
+        Some(hints.read_only_hint),
+        Some(hints.destructive_hint),
+        Some(hints.idempotent_hint),
+        Some(hints.open_world_hint),
+    );
+    Tool::new_with_raw(
+        sheet.name,
+        Some(Cow::Borrowed(sheet.description)),
+        Arc::new(sheet.input_schema.clone()),
+    )
+    .with_title(sheet.title)
+    .with_raw_output_schema(Arc::new(sheet.output_schema.clone()))
+    .with_annotations(annotations)
+}

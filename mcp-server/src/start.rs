@@ -1,0 +1,194 @@
+//! Putting the program together: database, demo shop, doors. Used by `mcp-server`, by the embedded start of `agent`, and by tests.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use migrations::database::{self, Database};
+use rmcp::ServiceExt as _;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::{App, Hooks};
+use crate::caller::Caller;
+use crate::config::Config;
+use crate::server::Server;
+use crate::{demo, http, sweeper};
+
+/// A running server. Stop it with [`Started::stop`]; dropping it stops it without waiting.
+pub struct Started {
+    /// What it serves with.
+    pub app: Arc<App>,
+    /// Where it listens.
+    pub address: SocketAddr,
+    stop: CancellationToken,
+    serving: JoinHandle<std::io::Result<()>>,
+    sweeping: JoinHandle<()>,
+    database: Database,
+}
+
+impl Started {
+    /// Where `/mcp` is, for a client on this machine.
+    #[must_use]
+    pub fn mcp_url(&self) -> String {
+        format!("http://{}/mcp", self.address)
+    }
+
+    /// Where data is: the folder of the embedded Postgres, if that is what is used.
+    #[must_use]
+    pub fn data_dir(&self) -> Option<std::path::PathBuf> {
+        self.database
+            .embedded
+            .as_ref()
+            .map(|e| e.data_dir().to_path_buf())
+    }
+
+    /// Lets open requests finish, then closes the database.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        if let Ok(Err(error)) = (&mut self.serving).await {
+            tracing::error!(%error, "serving ended");
+        }
+        let _ = (&mut self.sweeping).await;
+        self.database.pool.close().await;
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// Starts everything on `MCP_BIND`. `progress` gets a line whenever there is something to wait for.
+///
+/// # Errors
+/// One sentence for the operator.
+pub async fn start(
+    config: Config,
+    hooks: Hooks,
+    progress: &mut (dyn FnMut(&str) + Send),
+) -> anyhow::Result<Started> {
+    // The port first: a second program on it should not touch the database.
+    let listener = http::listen(config.bind).await?;
+    start_on(listener, config, hooks, progress).await
+}
+
+/// Starts everything on a listener that is there already.
+///
+/// # Errors
+/// One sentence for the operator.
+pub async fn start_on(
+    listener: TcpListener,
+    config: Config,
+    hooks: Hooks,
+    progress: &mut (dyn FnMut(&str) + Send),
+) -> anyhow::Result<Started> {
+    let address = listener.local_addr()?;
+    let (app, database) = open(&config, address, hooks, progress).await?;
+    let stop = CancellationToken::new();
+    let router = http::router(Arc::clone(&app), config.allowed_hosts, &stop);
+    let serving = tokio::spawn(http::serve(listener, router, stop.clone()));
+    let sweeping = tokio::spawn(sweeper::run(Arc::clone(&app), stop.clone()));
+    Ok(Started {
+        app,
+        address,
+        stop,
+        serving,
+        sweeping,
+        database,
+    })
+}
+
+/// Serves one desktop client on standard input and output, until it leaves. The approval page is served on `MCP_BIND` beside it, unless
+/// a server that shares the shop already does.
+///
+/// # Errors
+/// One sentence for the operator.
+pub async fn stdio(
+    config: Config,
+    hooks: Hooks,
+    progress: &mut (dyn FnMut(&str) + Send),
+) -> anyhow::Result<()> {
+    let (app, database) = open(&config, config.bind, hooks, progress).await?;
+    let stop = CancellationToken::new();
+    match TcpListener::bind(config.bind).await {
+        Ok(listener) => {
+            let router = http::router(Arc::clone(&app), config.allowed_hosts, &stop);
+            tokio::spawn(http::serve(listener, router, stop.clone()));
+        }
+        Err(error) => {
+            tracing::info!(bind = %config.bind, %error, "approval page not served here; another program has the address")
+        }
+    }
+    let sweeping = tokio::spawn(sweeper::run(Arc::clone(&app), stop.clone()));
+    let server = Server::stdio(app, Caller::local_owner());
+    let ended = match server.serve(rmcp::transport::stdio()).await {
+        Ok(running) => running
+            .waiting()
+            .await
+            .map(|_| ())
+            .context("serving standard input"),
+        Err(error) => Err(anyhow::anyhow!(
+            "The client on standard input does not speak MCP: {error}"
+        )),
+    };
+    stop.cancel();
+    let _ = sweeping.await;
+    database.pool.close().await;
+    ended
+}
+
+async fn open(
+    config: &Config,
+    address: SocketAddr,
+    hooks: Hooks,
+    progress: &mut (dyn FnMut(&str) + Send),
+) -> anyhow::Result<(Arc<App>, Database)> {
+    let database = database::open(config.database.clone(), progress).await?;
+    let embedded = database.embedded.as_ref();
+    if config.local_mode {
+        let owner_url = embedded
+            .map(|e| e.owner_url())
+            .or_else(|| config.database.owner_url.clone())
+            .or_else(|| config.database.database_url.clone());
+        if let Some(owner_url) = owner_url {
+            local_tenant(&owner_url, config, &database).await?;
+        }
+    }
+    let public_url = config
+        .public_url
+        .clone()
+        .unwrap_or_else(|| format!("http://{address}"));
+    let key = |read: Result<_, String>| read.map_err(anyhow::Error::msg);
+    let mut app = App::new(
+        database.pool.clone(),
+        config.clock.clone(),
+        public_url,
+        key(config.agent_token_key())?,
+        key(config.confirmation_key())?,
+    );
+    app.local_mode = config.local_mode;
+    app.call_deadline = config.call_deadline;
+    app.hooks = hooks;
+    if embedded.is_some() {
+        demo::stock(&app)
+            .await
+            .context("The demo shop could not be filled")?;
+    }
+    Ok((Arc::new(app), database))
+}
+
+/// The tenant of local mode. A login that may not make it is fine when it is there.
+async fn local_tenant(owner_url: &str, config: &Config, database: &Database) -> anyhow::Result<()> {
+    let made = demo::make_tenant(owner_url, config.clock.now()).await;
+    let Err(error) = made else { return Ok(()) };
+    if demo::tenant_is_there(&database.pool).await? {
+        return Ok(());
+    }
+    tracing::debug!(%error, "making the local tenant");
+    anyhow::bail!(
+        "The shop of local mode is not in this database. Run `mcp-server migrate` with DATABASE_OWNER_URL once."
+    )
+}

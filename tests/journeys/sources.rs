@@ -1,0 +1,114 @@
+//! What the sources themselves promise: settings that are documented, layers that keep their direction, queries that name the tenant.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use migrations::settings::Reader;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_path_buf()
+}
+
+fn rust_files(folder: &Path) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                let name = path.strip_prefix(root()).expect("inside").display().to_string();
+                found.push((name, fs::read_to_string(&path).expect("a text")));
+            }
+        }
+    }
+    found
+}
+
+/// The part of a file before its tests.
+fn product(text: &str) -> &str {
+    text.split("#[cfg(test)]\nmod tests").next().unwrap_or(text)
+}
+
+#[test]
+fn env_example_lists_exactly_what_the_programs_read() {
+    let settings = || Reader::new(|name| (name == "COUNTERSIGN_HOME").then(|| "/srv/shop".to_owned()));
+    let (agent, server) = (settings(), settings());
+    agent::config::Config::read(&agent).expect("defaults are good");
+    mcp_server::config::Config::read(&server).expect("defaults are good");
+    let mut read: BTreeSet<(String, String)> = agent.asked().into_iter().chain(server.asked()).collect();
+    // Read by the log library, not by us.
+    read.insert(("RUST_LOG".to_owned(), "info,rmcp=warn,sqlx=warn".to_owned()));
+    let listed: BTreeSet<(String, String)> = fs::read_to_string(root().join(".env.example"))
+        .expect(".env.example")
+        .lines()
+        .filter_map(|line| line.strip_prefix('#')?.split_once('='))
+        .filter(|(name, _)| name.chars().all(|c| c.is_ascii_uppercase() || c == '_'))
+        .map(|(name, default)| (name.to_owned(), default.to_owned()))
+        .collect();
+    assert_eq!(listed, read);
+}
+
+#[test]
+fn layers_keep_their_direction() {
+    let only = |word: &str, folder: &str, allowed: &[&str]| {
+        for (name, text) in rust_files(&root().join(folder)) {
+            let used = product(&text).lines().any(|line| !line.trim_start().starts_with("//") && line.contains(word));
+            assert!(!used || allowed.iter().any(|a| name.starts_with(a)), "{name} uses {word}");
+        }
+    };
+    only("mcp_server", "agent/src", &["agent/src/embedded.rs"]);
+    only("axum::", "agent/src", &["agent/src/http", "agent/src/pages", "agent/src/streams/sse.rs", "agent/src/start.rs"]);
+    only("rmcp::", "agent/src", &["agent/src/tools"]);
+    only("axum::", "mcp-server/src", &["mcp-server/src/http.rs", "mcp-server/src/guard.rs", "mcp-server/src/pages.rs"]);
+    only("rmcp::", "mcp-server/src", &["mcp-server/src/server.rs", "mcp-server/src/http.rs", "mcp-server/src/start.rs"]);
+    for word in ["tokio", "sqlx", "axum", "rmcp", "std::fs", "std::env"] {
+        only(&format!("{word}::"), "contracts/src", &[]);
+    }
+    only("sqlx::", "agent/src/run/machine.rs", &[]);
+    for pure in ["agent/src/models/interpreter", "agent/src/answers", "agent/src/language", "agent/src/run/machine"] {
+        for (name, text) in rust_files(&root().join("agent/src")).into_iter().filter(|(n, _)| n.starts_with(pure)) {
+            for io in ["sqlx::", "tokio::", "std::fs", "reqwest::"] {
+                assert!(!product(&text).contains(io), "{name} does I/O: {io}");
+            }
+        }
+    }
+}
+
+/// Every checked query names the tenant, or is one of the few that have none, each with its reason.
+#[test]
+fn every_query_names_the_tenant() {
+    let without = [
+        ("shop.tenants_with_lapsed_rows", "the sweeper has no tenant yet; the function says which have something lapsed"),
+        ("agent.runs_wanting_a_worker", "a worker has no tenant yet; the function says which runs want one"),
+        ("shop.tenants", "named by its id"),
+    ];
+    let mut seen = 0;
+    for (name, text) in rust_files(&root().join("mcp-server/src")).into_iter().chain(rust_files(&root().join("agent/src"))) {
+        for (at, _) in product(&text).match_indices("sqlx::query") {
+            let rest = &product(&text)[at..];
+            let query = rest.split(".fetch").next().and_then(|q| q.split(".execute").next()).unwrap_or(rest);
+            if !(query.contains("shop.") || query.contains("agent.")) {
+                continue;
+            }
+            seen += 1;
+            let scoped = query.contains("tenant_id = $1") || query.contains("(tenant_id") || query.contains("select $1,");
+            let excused = without.iter().any(|(table, _)| query.contains(table));
+            assert!(scoped || excused, "{name}: a query does not name its tenant:\n{}", query.chars().take(400).collect::<String>());
+        }
+    }
+    assert!(seen > 50, "only {seen} queries were found: the search is broken");
+}
+
+/// Nothing builds SQL from text but the transaction's preamble, whose one parameter is a uuid.
+#[test]
+fn sql_is_never_built_from_text() {
+    for (name, text) in rust_files(&root().join("mcp-server/src")).into_iter().chain(rust_files(&root().join("agent/src"))) {
+        for (at, _) in product(&text).match_indices("AssertSqlSafe(") {
+            let rest: String = product(&text)[at..].chars().take(80).collect();
+            assert!(rest.contains("begin; set local app.tenant"), "{name}: {rest}");
+        }
+    }
+}

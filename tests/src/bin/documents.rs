@@ -1,0 +1,64 @@
+//! Writes the generated documents: `contracts/mcp-tools.json` and `contracts/agent-api.yaml`. With `--check` it only says which are out
+//! of date. Run by `cargo generate`.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::{env, fs};
+
+use anyhow::Context as _;
+use contracts::tools::sheets;
+use serde_json::{Value, json};
+
+fn main() -> ExitCode {
+    match run(env::args().any(|a| a == "--check")) {
+        Ok(stale) if stale.is_empty() => ExitCode::SUCCESS,
+        Ok(stale) => {
+            say(&format!("Out of date: {}. Run `cargo generate` and commit what it writes.", stale.join(", ")));
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            say(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(check: bool) -> anyhow::Result<Vec<&'static str>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the workspace's folder")?;
+    let documents = [("contracts/mcp-tools.json", tools()?), ("contracts/agent-api.yaml", agent::http::api_document().to_yaml()?)];
+    let mut stale = Vec::new();
+    for (path, text) in documents {
+        let file = root.join(path);
+        if fs::read_to_string(&file).is_ok_and(|old| old == text) {
+            continue;
+        }
+        if check {
+            stale.push(path);
+        } else {
+            fs::write(&file, text)?;
+            say(path);
+        }
+    }
+    Ok(stale)
+}
+
+/// Every tool as a client sees it listed, sorted by name.
+fn tools() -> anyhow::Result<String> {
+    let mut sheets = sheets();
+    sheets.sort_by_key(|s| s.name);
+    let list: Vec<Value> = sheets
+        .into_iter()
+        .map(|s| {
+            json!({
+                "name": s.name, "title": s.title, "description": s.description, "toolset": s.toolset.word(),
+                "annotations": s.annotations, "inputSchema": s.input_schema, "outputSchema": s.output_schema,
+            })
+        })
+        .collect();
+    Ok(format!("{}\n", serde_json::to_string_pretty(&list)?))
+}
+
+#[expect(clippy::print_stderr, reason = "a command line tool speaks to whoever runs it")]
+fn say(line: &str) {
+    eprintln!("{line}");
+}

@@ -1,0 +1,23 @@
+//! `agent` with a place to stop at, for crash tests. Prints its address and serves until it is killed.
+
+use agent::app::Hooks;
+use agent::config::Config;
+use agent::start;
+use e2e::program::{PAUSE_AT, PAUSED_FILE, pause};
+use migrations::settings::Reader;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing::Level::WARN).init();
+    let settings = Reader::environment();
+    let hooks = Hooks::new(pause(settings.optional(PAUSE_AT), settings.optional(PAUSED_FILE)));
+    let config = Config::read(&settings)?;
+    let tools = config.mcp_server_url.clone().ok_or_else(|| anyhow::anyhow!("MCP_SERVER_URL is not set"))?;
+    let listener = start::listen(config.bind).await?;
+    let started = start::start_on(listener, config, &tools, None, hooks, &mut |_| {}).await?;
+    #[expect(clippy::print_stdout, reason = "the test reads the address")]
+    {
+        println!("{}", started.url());
+    }
+    std::future::pending().await
+}

@@ -1,0 +1,20 @@
+//! `mcp-server` with a place to stop at, for crash tests. Prints its address and serves until it is killed.
+
+use e2e::program::{PAUSE_AT, PAUSED_FILE, pause};
+use mcp_server::app::Hooks;
+use mcp_server::config::Config;
+use mcp_server::start;
+use migrations::settings::Reader;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing::Level::WARN).init();
+    let settings = Reader::environment();
+    let hooks = Hooks::new(pause(settings.optional(PAUSE_AT), settings.optional(PAUSED_FILE)));
+    let started = start::start(Config::read(&settings)?, hooks, &mut |_| {}).await?;
+    #[expect(clippy::print_stdout, reason = "the test reads the address")]
+    {
+        println!("{}", started.mcp_url());
+    }
+    std::future::pending().await
+}

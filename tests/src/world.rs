@@ -1,0 +1,187 @@
+//! A shop with both servers in this process, a database of its own, and a clock that can be moved.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent::models::Model;
+use contracts::http::chat::ChatResponse;
+use mcp_server::demo;
+use migrations::database::Role;
+use migrations::settings::Reader;
+use migrations::test_database::{TestDatabase, TestHome};
+use reqwest::{Response, StatusCode};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use tokio::net::TcpListener;
+
+/// How long a journey waits for something before it fails.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a journey may set before its shop opens.
+#[derive(Default)]
+pub struct Setting {
+    /// Environment variables of both programs.
+    pub variables: HashMap<&'static str, String>,
+    /// Another model than the interpreter.
+    pub model: Option<Arc<dyn Model>>,
+    /// Stops or breaks tool calls.
+    pub server_hooks: mcp_server::app::Hooks,
+    /// Stops or breaks runs.
+    pub agent_hooks: agent::app::Hooks,
+    /// No goods: only the tenant.
+    pub empty: bool,
+}
+
+/// An open shop.
+pub struct World {
+    /// The tool server.
+    pub shop: mcp_server::start::Started,
+    /// The agent.
+    pub agent: agent::start::Started,
+    /// The owner's view of the database, for looking.
+    pub db: PgPool,
+    /// A plain HTTP client, like curl.
+    pub http: reqwest::Client,
+    clock_file: PathBuf,
+    offset_seconds: std::sync::atomic::AtomicI64,
+    _home: TestHome,
+    _database: TestDatabase,
+}
+
+impl World {
+    /// The demo shop.
+    pub async fn open() -> World {
+        World::open_with(Setting::default()).await
+    }
+
+    /// A shop with other settings.
+    pub async fn open_with(setting: Setting) -> World {
+        agent::start::install_crypto();
+        let database = TestDatabase::new().await;
+        let home = TestHome::new();
+        let clock_file = home.path().join("clock");
+        let variables = variables(&home, &clock_file, setting.variables);
+        let server_config = mcp_server::config::Config::read(&reader(&variables, &database, Role::Shop)).expect("server settings");
+        let agent_config = agent::config::Config::read(&reader(&variables, &database, Role::Agent)).expect("agent settings");
+        let quiet: &mut (dyn FnMut(&str) + Send) = &mut |_| {};
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let shop = mcp_server::start::start_on(listener, server_config, setting.server_hooks, quiet).await.expect("tool server");
+        if !setting.empty {
+            demo::stock(&shop.app).await.expect("demo goods");
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let agent = agent::start::start_on(listener, agent_config, &shop.mcp_url(), setting.model, setting.agent_hooks, quiet)
+            .await
+            .expect("agent");
+        World {
+            shop,
+            agent,
+            db: database.owner_pool().await,
+            http: http_client(),
+            clock_file,
+            offset_seconds: std::sync::atomic::AtomicI64::new(0),
+            _home: home,
+            _database: database,
+        }
+    }
+
+    /// Says something in a session and returns the agent's answer, which must be 200.
+    pub async fn say(&self, session: &str, message: &str) -> ChatResponse {
+        let response = self.post("/agent/chat", &json!({"session_id": session, "message": message})).await;
+        let status = response.status();
+        let text = response.text().await.expect("a body");
+        assert_eq!(status, StatusCode::OK, "{message}: {text}");
+        serde_json::from_str(&text).expect("a chat response")
+    }
+
+    /// Posts JSON to the agent.
+    pub async fn post(&self, path: &str, body: &Value) -> Response {
+        self.http.post(format!("{}{path}", self.agent.url())).json(body).send().await.expect("an answer")
+    }
+
+    /// Gets from the agent.
+    pub async fn get(&self, path: &str) -> Response {
+        self.http.get(format!("{}{path}", self.agent.url())).send().await.expect("an answer")
+    }
+
+    /// Moves both programs' clocks forward.
+    pub fn advance(&self, seconds: i64) {
+        let total = self.offset_seconds.fetch_add(seconds, std::sync::atomic::Ordering::SeqCst) + seconds;
+        std::fs::write(&self.clock_file, total.to_string()).expect("the clock file");
+    }
+
+    /// One number from the owner's view.
+    pub async fn number(&self, sql: &'static str) -> i64 {
+        sqlx::query_scalar::<_, i64>(sql).fetch_one(&self.db).await.expect(sql)
+    }
+
+    /// One text from the owner's view.
+    pub async fn text(&self, sql: &'static str) -> String {
+        sqlx::query_scalar::<_, String>(sql).fetch_one(&self.db).await.expect(sql)
+    }
+
+    /// Bills in the shop, whatever their status.
+    pub async fn bills(&self) -> i64 {
+        self.number("select count(*) from shop.bills").await
+    }
+
+    /// What is on hand of an item, as text.
+    pub async fn on_hand(&self, item: &str) -> String {
+        sqlx::query_scalar::<_, String>(
+            "select trim_scale(l.on_hand)::text from shop.stock_levels l join shop.items i on i.tenant_id = l.tenant_id and i.id = l.item_id
+             where i.name = $1",
+        )
+        .bind(item)
+        .fetch_one(&self.db)
+        .await
+        .expect(item)
+    }
+
+    /// Changes an item's price as the owner of the tables, behind everybody's back.
+    pub async fn set_price(&self, item: &str, minor: i64) {
+        sqlx::query("update shop.items set unit_price = $2, version = version + 1 where name = $1")
+            .bind(item)
+            .bind(rust_decimal::Decimal::from(minor))
+            .execute(&self.db)
+            .await
+            .expect("a new price");
+    }
+}
+
+/// An HTTP client that follows no redirect, like curl.
+#[must_use]
+pub fn http_client() -> reqwest::Client {
+    agent::start::install_crypto();
+    reqwest::Client::builder().timeout(PATIENCE).no_proxy().redirect(reqwest::redirect::Policy::none()).build().expect("a client")
+}
+
+/// Waits until a condition holds, looking again now and then, and fails after [`PATIENCE`].
+pub async fn until<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while !condition().await {
+        assert!(tokio::time::Instant::now() < deadline, "{what}: not within {} s", PATIENCE.as_secs());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn variables(home: &TestHome, clock_file: &std::path::Path, more: HashMap<&'static str, String>) -> HashMap<String, String> {
+    let text = |path: &std::path::Path| path.to_str().expect("a plain path").to_owned();
+    let mut all = HashMap::from([
+        ("COUNTERSIGN_HOME".to_owned(), text(home.path())),
+        ("COUNTERSIGN_CLOCK_OFFSET_FILE".to_owned(), text(clock_file)),
+        ("MCP_BIND".to_owned(), "127.0.0.1:0".to_owned()),
+        ("AGENT_BIND".to_owned(), "127.0.0.1:0".to_owned()),
+        ("RUN_LEASE_SECONDS".to_owned(), "1".to_owned()),
+    ]);
+    all.extend(more.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    all
+}
+
+fn reader(variables: &HashMap<String, String>, database: &TestDatabase, role: Role) -> Reader {
+    let mut all = variables.clone();
+    all.insert("DATABASE_URL".to_owned(), database.url(role));
+    all.insert("DATABASE_OWNER_URL".to_owned(), database.owner_url());
+    Reader::new(move |name| all.get(name).cloned())
+}
