@@ -32,7 +32,7 @@ const INSIST: [&str; 6] = [
 
 /// A customer of the shop.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Customer {
+pub(crate) struct Customer {
     /// The customer's id.
     pub id: Uuid,
     /// The name.
@@ -41,7 +41,7 @@ pub struct Customer {
 
 /// Who a bill is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Buyer {
+pub(crate) enum Buyer {
     /// Somebody known.
     Known(Customer),
     /// Somebody to be created with the bill.
@@ -53,22 +53,15 @@ pub enum Buyer {
     },
 }
 
-impl Buyer {
-    /// The name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        match self {
-            Buyer::Known(customer) => &customer.name,
-            Buyer::New { name, .. } => name,
-        }
-    }
-}
-
 /// Who a name on a new bill means.
 ///
 /// # Errors
 /// `ambiguous_customer` when the name is several people's, or nearly somebody's.
-pub async fn buyer(call: &mut Call<'_>, text: &str, field: &str) -> Result<Buyer, CallError> {
+pub(crate) async fn buyer(
+    call: &mut Call<'_>,
+    text: &str,
+    field: &str,
+) -> Result<Buyer, CallError> {
     let text = typed::line(
         text,
         Thing::Customer,
@@ -101,7 +94,11 @@ pub async fn buyer(call: &mut Call<'_>, text: &str, field: &str) -> Result<Buyer
 ///
 /// # Errors
 /// `unknown_customer` or `ambiguous_customer`.
-pub async fn known(call: &mut Call<'_>, text: &str, field: &str) -> Result<Customer, CallError> {
+pub(crate) async fn known(
+    call: &mut Call<'_>,
+    text: &str,
+    field: &str,
+) -> Result<Customer, CallError> {
     let text = typed::line(
         text,
         Thing::Customer,
@@ -126,7 +123,7 @@ pub async fn known(call: &mut Call<'_>, text: &str, field: &str) -> Result<Custo
 ///
 /// # Errors
 /// When the database fails.
-pub async fn create(
+pub(crate) async fn create(
     call: &mut Call<'_>,
     name: &str,
     insisted: bool,

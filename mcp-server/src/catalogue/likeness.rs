@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 /// Names that say the same, plurals and accents aside.
-pub const SAME: u16 = 1000;
+pub(crate) const SAME: u16 = 1000;
 /// From here on the best name is taken without asking, when the next one is [`GAP`] behind.
-pub const ACCEPTED: u16 = 600;
+pub(crate) const ACCEPTED: u16 = 600;
 /// How far behind the second best has to be.
-pub const GAP: u16 = 150;
+pub(crate) const GAP: u16 = 150;
 /// From here on a name is offered as what may have been meant.
-pub const OFFERED: u16 = 300;
+pub(crate) const OFFERED: u16 = 300;
 
 /// Different spellings never score higher than this.
 const MISSPELT_MAX: u16 = 950;
@@ -26,7 +26,7 @@ const CHARS_MAX: usize = 160;
 
 /// A name made ready to be compared, many times over.
 #[derive(Debug, Clone)]
-pub struct Folded {
+pub(crate) struct Folded {
     words: Vec<String>,
     /// The words with a space between.
     text: String,
@@ -41,7 +41,7 @@ pub struct Folded {
 impl Folded {
     /// Lower case, without accents and punctuation, as words.
     #[must_use]
-    pub fn new(name: &str) -> Folded {
+    pub(crate) fn new(name: &str) -> Folded {
         let short: String = name.chars().take(CHARS_MAX).collect();
         let plain = deunicode::deunicode(&short.to_lowercase()).to_lowercase();
         let mut words = split(&plain);
@@ -68,13 +68,13 @@ impl Folded {
 
     /// The words, in plain lower-case letters.
     #[must_use]
-    pub fn words(&self) -> &[String] {
+    pub(crate) fn words(&self) -> &[String] {
         &self.words
     }
 
     /// The words as one text.
     #[must_use]
-    pub fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         &self.text
     }
 
@@ -96,7 +96,7 @@ fn split(text: &str) -> Vec<String> {
 /// How alike what was asked for and a name are: 0 to [`SAME`]. The whole name counts fully; a run of its words, as many as were
 /// asked for, counts less.
 #[must_use]
-pub fn score(asked: &Folded, name: &Folded) -> u16 {
+pub(crate) fn score(asked: &Folded, name: &Folded) -> u16 {
     let said = asked.words.len();
     let whole = if same_words(&asked.words, &name.words) {
         SAME
@@ -136,7 +136,7 @@ fn same_words(asked: &[String], name: &[String]) -> bool {
 
 /// Whether two words are the same word in singular or plural, in English or Spanish.
 #[must_use]
-pub fn same_word(one: &str, other: &str) -> bool {
+pub(crate) fn same_word(one: &str, other: &str) -> bool {
     // Plurals differ at the end only; nearly all pairs of words are told apart by their beginning.
     let beginning = one.len().min(other.len()).saturating_sub(PLURAL_ENDING_MAX);
     one == other
@@ -146,7 +146,7 @@ pub fn same_word(one: &str, other: &str) -> bool {
 
 /// A word and what it may be the plural of: eggs, egg; cherries, cherry; botellas, botella; panes, pan; luces, luz.
 #[must_use]
-pub fn singulars(word: &str) -> BTreeSet<String> {
+pub(crate) fn singulars(word: &str) -> BTreeSet<String> {
     let mut forms = BTreeSet::from([word.to_owned()]);
     if word.chars().count() < 4 || word.ends_with("ss") {
         return forms;
@@ -226,7 +226,7 @@ fn thousandths(part: usize, whole: usize) -> u16 {
 
 /// Which of the scored names is meant, best first.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Choice {
+pub(crate) enum Choice {
     /// This one alone.
     One(usize),
     /// One of these.
@@ -236,11 +236,11 @@ pub enum Choice {
 }
 
 /// Most names offered.
-pub const OFFERED_MAX: usize = 5;
+pub(crate) const OFFERED_MAX: usize = 5;
 
 /// Chooses among scores by the rule of [`ACCEPTED`] and [`GAP`].
 #[must_use]
-pub fn choose(scores: &[u16]) -> Choice {
+pub(crate) fn choose(scores: &[u16]) -> Choice {
     let mut order: Vec<usize> = (0..scores.len())
         .filter(|&i| scores[i] >= OFFERED)
         .collect();
