@@ -300,3 +300,70 @@ async fn move_stock(
     .await?;
     Ok(done.rows_affected())
 }
+
+#[cfg(test)]
+mod tests {
+    use contracts::failure::FailureCode;
+    use contracts::tools::inventory::AddItem;
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::{World, refusal};
+
+    #[tokio::test]
+    async fn the_last_wall_refuses_what_was_not_checked() {
+        let world = World::new().await;
+        let soap = json!({"name": "Soap", "unit_price": "300", "quantity": "2"});
+        let soap = world.write::<AddItem>(soap).await.unwrap().item;
+        let mut transaction = world.begin().await;
+        let occasion = Occasion {
+            reason: Reason::Waste,
+            bill_id: None,
+            actor: "amina",
+            at: "2026-11-20T09:00:00Z".parse().unwrap(),
+        };
+        let three = Movement {
+            item_id: soap.id,
+            delta: Decimal::from(-3),
+            entered_quantity: Decimal::from(-3),
+            entered_unit: "each".to_owned(),
+        };
+        let tenant = world.shop.tenant.0;
+        let done = apply(&mut transaction, tenant, occasion, &[three], Locale::En).await;
+        let failure = refusal(done);
+        assert_eq!(failure.code, FailureCode::InsufficientStock);
+        assert_eq!(
+            failure.message,
+            "There is no longer enough in stock. Please try again."
+        );
+    }
+
+    #[tokio::test]
+    async fn movements_of_one_item_are_numbered_in_their_order() {
+        let world = World::new().await;
+        let soap = json!({"name": "Soap", "unit_price": "300", "quantity": "10"});
+        let soap = world.write::<AddItem>(soap).await.unwrap().item;
+        let mut transaction = world.begin().await;
+        let occasion = Occasion {
+            reason: Reason::Waste,
+            bill_id: None,
+            actor: "amina",
+            at: "2026-11-20T09:00:00Z".parse().unwrap(),
+        };
+        let out = |quantity: i64| Movement {
+            item_id: soap.id,
+            delta: Decimal::from(-quantity),
+            entered_quantity: Decimal::from(quantity),
+            entered_unit: "each".to_owned(),
+        };
+        let tenant = world.shop.tenant.0;
+        let steps = [out(4), out(1), out(3)];
+        apply(&mut transaction, tenant, occasion, &steps, Locale::En)
+            .await
+            .unwrap();
+        transaction.commit().await.unwrap();
+        world.check_invariants().await;
+        let balances = "select sum(balance_after * power(100, seq - 2))::bigint from shop.stock_movements where seq > 1";
+        assert_eq!(world.number(balances).await, 20_506, "6, then 5, then 2");
+    }
+}
