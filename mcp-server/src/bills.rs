@@ -16,7 +16,7 @@ use crate::words::{self, billing};
 
 /// A bill with its lines.
 #[derive(Debug, Clone)]
-pub struct Bill {
+pub(crate) struct Bill {
     /// Its id.
     pub id: Uuid,
     /// Its number as it is shown.
@@ -49,7 +49,7 @@ pub struct Bill {
 
 /// A line as it was printed.
 #[derive(Debug, Clone)]
-pub struct Line {
+pub(crate) struct Line {
     /// The item.
     pub item_id: Uuid,
     /// Its name when the bill was issued.
@@ -71,7 +71,7 @@ pub struct Line {
 impl Line {
     /// "2 kg Sugar @ 160 = 320".
     #[must_use]
-    pub fn text(&self, locale: Locale) -> String {
+    pub(crate) fn text(&self, locale: Locale) -> String {
         billing::line(
             locale,
             &self.entered,
@@ -104,13 +104,13 @@ impl Line {
 impl Bill {
     /// What is still owed: nothing on a bill that is void or given up.
     #[must_use]
-    pub fn owed(&self) -> Money {
+    pub(crate) fn owed(&self) -> Money {
         owed(self.status, self.total, self.paid)
     }
 
     /// The bill as it is shown.
     #[must_use]
-    pub fn view(&self, locale: Locale) -> BillView {
+    pub(crate) fn view(&self, locale: Locale) -> BillView {
         BillView {
             bill_id: self.id,
             number: self.number.clone(),
@@ -132,7 +132,7 @@ impl Bill {
 
     /// The bill as a tool's result.
     #[must_use]
-    pub fn output(&self, summary: String, locale: Locale) -> BillOutput {
+    pub(crate) fn output(&self, summary: String, locale: Locale) -> BillOutput {
         BillOutput {
             summary,
             bill_id: self.id,
@@ -144,7 +144,7 @@ impl Bill {
 
 /// What is still owed on a bill.
 #[must_use]
-pub fn owed(status: BillStatus, total: Money, paid: Money) -> Money {
+pub(crate) fn owed(status: BillStatus, total: Money, paid: Money) -> Money {
     let amount_minor = match status {
         BillStatus::Open | BillStatus::Paid => total.amount_minor - paid.amount_minor,
         BillStatus::Void | BillStatus::Uncollectible => 0,
@@ -156,7 +156,7 @@ pub fn owed(status: BillStatus, total: Money, paid: Money) -> Money {
 ///
 /// # Errors
 /// When the table holds a word the contract does not know.
-pub fn status(word: &str) -> Result<BillStatus, CallError> {
+pub(crate) fn status(word: &str) -> Result<BillStatus, CallError> {
     BillStatus::from_word(word).ok_or_else(|| CallError::Broken(format!("a bill stands at {word}")))
 }
 
@@ -164,7 +164,7 @@ pub fn status(word: &str) -> Result<BillStatus, CallError> {
 ///
 /// # Errors
 /// `unknown_bill`.
-pub async fn find(call: &mut Call<'_>, name: &str) -> Result<Bill, CallError> {
+pub(crate) async fn find(call: &mut Call<'_>, name: &str) -> Result<Bill, CallError> {
     let unknown = || billing::unknown_bill(call.locale, name);
     let bill_name = numbering::read(name).ok_or_else(unknown)?;
     let tenant = call.tenant();
@@ -178,7 +178,7 @@ pub async fn find(call: &mut Call<'_>, name: &str) -> Result<Bill, CallError> {
 ///
 /// # Errors
 /// When the database fails, or the bill is not there.
-pub async fn load(call: &mut Call<'_>, id: Uuid) -> Result<Bill, CallError> {
+pub(crate) async fn load(call: &mut Call<'_>, id: Uuid) -> Result<Bill, CallError> {
     let tenant = call.tenant();
     let bill = select_bill(call.conn, tenant, BillName::Id(id))
         .await?
@@ -263,7 +263,7 @@ impl LineRow {
     }
 }
 
-/// Each way of naming a bill is one index look-up; the others are not even tried. The newest bill is the one of the highest number.
+/// Each way of naming a bill is one index look-up. The newest bill is the one of the highest number.
 async fn select_bill(
     conn: &mut PgConnection,
     tenant: Uuid,
@@ -276,13 +276,16 @@ async fn select_bill(
     };
     sqlx::query_as!(
         BillRow,
-        "select b.id, b.series, b.number, b.status, b.customer_name, b.currency, b.tax_inclusive, b.subtotal, b.discount, b.tax, b.total,
+        "with named as materialized (
+             select $2::uuid as id
+             union all
+             select n.id from shop.bills n where n.tenant_id = $1 and n.series = $3 and n.number = $4::bigint
+             union all
+             (select n.id from shop.bills n where n.tenant_id = $1 and n.series = $3 and $5::bool order by n.number desc limit 1)
+         )
+         select b.id, b.series, b.number, b.status, b.customer_name, b.currency, b.tax_inclusive, b.subtotal, b.discount, b.tax, b.total,
                 b.paid, b.due_on, b.issued_at, b.void_reason
-         from shop.bills b
-         where b.tenant_id = $1 and b.id = coalesce(
-             $2::uuid,
-             (select n.id from shop.bills n where n.tenant_id = $1 and n.series = $3 and n.number = $4::bigint),
-             case when $5::bool then (select n.id from shop.bills n where n.tenant_id = $1 and n.series = $3 order by n.number desc limit 1) end)",
+         from named join shop.bills b on b.tenant_id = $1 and b.id = named.id",
         tenant,
         id,
         numbering::BILLS,

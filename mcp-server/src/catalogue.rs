@@ -1,8 +1,8 @@
 //! The items of a shop: how they are loaded, shown, and found by what a person calls them.
 
-pub mod likeness;
-pub mod lookup;
-pub mod units;
+pub(crate) mod likeness;
+pub(crate) mod lookup;
+pub(crate) mod units;
 
 use contracts::failure::Candidate;
 use contracts::locale::Locale;
@@ -20,8 +20,8 @@ use crate::error::CallError;
 use crate::handler::Shop;
 use crate::words;
 
-pub use lookup::{Asked, find, find_one};
-pub use units::{Counting, Entered, OwnUnit};
+pub(crate) use lookup::{Asked, find, find_one};
+pub(crate) use units::{Counting, Entered, OwnUnit};
 
 /// An item with everything that belongs to it.
 #[derive(Debug, Clone)]
@@ -167,7 +167,7 @@ struct ItemRow {
 }
 
 /// The language of an alias that belongs to none.
-pub const ANY_LANGUAGE: &str = "und";
+pub(crate) const ANY_LANGUAGE: &str = "und";
 
 impl TryFrom<ItemRow> for Item {
     type Error = CallError;
@@ -216,7 +216,7 @@ impl TryFrom<ItemRow> for Item {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn load(
+pub(crate) async fn load(
     conn: &mut PgConnection,
     tenant: Uuid,
     ids: &[Uuid],
@@ -235,7 +235,11 @@ pub async fn load(
 ///
 /// # Errors
 /// When the database fails, or the item is not there.
-pub async fn load_one(conn: &mut PgConnection, tenant: Uuid, id: Uuid) -> Result<Item, CallError> {
+pub(crate) async fn load_one(
+    conn: &mut PgConnection,
+    tenant: Uuid,
+    id: Uuid,
+) -> Result<Item, CallError> {
     load(conn, tenant, &[id])
         .await?
         .pop()

@@ -12,7 +12,7 @@ const BYTES_MAX: usize = 2_000;
 
 /// A place in a list as text.
 #[must_use]
-pub fn write<T: Serialize>(place: &T) -> String {
+pub(crate) fn write<T: Serialize>(place: &T) -> String {
     // Serializing strings and numbers into memory cannot fail; an empty cursor would be refused when it comes back.
     serde_json::to_vec(place)
         .map(|json| URL_SAFE_NO_PAD.encode(json))
@@ -21,7 +21,7 @@ pub fn write<T: Serialize>(place: &T) -> String {
 
 /// The place a text stands for; `None` when we never wrote it.
 #[must_use]
-pub fn read<T: DeserializeOwned>(text: &str) -> Option<T> {
+pub(crate) fn read<T: DeserializeOwned>(text: &str) -> Option<T> {
     if text.len() > BYTES_MAX {
         return None;
     }

@@ -32,7 +32,7 @@ const INSIST: [&str; 6] = [
 
 /// A customer of the shop.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Customer {
+pub(crate) struct Customer {
     /// The customer's id.
     pub id: Uuid,
     /// The name.
@@ -41,7 +41,7 @@ pub struct Customer {
 
 /// Who a bill is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Buyer {
+pub(crate) enum Buyer {
     /// Somebody known.
     Known(Customer),
     /// Somebody to be created with the bill.
@@ -53,22 +53,15 @@ pub enum Buyer {
     },
 }
 
-impl Buyer {
-    /// The name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        match self {
-            Buyer::Known(customer) => &customer.name,
-            Buyer::New { name, .. } => name,
-        }
-    }
-}
-
 /// Who a name on a new bill means.
 ///
 /// # Errors
 /// `ambiguous_customer` when the name is several people's, or nearly somebody's.
-pub async fn buyer(call: &mut Call<'_>, text: &str, field: &str) -> Result<Buyer, CallError> {
+pub(crate) async fn buyer(
+    call: &mut Call<'_>,
+    text: &str,
+    field: &str,
+) -> Result<Buyer, CallError> {
     let text = typed::line(
         text,
         Thing::Customer,
@@ -101,7 +94,11 @@ pub async fn buyer(call: &mut Call<'_>, text: &str, field: &str) -> Result<Buyer
 ///
 /// # Errors
 /// `unknown_customer` or `ambiguous_customer`.
-pub async fn known(call: &mut Call<'_>, text: &str, field: &str) -> Result<Customer, CallError> {
+pub(crate) async fn known(
+    call: &mut Call<'_>,
+    text: &str,
+    field: &str,
+) -> Result<Customer, CallError> {
     let text = typed::line(
         text,
         Thing::Customer,
@@ -126,7 +123,7 @@ pub async fn known(call: &mut Call<'_>, text: &str, field: &str) -> Result<Custo
 ///
 /// # Errors
 /// When the database fails.
-pub async fn create(
+pub(crate) async fn create(
     call: &mut Call<'_>,
     name: &str,
     insisted: bool,
@@ -314,8 +311,8 @@ async fn select_exact(
                where c.tenant_id = $1 and c.deleted_at is null and c.name_norm = shop.norm($2)
                union all
                select c.id, c.name, c.name_norm, c.phone_e164, 2 from shop.customers c
-               where c.tenant_id = $1 and c.deleted_at is null and split_part(c.name_norm, ' ', 1) = shop.norm($2)
-                 and c.name_norm <> shop.norm($2)
+               where c.tenant_id = $1 and c.deleted_at is null and split_part(c.name_norm, ' ', 1) = (select shop.norm($2))
+                 and c.name_norm <> (select shop.norm($2))
            ) hit
            order by hit.kind, hit.name_norm, hit.id
            limit $5"#,
@@ -329,6 +326,7 @@ async fn select_exact(
     .await
 }
 
+/// Only names with a word of the same first letter are compared: others are never near, and comparing is what costs.
 async fn select_similar(
     conn: &mut PgConnection,
     tenant: Uuid,
@@ -337,9 +335,10 @@ async fn select_similar(
 ) -> Result<Vec<Person>, sqlx::Error> {
     sqlx::query_as!(
         Person,
-        r#"select c.id, c.name, c.name_norm, c.phone_e164 as phone, 3 as "kind!" from shop.customers c
-           where c.tenant_id = $1 and c.deleted_at is null
-           order by greatest(public.similarity(shop.norm($2), c.name_norm), public.word_similarity(shop.norm($2), c.name_norm)) desc, c.id
+        r#"with asked as materialized (select shop.norm($2) as norm)
+           select c.id, c.name, c.name_norm, c.phone_e164 as phone, 3 as "kind!" from shop.customers c cross join asked
+           where c.tenant_id = $1 and c.deleted_at is null and position(' ' || left(asked.norm, 1) in ' ' || c.name_norm) > 0
+           order by greatest(public.similarity(asked.norm, c.name_norm), public.word_similarity(asked.norm, c.name_norm)) desc, c.id
            limit $3"#,
         tenant,
         text,

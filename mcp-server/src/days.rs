@@ -8,20 +8,20 @@ use chrono_tz::Tz;
 use contracts::tools::billing::Period;
 
 /// First and last year a day may be in.
-pub const YEARS: std::ops::RangeInclusive<i32> = 1970..=9999;
+pub(crate) const YEARS: std::ops::RangeInclusive<i32> = 1970..=9999;
 
 /// Longest jump of a wall clock that is looked across, minutes: Samoa left out a whole day in 2011.
 const JUMP_MINUTES_MAX: i64 = 26 * 60;
 
 /// The shop's day at a moment.
 #[must_use]
-pub fn day_of(at: DateTime<Utc>, zone: Tz) -> NaiveDate {
+pub(crate) fn day_of(at: DateTime<Utc>, zone: Tz) -> NaiveDate {
     at.with_timezone(&zone).date_naive()
 }
 
 /// The moment a day begins. Of two midnights (clocks set back) the first. `None` outside [`YEARS`].
 #[must_use]
-pub fn start_of(day: NaiveDate, zone: Tz) -> Option<DateTime<Utc>> {
+pub(crate) fn start_of(day: NaiveDate, zone: Tz) -> Option<DateTime<Utc>> {
     if !YEARS.contains(&day.year()) {
         return None;
     }
@@ -37,13 +37,13 @@ pub fn start_of(day: NaiveDate, zone: Tz) -> Option<DateTime<Utc>> {
 
 /// The moment after a day's end.
 #[must_use]
-pub fn end_of(day: NaiveDate, zone: Tz) -> Option<DateTime<Utc>> {
+pub(crate) fn end_of(day: NaiveDate, zone: Tz) -> Option<DateTime<Utc>> {
     start_of(day.succ_opt()?, zone)
 }
 
 /// First and last day of a named span, both included. A week starts on Monday. `None` at the ends of the calendar.
 #[must_use]
-pub fn span(period: Period, today: NaiveDate) -> Option<(NaiveDate, NaiveDate)> {
+pub(crate) fn span(period: Period, today: NaiveDate) -> Option<(NaiveDate, NaiveDate)> {
     let back = |day: NaiveDate, days: u64| day.checked_sub_days(Days::new(days));
     let monday = back(today, u64::from(today.weekday().num_days_from_monday()))?;
     let first = today.with_day(1)?;

@@ -6,14 +6,18 @@ use uuid::Uuid;
 use crate::error::CallError;
 
 /// The series of bills.
-pub const BILLS: &str = "INV";
+pub(crate) const BILLS: &str = "INV";
 
 /// The next number of a series. The series' row stays locked until the commit, which is what makes numbers gapless and is why this
 /// is taken last.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn next(conn: &mut PgConnection, tenant: Uuid, series: &str) -> Result<i64, CallError> {
+pub(crate) async fn next(
+    conn: &mut PgConnection,
+    tenant: Uuid,
+    series: &str,
+) -> Result<i64, CallError> {
     Ok(sqlx::query_scalar!(
         "insert into shop.counters as c (tenant_id, series, last) values ($1, $2, 1)
          on conflict (tenant_id, series) do update set last = c.last + 1
@@ -27,13 +31,13 @@ pub async fn next(conn: &mut PgConnection, tenant: Uuid, series: &str) -> Result
 
 /// A number as it is shown: "INV-12".
 #[must_use]
-pub fn shown(series: &str, number: i64) -> String {
+pub(crate) fn shown(series: &str, number: i64) -> String {
     format!("{series}-{number}")
 }
 
 /// How a person names a bill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BillName {
+pub(crate) enum BillName {
     /// By its number in the series [`BILLS`].
     Number(i64),
     /// By its id.
@@ -44,7 +48,7 @@ pub enum BillName {
 
 /// Reads "12", "INV-12", "#12", an id or "last". `None` for anything else.
 #[must_use]
-pub fn read(text: &str) -> Option<BillName> {
+pub(crate) fn read(text: &str) -> Option<BillName> {
     let name = text.trim().to_lowercase();
     if let Ok(id) = name.parse() {
         return Some(BillName::Id(id));

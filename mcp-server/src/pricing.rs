@@ -12,7 +12,7 @@ const WHOLE_BP: i128 = 10_000;
 
 /// A line before it is priced.
 #[derive(Debug, Clone, Copy)]
-pub struct Goods {
+pub(crate) struct Goods {
     /// In the item's unit. Above 0.
     pub quantity: Exact,
     /// Minor units per unit. 0 or more.
@@ -23,7 +23,7 @@ pub struct Goods {
 
 /// What one line comes to, minor units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PricedLine {
+pub(crate) struct PricedLine {
     /// Quantity times price, rounded half away from zero.
     pub gross_minor: i64,
     /// Its share of the bill's discount.
@@ -34,7 +34,7 @@ pub struct PricedLine {
 
 /// What a bill comes to, minor units.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Priced {
+pub(crate) struct Priced {
     /// The lines, in their order.
     pub lines: Vec<PricedLine>,
     /// Sum of the lines' gross.
@@ -49,7 +49,7 @@ pub struct Priced {
 
 /// Why a bill cannot be priced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unpriceable {
+pub(crate) enum Unpriceable {
     /// This line comes to more than a bill may.
     LineTooLarge(usize),
     /// The bill comes to more than a bill may.
@@ -65,7 +65,7 @@ pub enum Unpriceable {
 ///
 /// # Errors
 /// [`Unpriceable`].
-pub fn price(
+pub(crate) fn price(
     goods: &[Goods],
     discount_minor: i64,
     tax_inclusive: bool,

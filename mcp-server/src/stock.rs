@@ -20,7 +20,7 @@ use crate::words::inventory;
 
 /// Why stock changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
+pub(crate) enum Reason {
     /// What was there when the item was added.
     Opening,
     /// Goods came in.
@@ -40,7 +40,7 @@ pub enum Reason {
 impl Reason {
     /// The word stored and shown.
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub(crate) const fn word(self) -> &'static str {
         match self {
             Reason::Opening => "opening",
             Reason::Purchase => "purchase",
@@ -55,7 +55,7 @@ impl Reason {
 
 /// One change of one item's stock.
 #[derive(Debug, Clone)]
-pub struct Movement {
+pub(crate) struct Movement {
     /// The item.
     pub item_id: Uuid,
     /// What comes in, or (negative) goes out, in the item's unit. Not 0.
@@ -69,7 +69,7 @@ pub struct Movement {
 impl Movement {
     /// Goods going out as they were entered.
     #[must_use]
-    pub fn out(item_id: Uuid, entered: &Entered) -> Movement {
+    pub(crate) fn out(item_id: Uuid, entered: &Entered) -> Movement {
         Movement {
             item_id,
             delta: -entered.quantity.0,
@@ -81,7 +81,7 @@ impl Movement {
 
 /// What all movements of one effect share.
 #[derive(Debug, Clone, Copy)]
-pub struct Occasion<'a> {
+pub(crate) struct Occasion<'a> {
     /// Why.
     pub reason: Reason,
     /// The bill, for a sale or a void.
@@ -94,7 +94,7 @@ pub struct Occasion<'a> {
 
 /// What is on hand of an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Level {
+pub(crate) struct Level {
     /// In the item's unit.
     pub on_hand: Exact,
     /// Whether it may go below zero.
@@ -108,7 +108,7 @@ const ON_HAND_END: i64 = 100_000_000_000_000;
 ///
 /// # Errors
 /// When the database fails.
-pub async fn lock(
+pub(crate) async fn lock(
     conn: &mut PgConnection,
     tenant: Uuid,
     item_ids: &[Uuid],
@@ -128,7 +128,7 @@ pub async fn lock(
 
 /// Goods that are to go out.
 #[derive(Debug, Clone, Copy)]
-pub struct Wanted<'a> {
+pub(crate) struct Wanted<'a> {
     /// The item.
     pub item: &'a Item,
     /// How much, as it was entered and in the item's unit. Above 0.
@@ -141,7 +141,7 @@ pub struct Wanted<'a> {
 
 /// The first of these that can no longer be had once those before it are taken: lines of one item count together. Pure.
 #[must_use]
-pub fn shortage<'a, 'b>(wanted: &'b [Wanted<'a>]) -> Option<&'b Wanted<'a>> {
+pub(crate) fn shortage<'a, 'b>(wanted: &'b [Wanted<'a>]) -> Option<&'b Wanted<'a>> {
     let mut taken: BTreeMap<Uuid, Decimal> = BTreeMap::new();
     wanted.iter().find(|one| {
         let sum = taken.entry(one.item.id).or_default();
@@ -152,7 +152,7 @@ pub fn shortage<'a, 'b>(wanted: &'b [Wanted<'a>]) -> Option<&'b Wanted<'a>> {
 
 /// The refusal for a [`shortage`]: what is left, in the unit that was asked for.
 #[must_use]
-pub fn insufficient(
+pub(crate) fn insufficient(
     locale: Locale,
     short: &Wanted<'_>,
     purpose: inventory::Purpose,
@@ -169,7 +169,7 @@ pub fn insufficient(
 ///
 /// # Errors
 /// `invalid_arguments` at `field`.
-pub fn fits(
+pub(crate) fn fits(
     on_hand: Exact,
     delta: Decimal,
     field: &str,
@@ -185,7 +185,7 @@ pub fn fits(
 ///
 /// # Errors
 /// When the database fails. A level that would go below zero after all is refused by its constraint, by name.
-pub async fn apply(
+pub(crate) async fn apply(
     conn: &mut PgConnection,
     tenant: Uuid,
     occasion: Occasion<'_>,
@@ -215,7 +215,7 @@ pub async fn apply(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn open_level(
+pub(crate) async fn open_level(
     conn: &mut PgConnection,
     tenant: Uuid,
     item_id: Uuid,
@@ -299,4 +299,71 @@ async fn move_stock(
     .execute(conn)
     .await?;
     Ok(done.rows_affected())
+}
+
+#[cfg(test)]
+mod tests {
+    use contracts::failure::FailureCode;
+    use contracts::tools::inventory::AddItem;
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::{World, refusal};
+
+    #[tokio::test]
+    async fn the_last_wall_refuses_what_was_not_checked() {
+        let world = World::new().await;
+        let soap = json!({"name": "Soap", "unit_price": "300", "quantity": "2"});
+        let soap = world.write::<AddItem>(soap).await.unwrap().item;
+        let mut transaction = world.begin().await;
+        let occasion = Occasion {
+            reason: Reason::Waste,
+            bill_id: None,
+            actor: "amina",
+            at: "2026-11-20T09:00:00Z".parse().unwrap(),
+        };
+        let three = Movement {
+            item_id: soap.id,
+            delta: Decimal::from(-3),
+            entered_quantity: Decimal::from(-3),
+            entered_unit: "each".to_owned(),
+        };
+        let tenant = world.shop.tenant.0;
+        let done = apply(&mut transaction, tenant, occasion, &[three], Locale::En).await;
+        let failure = refusal(done);
+        assert_eq!(failure.code, FailureCode::InsufficientStock);
+        assert_eq!(
+            failure.message,
+            "There is no longer enough in stock. Please try again."
+        );
+    }
+
+    #[tokio::test]
+    async fn movements_of_one_item_are_numbered_in_their_order() {
+        let world = World::new().await;
+        let soap = json!({"name": "Soap", "unit_price": "300", "quantity": "10"});
+        let soap = world.write::<AddItem>(soap).await.unwrap().item;
+        let mut transaction = world.begin().await;
+        let occasion = Occasion {
+            reason: Reason::Waste,
+            bill_id: None,
+            actor: "amina",
+            at: "2026-11-20T09:00:00Z".parse().unwrap(),
+        };
+        let out = |quantity: i64| Movement {
+            item_id: soap.id,
+            delta: Decimal::from(-quantity),
+            entered_quantity: Decimal::from(quantity),
+            entered_unit: "each".to_owned(),
+        };
+        let tenant = world.shop.tenant.0;
+        let steps = [out(4), out(1), out(3)];
+        apply(&mut transaction, tenant, occasion, &steps, Locale::En)
+            .await
+            .unwrap();
+        transaction.commit().await.unwrap();
+        world.check_invariants().await;
+        let balances = "select sum(balance_after * power(100, seq - 2))::bigint from shop.stock_movements where seq > 1";
+        assert_eq!(world.number(balances).await, 20_506, "6, then 5, then 2");
+    }
 }

@@ -10,16 +10,16 @@ use crate::handler::Shop;
 use crate::words::arguments::{self, Thing};
 
 /// Longest item name and alias, characters.
-pub const NAME_CHARS_MAX: usize = 80;
+pub(crate) const NAME_CHARS_MAX: usize = 80;
 /// Longest customer name, characters.
-pub const CUSTOMER_CHARS_MAX: usize = 120;
+pub(crate) const CUSTOMER_CHARS_MAX: usize = 120;
 /// Longest category and sku, characters.
-pub const LABEL_CHARS_MAX: usize = 40;
+pub(crate) const LABEL_CHARS_MAX: usize = 40;
 /// Longest reason, characters.
-pub const REASON_CHARS_MAX: usize = 200;
+pub(crate) const REASON_CHARS_MAX: usize = 200;
 /// Largest amount of a line or a bill, minor units. Below 2^53, so that no JSON reader loses a digit, and small enough for a
 /// quantity of six decimals times a price of six to be exact in 96 bits.
-pub const AMOUNT_MINOR_MAX: i64 = 1_000_000_000_000_000;
+pub(crate) const AMOUNT_MINOR_MAX: i64 = 1_000_000_000_000_000;
 /// Page size when none is asked for.
 const PAGE_DEFAULT: u32 = 20;
 /// Largest page.
@@ -30,7 +30,7 @@ const PAGE_MAX: u32 = 100;
 ///
 /// # Errors
 /// When nothing is left, too much is there, or a character cannot be shown.
-pub fn line(
+pub(crate) fn line(
     text: &str,
     thing: Thing,
     field: &str,
@@ -48,7 +48,7 @@ pub fn line(
 ///
 /// # Errors
 /// When too much is there, or a character cannot be shown.
-pub fn line_or_empty(
+pub(crate) fn line_or_empty(
     text: &str,
     thing: Thing,
     field: &str,
@@ -78,16 +78,19 @@ fn is_unseen(c: char) -> bool {
             | '\u{fff9}'..='\u{fffb}' | '\u{fffe}' | '\u{ffff}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// A name typed without any capital gets one at its start: "sugar" is shown as Sugar, "iPhone cable" as typed.
+/// A name typed without any capital gets one at its start: "sugar" is shown as Sugar, "iPhone cable" as typed. The name stays as
+/// long as it is.
 #[must_use]
-pub fn capitalised(name: String) -> String {
+pub(crate) fn capitalised(name: String) -> String {
     if name.chars().any(char::is_uppercase) {
         return name;
     }
     let mut letters = name.chars();
     match letters.next() {
-        Some(first) => first.to_uppercase().chain(letters).collect(),
-        None => name,
+        Some(first) if first.to_uppercase().count() == 1 => {
+            first.to_uppercase().chain(letters).collect()
+        }
+        _ => name,
     }
 }
 
@@ -95,7 +98,7 @@ pub fn capitalised(name: String) -> String {
 ///
 /// # Errors
 /// `currency_mismatch`.
-pub fn same_currency(
+pub(crate) fn same_currency(
     given: Option<&str>,
     shop: &Shop,
     field: &str,
@@ -122,7 +125,7 @@ pub fn same_currency(
 ///
 /// # Errors
 /// When it is negative or too large to store.
-pub fn unit_price_minor(
+pub(crate) fn unit_price_minor(
     price: Exact,
     shop: &Shop,
     field: &str,
@@ -141,7 +144,7 @@ pub fn unit_price_minor(
 ///
 /// # Errors
 /// When it is negative, too large, or has decimals the currency has not.
-pub fn amount(
+pub(crate) fn amount(
     amount: Exact,
     thing: Thing,
     shop: &Shop,
@@ -164,7 +167,7 @@ pub fn amount(
 ///
 /// # Errors
 /// When fewer than one or more than a hundred are asked for.
-pub fn page_limit(limit: Option<u32>, locale: Locale) -> Result<usize, ToolFailure> {
+pub(crate) fn page_limit(limit: Option<u32>, locale: Locale) -> Result<usize, ToolFailure> {
     let limit = limit.unwrap_or(PAGE_DEFAULT);
     if !(1..=PAGE_MAX).contains(&limit) {
         return Err(arguments::bad_limit(locale, PAGE_MAX));
@@ -204,5 +207,6 @@ mod tests {
         assert_eq!(capitalised("iPhone cable".to_owned()), "iPhone cable");
         assert_eq!(capitalised("éclair".to_owned()), "Éclair");
         assert_eq!(capitalised("7up".to_owned()), "7up");
+        assert_eq!(capitalised("ßen".to_owned()), "ßen", "SS would be longer");
     }
 }

@@ -2,9 +2,9 @@
 //!
 //! Hints are for the model that repairs the call and are in English only.
 
-pub mod arguments;
-pub mod billing;
-pub mod inventory;
+pub(crate) mod arguments;
+pub(crate) mod billing;
+pub(crate) mod inventory;
 
 use chrono::NaiveDate;
 use contracts::locale::Locale;
@@ -14,7 +14,7 @@ use rust_decimal::Decimal;
 
 /// "RWF 160 per kg"; pieces are "RWF 250 each".
 #[must_use]
-pub fn unit_price(
+pub(crate) fn unit_price(
     locale: Locale,
     unit_price_minor: Decimal,
     currency: Currency,
@@ -31,7 +31,7 @@ pub fn unit_price(
 
 /// "g, lb or bag".
 #[must_use]
-pub fn one_of(locale: Locale, names: &[String]) -> String {
+pub(crate) fn one_of(locale: Locale, names: &[String]) -> String {
     joined(
         names,
         match locale {
@@ -43,7 +43,7 @@ pub fn one_of(locale: Locale, names: &[String]) -> String {
 
 /// "INV-3 and INV-5".
 #[must_use]
-pub fn all_of(locale: Locale, names: &[String]) -> String {
+pub(crate) fn all_of(locale: Locale, names: &[String]) -> String {
     joined(
         names,
         match locale {

@@ -18,7 +18,7 @@ use crate::words::arguments::Thing;
 use crate::words::inventory;
 
 /// Up to this many names a shop's names are all compared here; beyond it Postgres narrows them down by trigrams first.
-pub const NAMES_MAX: usize = 5_000;
+pub(crate) const NAMES_MAX: usize = 5_000;
 /// How many names Postgres narrows them down to, per name asked for.
 const NARROWED_TO: i64 = 50;
 /// Most misspelt names of one call that are looked up by likeness; a call with more is better typed again.
@@ -26,7 +26,7 @@ const MISSPELT_MAX: usize = 20;
 
 /// A name somebody used for an item, and the argument it came in.
 #[derive(Debug, Clone, Copy)]
-pub struct Asked<'a> {
+pub(crate) struct Asked<'a> {
     /// What was typed.
     pub name: &'a str,
     /// The path of the argument: `lines[0].item`.
@@ -35,7 +35,7 @@ pub struct Asked<'a> {
 
 /// One name of an item.
 #[derive(Debug, Clone)]
-pub struct Named {
+pub(crate) struct Named {
     /// The item.
     pub id: Uuid,
     /// Its name, or one of its aliases.
@@ -54,7 +54,7 @@ enum Found {
 ///
 /// # Errors
 /// `unknown_item` or `ambiguous_item` with candidates; `invalid_arguments` when the name is no name.
-pub async fn find_one(call: &mut Call<'_>, asked: Asked<'_>) -> Result<Item, CallError> {
+pub(crate) async fn find_one(call: &mut Call<'_>, asked: Asked<'_>) -> Result<Item, CallError> {
     find(call, &[asked])
         .await?
         .pop()
@@ -65,7 +65,7 @@ pub async fn find_one(call: &mut Call<'_>, asked: Asked<'_>) -> Result<Item, Cal
 ///
 /// # Errors
 /// Those of [`find_one`], for the first name that leads nowhere.
-pub async fn find(call: &mut Call<'_>, asked: &[Asked<'_>]) -> Result<Vec<Item>, CallError> {
+pub(crate) async fn find(call: &mut Call<'_>, asked: &[Asked<'_>]) -> Result<Vec<Item>, CallError> {
     let mut names = Vec::with_capacity(asked.len());
     for one in asked {
         names.push(typed::line(
@@ -277,7 +277,10 @@ fn closest(name: &str, known: &[(Uuid, Folded)]) -> Found {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn all_names(conn: &mut PgConnection, tenant: Uuid) -> Result<Vec<Named>, CallError> {
+pub(crate) async fn all_names(
+    conn: &mut PgConnection,
+    tenant: Uuid,
+) -> Result<Vec<Named>, CallError> {
     let most = i64::try_from(NAMES_MAX + 1).unwrap_or(i64::MAX);
     Ok(sqlx::query_as!(
         Named,
@@ -298,7 +301,7 @@ pub async fn all_names(conn: &mut PgConnection, tenant: Uuid) -> Result<Vec<Name
 ///
 /// # Errors
 /// When the database fails.
-pub async fn select_narrowed(
+pub(crate) async fn select_narrowed(
     conn: &mut PgConnection,
     tenant: Uuid,
     texts: &[String],
@@ -312,13 +315,14 @@ pub async fn select_narrowed(
                select a.item_id, a.name, a.name_norm from shop.item_aliases a
                join shop.items i on i.tenant_id = $1 and i.id = a.item_id and i.archived_at is null
                where a.tenant_id = $1
+           ), asked as materialized (
+               select shop.norm(a.name) as norm from unnest($2::text[]) as a (name)
            )
            select close.id as "id!", close.name as "name!"
-           from unnest($2::text[]) as asked (name)
+           from asked
            cross join lateral (
                select n.id, n.name from named n
-               order by greatest(public.similarity(shop.norm(asked.name), n.name_norm),
-                                 public.word_similarity(shop.norm(asked.name), n.name_norm)) desc, n.id
+               order by greatest(public.similarity(asked.norm, n.name_norm), public.word_similarity(asked.norm, n.name_norm)) desc, n.id
                limit $3
            ) close"#,
         tenant,

@@ -6,7 +6,7 @@ use contracts::money::Currency;
 
 /// What an argument is, as a person calls it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Thing {
+pub(crate) enum Thing {
     /// The name of an item.
     Name,
     /// A category.
@@ -111,7 +111,7 @@ pub(super) fn refused(field: &str, message: String, hint: impl Into<String>) -> 
 
 /// "The name cannot be empty."
 #[must_use]
-pub fn empty(locale: Locale, thing: Thing, field: &str) -> ToolFailure {
+pub(crate) fn empty(locale: Locale, thing: Thing, field: &str) -> ToolFailure {
     refused(
         field,
         thing.said(locale, "cannot be empty.", "no puede estar vací@."),
@@ -121,7 +121,7 @@ pub fn empty(locale: Locale, thing: Thing, field: &str) -> ToolFailure {
 
 /// "The name is too long: 80 characters at most."
 #[must_use]
-pub fn too_long(locale: Locale, thing: Thing, field: &str, chars_max: usize) -> ToolFailure {
+pub(crate) fn too_long(locale: Locale, thing: Thing, field: &str, chars_max: usize) -> ToolFailure {
     refused(
         field,
         thing.said(
@@ -135,7 +135,7 @@ pub fn too_long(locale: Locale, thing: Thing, field: &str, chars_max: usize) -> 
 
 /// "The name has characters that cannot be shown."
 #[must_use]
-pub fn unprintable(locale: Locale, thing: Thing, field: &str) -> ToolFailure {
+pub(crate) fn unprintable(locale: Locale, thing: Thing, field: &str) -> ToolFailure {
     refused(
         field,
         thing.said(
@@ -149,7 +149,7 @@ pub fn unprintable(locale: Locale, thing: Thing, field: &str) -> ToolFailure {
 
 /// "The price cannot be negative."
 #[must_use]
-pub fn negative(locale: Locale, thing: Thing, field: &str) -> ToolFailure {
+pub(crate) fn negative(locale: Locale, thing: Thing, field: &str) -> ToolFailure {
     refused(
         field,
         thing.said(locale, "cannot be negative.", "no puede ser negativ@."),
@@ -159,7 +159,7 @@ pub fn negative(locale: Locale, thing: Thing, field: &str) -> ToolFailure {
 
 /// "The quantity must be more than 0."
 #[must_use]
-pub fn not_positive(locale: Locale, thing: Thing, field: &str) -> ToolFailure {
+pub(crate) fn not_positive(locale: Locale, thing: Thing, field: &str) -> ToolFailure {
     refused(
         field,
         thing.said(locale, "must be more than 0.", "debe ser mayor que 0."),
@@ -169,7 +169,7 @@ pub fn not_positive(locale: Locale, thing: Thing, field: &str) -> ToolFailure {
 
 /// "The total is too large."
 #[must_use]
-pub fn too_large(locale: Locale, thing: Thing, field: &str) -> ToolFailure {
+pub(crate) fn too_large(locale: Locale, thing: Thing, field: &str) -> ToolFailure {
     refused(
         field,
         thing.said(locale, "is too large.", "es demasiado grande."),
@@ -179,7 +179,12 @@ pub fn too_large(locale: Locale, thing: Thing, field: &str) -> ToolFailure {
 
 /// "The discount has more decimals than RWF has: 0 at most."
 #[must_use]
-pub fn too_precise(locale: Locale, thing: Thing, field: &str, currency: Currency) -> ToolFailure {
+pub(crate) fn too_precise(
+    locale: Locale,
+    thing: Thing,
+    field: &str,
+    currency: Currency,
+) -> ToolFailure {
     let decimals = currency.exponent();
     refused(
         field,
@@ -194,7 +199,7 @@ pub fn too_precise(locale: Locale, thing: Thing, field: &str, currency: Currency
 
 /// "Prices here are in RWF, not in USD."
 #[must_use]
-pub fn currency_mismatch(
+pub(crate) fn currency_mismatch(
     locale: Locale,
     given: &str,
     currency: Currency,
@@ -214,7 +219,7 @@ pub fn currency_mismatch(
 
 /// "Ask for 1 to 100 at a time."
 #[must_use]
-pub fn bad_limit(locale: Locale, most: u32) -> ToolFailure {
+pub(crate) fn bad_limit(locale: Locale, most: u32) -> ToolFailure {
     let message = match locale {
         Locale::En => format!("Ask for 1 to {most} at a time."),
         Locale::Es => format!("Pida de 1 a {most} a la vez."),
@@ -224,7 +229,7 @@ pub fn bad_limit(locale: Locale, most: u32) -> ToolFailure {
 
 /// "This list cannot be continued from here."
 #[must_use]
-pub fn bad_cursor(locale: Locale) -> ToolFailure {
+pub(crate) fn bad_cursor(locale: Locale) -> ToolFailure {
     let message = match locale {
         Locale::En => "This list cannot be continued from here. Ask for it again from the start.",
         Locale::Es => {
@@ -240,7 +245,7 @@ pub fn bad_cursor(locale: Locale) -> ToolFailure {
 
 /// "Give at most 20 other names."
 #[must_use]
-pub fn too_many(locale: Locale, field: &str, most: usize) -> ToolFailure {
+pub(crate) fn too_many(locale: Locale, field: &str, most: usize) -> ToolFailure {
     let message = match locale {
         Locale::En => format!("That is too many: {most} at most."),
         Locale::Es => format!("Son demasiados: {most} como máximo."),
@@ -250,7 +255,7 @@ pub fn too_many(locale: Locale, field: &str, most: usize) -> ToolFailure {
 
 /// "That day is outside the calendar."
 #[must_use]
-pub fn bad_day(locale: Locale, field: &str) -> ToolFailure {
+pub(crate) fn bad_day(locale: Locale, field: &str) -> ToolFailure {
     let message = match locale {
         Locale::En => "That day is outside the calendar. Use a year from 1970 to 9998.",
         Locale::Es => "Ese día está fuera del calendario. Use un año de 1970 a 9998.",
@@ -260,7 +265,7 @@ pub fn bad_day(locale: Locale, field: &str) -> ToolFailure {
 
 /// "The first day is after the last."
 #[must_use]
-pub fn days_reversed(locale: Locale) -> ToolFailure {
+pub(crate) fn days_reversed(locale: Locale) -> ToolFailure {
     let message = match locale {
         Locale::En => "The first day is after the last. Swap them.",
         Locale::Es => "El primer día es posterior al último. Intercámbielos.",
@@ -270,7 +275,7 @@ pub fn days_reversed(locale: Locale) -> ToolFailure {
 
 /// "A language is given as a short tag, such as es."
 #[must_use]
-pub fn bad_language(locale: Locale, field: &str) -> ToolFailure {
+pub(crate) fn bad_language(locale: Locale, field: &str) -> ToolFailure {
     let message = match locale {
         Locale::En => "A language is given as a short tag, such as es or en-GB.",
         Locale::Es => "El idioma se indica con una etiqueta corta, como es o en-GB.",

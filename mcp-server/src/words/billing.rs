@@ -15,7 +15,7 @@ use super::{day, one_of, reply_yes, some_of};
 
 /// "2 kg Sugar @ 160 = 320", "1 Shampoo = 250", "500 g Sugar @ 160/kg = 80".
 #[must_use]
-pub fn line(
+pub(crate) fn line(
     locale: Locale,
     entered: &Measure,
     name: &str,
@@ -36,7 +36,7 @@ pub fn line(
 
 /// Who a bill is for, as the question says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum For<'a> {
+pub(crate) enum For<'a> {
     /// Nobody in particular.
     Counter,
     /// Somebody known.
@@ -59,7 +59,7 @@ impl For<'_> {
 
 /// What a bill comes to, as the question says it.
 #[derive(Debug, Clone, Copy)]
-pub struct Sum {
+pub(crate) struct Sum {
     /// What is taken off.
     pub discount: Money,
     /// Tax of all lines.
@@ -111,7 +111,7 @@ impl Sum {
 /// "Are you sure you want to create a bill for Ali: 2 kg Sugar @ 160 = 320, 1 Shampoo = 250 (Total: RWF 570)? Reply 'yes' to
 /// confirm."
 #[must_use]
-pub fn ask_create(locale: Locale, buyer: For<'_>, lines: &[String], sum: &Sum) -> String {
+pub(crate) fn ask_create(locale: Locale, buyer: For<'_>, lines: &[String], sum: &Sum) -> String {
     let (who, lines, sum) = (buyer.said(locale), lines.join(", "), sum.said(locale));
     let reply = reply_yes(locale);
     match locale {
@@ -126,7 +126,7 @@ pub fn ask_create(locale: Locale, buyer: For<'_>, lines: &[String], sum: &Sum) -
 
 /// "Created bill INV-12 for Ali. Total: RWF 570, paid in cash."
 #[must_use]
-pub fn created(
+pub(crate) fn created(
     locale: Locale,
     number: &str,
     customer: Option<&str>,
@@ -150,7 +150,7 @@ pub fn created(
 
 /// "Sugar normally costs RWF 160 per kg."
 #[must_use]
-pub fn other_price(locale: Locale, name: &str, price: &str) -> String {
+pub(crate) fn other_price(locale: Locale, name: &str, price: &str) -> String {
     match locale {
         Locale::En => format!("{name} normally costs {price}."),
         Locale::Es => format!("{name} normalmente cuesta {price}."),
@@ -159,7 +159,7 @@ pub fn other_price(locale: Locale, name: &str, price: &str) -> String {
 
 /// The word for where a bill stands.
 #[must_use]
-pub fn status(locale: Locale, status: BillStatus) -> &'static str {
+pub(crate) fn status(locale: Locale, status: BillStatus) -> &'static str {
     match (locale, status) {
         (Locale::En, status) => status.word(),
         (Locale::Es, BillStatus::Open) => "abierta",
@@ -171,7 +171,7 @@ pub fn status(locale: Locale, status: BillStatus) -> &'static str {
 
 /// "Bill INV-12 for Ali is open: total RWF 570, RWF 270 owed."
 #[must_use]
-pub fn shown(
+pub(crate) fn shown(
     locale: Locale,
     number: &str,
     customer: Option<&str>,
@@ -194,7 +194,7 @@ pub fn shown(
 
 /// "INV-12 Ali RWF 570".
 #[must_use]
-pub fn named(number: &str, customer: Option<&str>, total: Money) -> String {
+pub(crate) fn named(number: &str, customer: Option<&str>, total: Money) -> String {
     match customer {
         Some(customer) => format!("{number} {customer} {total}"),
         None => format!("{number} {total}"),
@@ -203,7 +203,7 @@ pub fn named(number: &str, customer: Option<&str>, total: Money) -> String {
 
 /// How a list of bills was narrowed.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Narrowed<'a> {
+pub(crate) struct Narrowed<'a> {
     /// By status.
     pub status: Option<BillStatus>,
     /// By customer.
@@ -212,7 +212,7 @@ pub struct Narrowed<'a> {
 
 /// "2 open bills for Ali: INV-12 RWF 570, INV-3 RWF 100. RWF 670 owed."
 #[must_use]
-pub fn listed(
+pub(crate) fn listed(
     locale: Locale,
     narrowed: Narrowed<'_>,
     bills: &[String],
@@ -259,7 +259,7 @@ fn bill_noun(locale: Locale, stands: Option<BillStatus>, many: bool) -> String {
 
 /// "There is no bill 12."
 #[must_use]
-pub fn unknown_bill(locale: Locale, asked: &str) -> ToolFailure {
+pub(crate) fn unknown_bill(locale: Locale, asked: &str) -> ToolFailure {
     let asked: String = asked.chars().filter(|c| !c.is_control()).take(40).collect();
     let message = match locale {
         Locale::En => format!("There is no bill {asked}."),
@@ -275,7 +275,12 @@ pub fn unknown_bill(locale: Locale, asked: &str) -> ToolFailure {
 
 /// "Are you sure you want to void bill INV-12 for Ali (Total: RWF 570)? The goods return to stock. Reply 'yes' to confirm."
 #[must_use]
-pub fn ask_void(locale: Locale, number: &str, customer: Option<&str>, total: Money) -> String {
+pub(crate) fn ask_void(
+    locale: Locale,
+    number: &str,
+    customer: Option<&str>,
+    total: Money,
+) -> String {
     let who = customer.map_or(For::Counter, For::Known).said(locale);
     let reply = reply_yes(locale);
     match locale {
@@ -290,7 +295,12 @@ pub fn ask_void(locale: Locale, number: &str, customer: Option<&str>, total: Mon
 
 /// "Voided bill INV-12 for Ali. Back in stock: 2 kg Sugar, 1 Shampoo."
 #[must_use]
-pub fn voided(locale: Locale, number: &str, customer: Option<&str>, goods: &[String]) -> String {
+pub(crate) fn voided(
+    locale: Locale,
+    number: &str,
+    customer: Option<&str>,
+    goods: &[String],
+) -> String {
     let who = customer.map_or(For::Counter, For::Known).said(locale);
     let goods = some_of(locale, goods);
     match locale {
@@ -301,7 +311,12 @@ pub fn voided(locale: Locale, number: &str, customer: Option<&str>, goods: &[Str
 
 /// "Bill INV-12 is paid. Only an open bill on which nothing has been paid can be voided."
 #[must_use]
-pub fn not_voidable(locale: Locale, number: &str, stands: BillStatus, paid: Money) -> ToolFailure {
+pub(crate) fn not_voidable(
+    locale: Locale,
+    number: &str,
+    stands: BillStatus,
+    paid: Money,
+) -> ToolFailure {
     let word = status(locale, stands);
     let part = stands == BillStatus::Open;
     let message = match (locale, part) {
@@ -326,7 +341,7 @@ pub fn not_voidable(locale: Locale, number: &str, stands: BillStatus, paid: Mone
 
 /// "Which Ali do you mean: Ali Hassan or Ali Mukasa?"
 #[must_use]
-pub fn ambiguous_customer(
+pub(crate) fn ambiguous_customer(
     locale: Locale,
     asked: &str,
     candidates: Vec<Candidate>,
@@ -348,7 +363,7 @@ pub fn ambiguous_customer(
 
 /// "Did you mean Ali? Otherwise say 'new customer Aly'."
 #[must_use]
-pub fn nearly_a_customer(
+pub(crate) fn nearly_a_customer(
     locale: Locale,
     asked: &str,
     candidates: Vec<Candidate>,
@@ -374,7 +389,7 @@ pub fn nearly_a_customer(
 
 /// "There is no customer called Zoe."
 #[must_use]
-pub fn unknown_customer(
+pub(crate) fn unknown_customer(
     locale: Locale,
     asked: &str,
     candidates: Vec<Candidate>,
@@ -407,7 +422,7 @@ fn names(locale: Locale, candidates: &[Candidate]) -> String {
 
 /// "A bill has 1 to 100 lines."
 #[must_use]
-pub fn bad_line_count(locale: Locale, most: usize) -> ToolFailure {
+pub(crate) fn bad_line_count(locale: Locale, most: usize) -> ToolFailure {
     let message = match locale {
         Locale::En => format!("A bill has 1 to {most} lines. Say what is sold."),
         Locale::Es => format!("Una factura tiene de 1 a {most} líneas. Diga qué se vende."),
@@ -421,7 +436,7 @@ pub fn bad_line_count(locale: Locale, most: usize) -> ToolFailure {
 
 /// "The discount is more than the lines come to (RWF 570)."
 #[must_use]
-pub fn discount_too_large(locale: Locale, subtotal: Money) -> ToolFailure {
+pub(crate) fn discount_too_large(locale: Locale, subtotal: Money) -> ToolFailure {
     let message = match locale {
         Locale::En => format!("The discount is more than the lines come to ({subtotal})."),
         Locale::Es => format!("El descuento supera lo que suman las líneas ({subtotal})."),
@@ -435,7 +450,7 @@ pub fn discount_too_large(locale: Locale, subtotal: Money) -> ToolFailure {
 
 /// "The payment is more than the total (RWF 570). Give the change back and record RWF 570."
 #[must_use]
-pub fn payment_too_large(locale: Locale, total: Money) -> ToolFailure {
+pub(crate) fn payment_too_large(locale: Locale, total: Money) -> ToolFailure {
     let message = match locale {
         Locale::En => format!(
             "The payment is more than the total ({total}). Please record {total} and give the change back."
@@ -458,7 +473,7 @@ pub fn payment_too_large(locale: Locale, total: Money) -> ToolFailure {
 
 /// "There is nothing to pay on this bill."
 #[must_use]
-pub fn nothing_to_pay(locale: Locale) -> ToolFailure {
+pub(crate) fn nothing_to_pay(locale: Locale) -> ToolFailure {
     let message = match locale {
         Locale::En => "The bill comes to nothing, so there is nothing to pay.",
         Locale::Es => "La factura no suma nada, así que no hay nada que pagar.",
@@ -472,7 +487,7 @@ pub fn nothing_to_pay(locale: Locale) -> ToolFailure {
 
 /// "The due date 2026-11-01 is in the past."
 #[must_use]
-pub fn due_in_the_past(locale: Locale, due_on: NaiveDate, today: NaiveDate) -> ToolFailure {
+pub(crate) fn due_in_the_past(locale: Locale, due_on: NaiveDate, today: NaiveDate) -> ToolFailure {
     let due = day(due_on);
     let message = match locale {
         Locale::En => format!("The due date {due} is in the past. Choose today or later."),
@@ -487,7 +502,7 @@ pub fn due_in_the_past(locale: Locale, due_on: NaiveDate, today: NaiveDate) -> T
 
 /// "A period has at most 366 days."
 #[must_use]
-pub fn period_too_long(locale: Locale, days_max: i64) -> ToolFailure {
+pub(crate) fn period_too_long(locale: Locale, days_max: i64) -> ToolFailure {
     let message = match locale {
         Locale::En => format!("A period has at most {days_max} days. Choose a shorter one."),
         Locale::Es => format!("Un período tiene {days_max} días como máximo. Elija uno más corto."),
@@ -497,7 +512,7 @@ pub fn period_too_long(locale: Locale, days_max: i64) -> ToolFailure {
 
 /// "Give a named period, or a first and a last day, not both."
 #[must_use]
-pub fn period_unclear(locale: Locale) -> ToolFailure {
+pub(crate) fn period_unclear(locale: Locale) -> ToolFailure {
     let message = match locale {
         Locale::En => "Give a named period, or a first and a last day, not both.",
         Locale::Es => "Indique un período con nombre, o el primer y el último día, no ambos.",
@@ -511,7 +526,7 @@ pub fn period_unclear(locale: Locale) -> ToolFailure {
 
 /// "These sums are too large."
 #[must_use]
-pub fn sums_too_large(locale: Locale) -> ToolFailure {
+pub(crate) fn sums_too_large(locale: Locale) -> ToolFailure {
     let message = match locale {
         Locale::En => "The sums of this period are too large to show. Choose a shorter one.",
         Locale::Es => "Las sumas de este período son demasiado grandes. Elija uno más corto.",
@@ -521,7 +536,7 @@ pub fn sums_too_large(locale: Locale) -> ToolFailure {
 
 /// What a period came to.
 #[derive(Debug, Clone, Copy)]
-pub struct Takings<'a> {
+pub(crate) struct Takings<'a> {
     /// First and last day.
     pub days: (NaiveDate, NaiveDate),
     /// How many bills.
@@ -538,7 +553,7 @@ pub struct Takings<'a> {
 
 /// "Today: 3 bills, RWF 1,710 sold, RWF 570 received. RWF 1,140 is owed in all. Best seller: Sugar."
 #[must_use]
-pub fn takings(locale: Locale, period: Option<Period>, sums: &Takings<'_>) -> String {
+pub(crate) fn takings(locale: Locale, period: Option<Period>, sums: &Takings<'_>) -> String {
     let when = when(locale, period, sums.days);
     let Takings {
         bills,

@@ -11,7 +11,7 @@ use super::{all_of, one_of, reply_yes, some_of};
 
 /// "There is no item called tomatoes."
 #[must_use]
-pub fn unknown_item(
+pub(crate) fn unknown_item(
     locale: Locale,
     asked: &str,
     field: &str,
@@ -37,7 +37,7 @@ pub fn unknown_item(
 
 /// "Which rice do you mean: White rice or Brown rice?"
 #[must_use]
-pub fn ambiguous_item(
+pub(crate) fn ambiguous_item(
     locale: Locale,
     asked: &str,
     field: &str,
@@ -63,7 +63,7 @@ fn names(candidates: &[Candidate]) -> Vec<String> {
 
 /// "Sugar is counted in kg; it can also be given in g, lb or bag."
 #[must_use]
-pub fn unknown_unit(
+pub(crate) fn unknown_unit(
     locale: Locale,
     item: &str,
     unit: &str,
@@ -107,7 +107,7 @@ pub fn unknown_unit(
 
 /// "Items are counted in g, kg, … A bag is a unit of one item."
 #[must_use]
-pub fn unknown_base_unit(locale: Locale, known: &[String], field: &str) -> ToolFailure {
+pub(crate) fn unknown_base_unit(locale: Locale, known: &[String], field: &str) -> ToolFailure {
     let known = one_of(locale, known);
     let message = match locale {
         Locale::En => format!("Items are counted in {known}. Please choose one of these."),
@@ -123,7 +123,7 @@ pub fn unknown_base_unit(locale: Locale, known: &[String], field: &str) -> ToolF
 
 /// "1 lb of Sugar is not an exact quantity in kg. Please give it in kg."
 #[must_use]
-pub fn not_exact(
+pub(crate) fn not_exact(
     locale: Locale,
     entered: &str,
     item: &str,
@@ -147,7 +147,7 @@ pub fn not_exact(
 
 /// "`kg` already means something: choose another name."
 #[must_use]
-pub fn unit_taken(locale: Locale, unit: &str, field: &str) -> ToolFailure {
+pub(crate) fn unit_taken(locale: Locale, unit: &str, field: &str) -> ToolFailure {
     let message = match locale {
         Locale::En => format!("The unit {unit} is there already. Choose another name."),
         Locale::Es => format!("La unidad {unit} ya existe. Elija otro nombre."),
@@ -161,7 +161,7 @@ pub fn unit_taken(locale: Locale, unit: &str, field: &str) -> ToolFailure {
 
 /// "A unit is named with letters only."
 #[must_use]
-pub fn unit_not_letters(locale: Locale, field: &str) -> ToolFailure {
+pub(crate) fn unit_not_letters(locale: Locale, field: &str) -> ToolFailure {
     let message = match locale {
         Locale::En => "A unit is named with 1 to 30 letters. Leave out digits and signs.",
         Locale::Es => "Una unidad se nombra con 1 a 30 letras. Quite los números y los signos.",
@@ -171,7 +171,7 @@ pub fn unit_not_letters(locale: Locale, field: &str) -> ToolFailure {
 
 /// What goods were wanted for, which decides what is offered instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
+pub(crate) enum Purpose {
     /// A line of a bill.
     Bill,
     /// Taking stock out by hand.
@@ -180,7 +180,7 @@ pub enum Purpose {
 
 /// "Only 3 kg of Sugar in stock. Would you like to add 3 kg instead?"
 #[must_use]
-pub fn insufficient_stock(
+pub(crate) fn insufficient_stock(
     locale: Locale,
     item: &str,
     left: Measure,
@@ -222,7 +222,7 @@ pub fn insufficient_stock(
 
 /// The last wall: another sale took the goods after they were counted.
 #[must_use]
-pub fn stock_changed(locale: Locale) -> ToolFailure {
+pub(crate) fn stock_changed(locale: Locale) -> ToolFailure {
     let message = match locale {
         Locale::En => "There is no longer enough in stock. Please try again.",
         Locale::Es => "Ya no hay existencias suficientes. Inténtelo de nuevo.",
@@ -236,7 +236,7 @@ pub fn stock_changed(locale: Locale) -> ToolFailure {
 
 /// Which of a name and a code is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Taken {
+pub(crate) enum Taken {
     /// The name, or a name it is also known by.
     Name,
     /// The shop's own code.
@@ -245,7 +245,7 @@ pub enum Taken {
 
 /// "Sugar is there already: 20 kg at RWF 160 per kg. Would you like to update it instead?"
 #[must_use]
-pub fn already_exists(
+pub(crate) fn already_exists(
     locale: Locale,
     taken: Taken,
     existing: Candidate,
@@ -279,7 +279,7 @@ pub fn already_exists(
 
 /// The last wall: somebody took the name a moment ago.
 #[must_use]
-pub fn just_taken(locale: Locale, taken: Taken, field: &str) -> ToolFailure {
+pub(crate) fn just_taken(locale: Locale, taken: Taken, field: &str) -> ToolFailure {
     let message = match (locale, taken) {
         (Locale::En, Taken::Name) => "An item of that name was added a moment ago.",
         (Locale::Es, Taken::Name) => "Hace un momento se añadió un artículo con ese nombre.",
@@ -296,7 +296,7 @@ pub fn just_taken(locale: Locale, taken: Taken, field: &str) -> ToolFailure {
 
 /// "Added 20 kg Sugar at RWF 160 per kg (grocery)."
 #[must_use]
-pub fn added(
+pub(crate) fn added(
     locale: Locale,
     quantity: Option<&Measure>,
     name: &str,
@@ -317,7 +317,7 @@ pub fn added(
 
 /// "Sugar: 20 kg in stock at RWF 160 per kg (grocery)."
 #[must_use]
-pub fn shown(locale: Locale, name: &str, stock: &Measure, price: &str, low: bool) -> String {
+pub(crate) fn shown(locale: Locale, name: &str, stock: &Measure, price: &str, low: bool) -> String {
     let has = &stock.text;
     match (locale, low) {
         (Locale::En, false) => format!("{name}: {has} in stock at {price}."),
@@ -329,7 +329,7 @@ pub fn shown(locale: Locale, name: &str, stock: &Measure, price: &str, low: bool
 
 /// "Flour: 25 kg added, 75 kg in stock."
 #[must_use]
-pub fn adjusted(
+pub(crate) fn adjusted(
     locale: Locale,
     name: &str,
     moved: &Measure,
@@ -356,7 +356,7 @@ pub fn adjusted(
 
 /// "Flour: counted 75 kg, 5 kg less than recorded."
 #[must_use]
-pub fn counted(
+pub(crate) fn counted(
     locale: Locale,
     name: &str,
     counted: &Measure,
@@ -384,7 +384,7 @@ pub fn counted(
 
 /// A field of an item that was changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Changed {
+pub(crate) enum Changed {
     /// It has a new name now.
     Name(String),
     /// It belongs to another group; empty for none.
@@ -403,7 +403,7 @@ pub enum Changed {
 
 /// "Sugar: price now RWF 170 per kg, category now baking."
 #[must_use]
-pub fn changed(locale: Locale, name: &str, fields: &[Changed]) -> String {
+pub(crate) fn changed(locale: Locale, name: &str, fields: &[Changed]) -> String {
     let said: Vec<String> = fields.iter().map(|f| changed_field(locale, f)).collect();
     format!("{name}: {}.", said.join(", "))
 }
@@ -435,7 +435,7 @@ fn changed_field(locale: Locale, field: &Changed) -> String {
 
 /// "Say exactly one of adjust, count and change."
 #[must_use]
-pub fn one_way_only(locale: Locale) -> ToolFailure {
+pub(crate) fn one_way_only(locale: Locale) -> ToolFailure {
     let message = match locale {
         Locale::En => {
             "One change at a time: stock by a difference, stock as counted, or other details."
@@ -453,7 +453,7 @@ pub fn one_way_only(locale: Locale) -> ToolFailure {
 
 /// "Nothing to change was given."
 #[must_use]
-pub fn nothing_to_change(locale: Locale) -> ToolFailure {
+pub(crate) fn nothing_to_change(locale: Locale) -> ToolFailure {
     let message = match locale {
         Locale::En => "Nothing to change was given. Say what is to be different.",
         Locale::Es => "No se indicó ningún cambio. Diga qué debe cambiar.",
@@ -467,7 +467,7 @@ pub fn nothing_to_change(locale: Locale) -> ToolFailure {
 
 /// "The difference cannot be 0."
 #[must_use]
-pub fn no_difference(locale: Locale) -> ToolFailure {
+pub(crate) fn no_difference(locale: Locale) -> ToolFailure {
     let message = match locale {
         Locale::En => "The difference cannot be 0. Say how much came in or went out.",
         Locale::Es => "La diferencia no puede ser 0. Diga cuánto entró o salió.",
@@ -481,7 +481,7 @@ pub fn no_difference(locale: Locale) -> ToolFailure {
 
 /// "Goods that were purchased or returned come in: the difference cannot be negative."
 #[must_use]
-pub fn reason_mismatch(locale: Locale, reason: AdjustReason) -> ToolFailure {
+pub(crate) fn reason_mismatch(locale: Locale, reason: AdjustReason) -> ToolFailure {
     let message = match (locale, reason) {
         (Locale::En, AdjustReason::Waste) => {
             "Waste goes out of stock: the difference must be negative."
@@ -501,7 +501,7 @@ pub fn reason_mismatch(locale: Locale, reason: AdjustReason) -> ToolFailure {
 
 /// "Flour has changed since it was counted: now 70 kg."
 #[must_use]
-pub fn version_conflict(locale: Locale, existing: Candidate, version: i64) -> ToolFailure {
+pub(crate) fn version_conflict(locale: Locale, existing: Candidate, version: i64) -> ToolFailure {
     let name = &existing.name;
     let stock = existing.stock.as_ref().map_or("0", |s| s.text.as_str());
     let message = match locale {
@@ -523,7 +523,7 @@ pub fn version_conflict(locale: Locale, existing: Candidate, version: i64) -> To
 
 /// "Are you sure you want to remove Soap (12 in stock)? …"
 #[must_use]
-pub fn ask_remove(locale: Locale, name: &str, stock: &Measure) -> String {
+pub(crate) fn ask_remove(locale: Locale, name: &str, stock: &Measure) -> String {
     let (has, reply) = (&stock.text, reply_yes(locale));
     match locale {
         Locale::En => format!(
@@ -537,7 +537,7 @@ pub fn ask_remove(locale: Locale, name: &str, stock: &Measure) -> String {
 
 /// "Removed Soap."
 #[must_use]
-pub fn removed(locale: Locale, name: &str) -> String {
+pub(crate) fn removed(locale: Locale, name: &str) -> String {
     match locale {
         Locale::En => format!("Removed {name}."),
         Locale::Es => format!("Se quitó {name}."),
@@ -546,7 +546,7 @@ pub fn removed(locale: Locale, name: &str) -> String {
 
 /// "Soap is on open bills INV-3 and INV-5."
 #[must_use]
-pub fn item_in_use(locale: Locale, name: &str, bills: &[String], more: bool) -> ToolFailure {
+pub(crate) fn item_in_use(locale: Locale, name: &str, bills: &[String], more: bool) -> ToolFailure {
     let numbers = all_of(locale, bills);
     let many = bills.len() > 1;
     let rest = match (locale, more) {
@@ -578,7 +578,7 @@ pub fn item_in_use(locale: Locale, name: &str, bills: &[String], more: bool) -> 
 
 /// How a list of items was narrowed.
 #[derive(Debug, Clone, Default)]
-pub struct Narrowed<'a> {
+pub(crate) struct Narrowed<'a> {
     /// By a search text.
     pub query: Option<&'a str>,
     /// By category.
@@ -621,7 +621,12 @@ impl Narrowed<'_> {
 
 /// "3 items below 5: Salt (1 kg), Shampoo (3), Soap (2)."
 #[must_use]
-pub fn listed(locale: Locale, narrowed: &Narrowed<'_>, items: &[String], page: Page) -> String {
+pub(crate) fn listed(
+    locale: Locale,
+    narrowed: &Narrowed<'_>,
+    items: &[String],
+    page: Page,
+) -> String {
     let by = narrowed.said(locale);
     let count = items.len();
     let named = some_of(locale, items);
@@ -643,7 +648,7 @@ pub fn listed(locale: Locale, narrowed: &Narrowed<'_>, items: &[String], page: P
 
 /// Which page of a list is read out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Page {
+pub(crate) enum Page {
     /// All there is.
     Only,
     /// There is more.
@@ -654,7 +659,7 @@ pub enum Page {
 
 /// "Sugar (20 kg)".
 #[must_use]
-pub fn named_with_stock(name: &str, stock: &Measure) -> String {
+pub(crate) fn named_with_stock(name: &str, stock: &Measure) -> String {
     format!("{name} ({})", stock.text)
 }
 

@@ -631,6 +631,14 @@ mod tests {
             json!({"item": "Sugar", "before": "19 kg", "after": "17 kg"})
         );
 
+        assert_eq!(asked.binding["total_minor"], 570);
+        let mut sugar = asked.binding["lines"][0].clone();
+        sugar.as_object_mut().unwrap().remove("item_id").unwrap();
+        assert_eq!(
+            sugar,
+            json!({"quantity": "2", "unit": "kg", "unit_price_minor": "160", "gross_minor": 320, "discount_minor": 0, "tax_minor": 0})
+        );
+
         let done = world.agree::<CreateBill>(for_ali()).await.unwrap();
         assert_eq!(done.summary, "Created bill INV-2 for Ali. Total: RWF 570.");
         assert_eq!(
@@ -818,8 +826,24 @@ mod tests {
         let world = corner_shop().await;
         let soap = json!({"name": "Soap", "unit_price": "300", "quantity": "1"});
         world.write::<AddItem>(soap).await.unwrap();
-        world.agree::<CreateBill>(of("shampoo", "1")).await.unwrap();
-        let all = (0..16).map(|_| world.agree_unchecked::<CreateBill>(of("soap", "1")));
+        let shampoo = of("shampoo", "1");
+        world.agree::<CreateBill>(shampoo).await.unwrap();
+        // All have been asked while the last one was there, and all say yes at the same moment.
+        let mut answers = Vec::new();
+        for _ in 0..16 {
+            let plan = world.ask::<CreateBill>(of("soap", "1")).await.unwrap().plan;
+            answers.push((world.begin().await, plan));
+        }
+        let all = answers.into_iter().map(async |(mut transaction, plan)| {
+            let input = serde_json::from_value(of("soap", "1")).unwrap();
+            let done = world
+                .execute_in::<CreateBill>(&mut transaction, input, plan)
+                .await;
+            if done.is_ok() {
+                transaction.commit().await.unwrap();
+            }
+            done
+        });
         let (sold, refused): (Vec<_>, Vec<_>) = futures::future::join_all(all)
             .await
             .into_iter()

@@ -19,14 +19,17 @@ use crate::{bills, cursor, days, numbering, typed};
 /// The last bill of the page before: when it was issued, in microseconds since 1970, and its id.
 type Place = (i64, Uuid);
 
-/// An end of a span of time, where it has one.
-type Moment = Option<DateTime<Utc>>;
+/// After every bill, and a time Postgres holds: the end of the year 9999.
+const END_OF_TIME: DateTime<Utc> = match DateTime::from_timestamp(253_402_300_799, 0) {
+    Some(end) => end,
+    None => DateTime::UNIX_EPOCH,
+};
 
 struct Filter {
     customer: Option<Customer>,
     status: Option<BillStatus>,
-    from: Option<DateTime<Utc>>,
-    until: Option<DateTime<Utc>>,
+    from: DateTime<Utc>,
+    until: DateTime<Utc>,
 }
 
 impl ReadTool for ListBills {
@@ -86,13 +89,13 @@ fn place(text: &str) -> Option<(DateTime<Utc>, Uuid)> {
         .then_some((at, id))
 }
 
-/// The moments between which bills are listed.
+/// The moments between which bills are listed: all there can be where no day is named.
 fn between(
     from: Option<NaiveDate>,
     to: Option<NaiveDate>,
     shop: &Shop,
     locale: Locale,
-) -> Result<(Moment, Moment), ToolFailure> {
+) -> Result<(DateTime<Utc>, DateTime<Utc>), ToolFailure> {
     if let (Some(from), Some(to)) = (from, to)
         && from > to
     {
@@ -102,7 +105,10 @@ fn between(
         |day| days::start_of(day, shop.time_zone).ok_or_else(|| arguments::bad_day(locale, "from"));
     let end =
         |day| days::end_of(day, shop.time_zone).ok_or_else(|| arguments::bad_day(locale, "to"));
-    Ok((from.map(start).transpose()?, to.map(end).transpose()?))
+    Ok((
+        from.map_or(Ok(DateTime::UNIX_EPOCH), start)?,
+        to.map_or(Ok(END_OF_TIME), end)?,
+    ))
 }
 
 fn summary(filter: &Filter, bills: &[BillHead], page: Page, shop: &Shop, locale: Locale) -> String {
@@ -165,24 +171,25 @@ async fn select_page(
     after: Option<(DateTime<Utc>, Uuid)>,
     most: usize,
 ) -> Result<Vec<HeadRow>, sqlx::Error> {
+    // One range of the index, whatever was asked: what is older than the last bill shown, and than the end of the span.
+    let end = (filter.until, Uuid::nil());
+    let before = after.map_or(end, |after| after.min(end));
     sqlx::query_as!(
         HeadRow,
         "select id, series, number, status, customer_name, total, paid, issued_at from shop.bills
          where tenant_id = $1
            and ($2::uuid is null or customer_id = $2)
            and ($3::text is null or status = $3)
-           and ($4::timestamptz is null or issued_at >= $4)
-           and ($5::timestamptz is null or issued_at < $5)
-           and ($6::timestamptz is null or (issued_at, id) < ($6, $7::uuid))
+           and issued_at >= $4
+           and (issued_at, id) < ($5, $6)
          order by issued_at desc, id desc
-         limit $8",
+         limit $7",
         tenant,
         filter.customer.as_ref().map(|c| c.id),
         filter.status.map(BillStatus::word),
         filter.from,
-        filter.until,
-        after.map(|(at, _)| at),
-        after.map(|(_, id)| id),
+        before.0,
+        before.1,
         i64::try_from(most).unwrap_or(i64::MAX)
     )
     .fetch_all(conn)

@@ -93,8 +93,10 @@ impl ReadTool for ListItems {
 
 fn checked(input: &ListItemsInput, locale: Locale) -> Result<Filter, ToolFailure> {
     let query = |text: &String| typed::line(text, Thing::Query, "query", NAME_CHARS_MAX, locale);
-    let category =
-        |text: &String| typed::line(text, Thing::Category, "category", LABEL_CHARS_MAX, locale);
+    let category = |text: &String| {
+        typed::line(text, Thing::Category, "category", LABEL_CHARS_MAX, locale)
+            .map(|category| category.to_lowercase())
+    };
     if let Some(below) = input.stock_below
         && below.is_negative()
     {
@@ -160,7 +162,7 @@ async fn by_likeness(
 
 /// Part of a name counts like a small slip.
 fn likeness(asked: &Folded, name: &Folded) -> u16 {
-    let inside = name.words().join(" ").contains(&asked.words().join(" "));
+    let inside = name.text().contains(asked.text());
     let likeness = score(asked, name);
     if inside && likeness < SAME {
         likeness.max(INSIDE)
@@ -230,23 +232,25 @@ async fn select_page(
     after: Option<(&str, Uuid)>,
     most: usize,
 ) -> Result<Vec<PageRow>, sqlx::Error> {
+    // No name sorts before nothing: the first page, too, is a range of the index.
+    let (name, id) = after.unwrap_or(("", Uuid::nil()));
     sqlx::query_as!(
         PageRow,
         "select i.id, i.name_norm from shop.items i
          join shop.stock_levels l on l.tenant_id = $1 and l.item_id = i.id
          where i.tenant_id = $1 and i.archived_at is null
-           and ($2::text is null or i.category_norm = shop.norm($2))
+           and ($2::text is null or i.category_norm = (select shop.norm($2)))
            and ($3::numeric is null or l.on_hand < $3)
            and (not $4 or l.on_hand <= i.low_stock_level)
-           and ($5::text is null or (i.name_norm, i.id) > ($5, $6::uuid))
+           and (i.name_norm, i.id) > ($5, $6)
          order by i.name_norm, i.id
          limit $7",
         tenant,
         filter.category,
         filter.stock_below,
         filter.low_stock,
-        after.map(|(name, _)| name),
-        after.map(|(_, id)| id),
+        name,
+        id,
         i64::try_from(most).unwrap_or(i64::MAX)
     )
     .fetch_all(conn)
@@ -264,7 +268,7 @@ async fn select_kept(
         "select i.id from shop.items i
          join shop.stock_levels l on l.tenant_id = $1 and l.item_id = i.id
          where i.tenant_id = $1 and i.archived_at is null and i.id = any($5)
-           and ($2::text is null or i.category_norm = shop.norm($2))
+           and ($2::text is null or i.category_norm = (select shop.norm($2)))
            and ($3::numeric is null or l.on_hand < $3)
            and (not $4 or l.on_hand <= i.low_stock_level)",
         tenant,
@@ -324,7 +328,7 @@ mod tests {
             (
                 json!({"category": "BEAUTY"}),
                 vec!["Shampoo", "Soap"],
-                "2 items in BEAUTY: Shampoo (12), Soap (2).",
+                "2 items in beauty: Shampoo (12), Soap (2).",
             ),
             (
                 json!({"low_stock": true}),
