@@ -2,6 +2,7 @@
 
 use contracts::tool::Tool;
 use contracts::tools::inventory::{AddItem, DeleteItem, GetItem, ListItems, UpdateItem};
+use contracts::unit::EACH;
 use serde_json::{Value, json};
 
 use super::intents::{Hearing, Wish};
@@ -420,6 +421,7 @@ fn priced_from(words: &[Word], at: usize, language: Language) -> Option<Price> {
     let tail = price_in(&words[at..], language).filter(|p| p.start == 0);
     let end = tail.as_ref().map_or(amount.end, |p| at + p.end);
     Some(Price {
+        each: tail.as_ref().is_some_and(|p| p.each),
         unit: tail.and_then(|p| p.unit),
         start: at,
         end,
@@ -786,6 +788,7 @@ fn cut_lone_price(words: &[Word], language: Language) -> (Option<Price>, Vec<Wor
         let closed = words.get(amount.end).is_none_or(Word::parts);
         closed.then(|| Price {
             unit: None,
+            each: false,
             start: at,
             end: amount.end,
             amount,
@@ -885,11 +888,15 @@ fn add_arguments(new: &NewItem, hearing: &Hearing) -> Value {
         .or_else(|| priced.filter(|u| !u.fixed))
         .map(|u| u.code.clone());
     let bag_size = new.bag.as_ref();
+    // "A dozen at 250 each": counted in dozens, priced by the piece.
+    let by_the_piece =
+        new.price.as_ref().is_some_and(|p| p.each) && fixed_count.as_deref() == Some("dozen");
     let unit = fixed_price
         .clone()
+        .or_else(|| by_the_piece.then(|| EACH.to_owned()))
         .or_else(|| fixed_count.clone())
         .or_else(|| bag_size.and_then(|b| b.unit_code()).map(str::to_owned))
-        .or_else(|| bag_name.as_ref().map(|_| "each".to_owned()));
+        .or_else(|| bag_name.as_ref().map(|_| EACH.to_owned()));
     let counted_in = counted.map(|u| u.code.clone());
     // A price per bag says nothing of the price per kg, and the other way round.
     let comparable = match priced {
@@ -903,7 +910,7 @@ fn add_arguments(new: &NewItem, hearing: &Hearing) -> Value {
         .filter(|_| comparable)
         .map_or(Value::Null, |p| json!(p.amount.number));
     let quantity_unit = counted_in.filter(|u| {
-        Some(u) != unit.as_ref() && !(unit.as_deref() == Some("each") && bag_name.is_some())
+        Some(u) != unit.as_ref() && !(unit.as_deref() == Some(EACH) && bag_name.is_some())
     });
     object([
         ("name", Some(json!(new.name))),
@@ -930,7 +937,7 @@ fn add_arguments(new: &NewItem, hearing: &Hearing) -> Value {
 
 fn own_units(bag: &str, unit: Option<&str>, size: Option<&Quantity>, language: Language) -> Value {
     let quantity = match (unit, size) {
-        (Some("each"), _) => json!("1"),
+        (Some(EACH), _) => json!("1"),
         (_, Some(size)) => json!(size.number),
         // How much such a bag holds is asked for.
         (_, None) => Value::Null,
@@ -938,7 +945,7 @@ fn own_units(bag: &str, unit: Option<&str>, size: Option<&Quantity>, language: L
     let of = size
         .and_then(|s| s.unit_code())
         .or(unit)
-        .filter(|u| *u != "each");
+        .filter(|u| *u != EACH);
     let own = |name: &str| {
         let mut own = json!({"unit": name, "quantity": quantity});
         if let Some(of) = of {

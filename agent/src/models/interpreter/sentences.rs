@@ -1,1 +1,188 @@
-//! What is understood: tables of sentences and scenes of several messages.
+//! What is understood: a table of sentences, scenes of several messages, and what can never happen.
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use contracts::failure::{Candidate, FailureCode, ToolFailure};
+use contracts::quantity::Measure;
+use contracts::tool::{Effect, Tool};
+use contracts::tools::{billing, inventory, sheets};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::{examples, respond};
+use crate::language::{Language, detect};
+use crate::models::{Message, ModelAnswer, ModelRequest, ToolCall, ToolOutcome, ToolSpec};
+
+const SENTENCES: &str = include_str!("sentences.txt");
+
+fn tools() -> Vec<ToolSpec> {
+    sheets()
+        .into_iter()
+        .map(|sheet| ToolSpec {
+            name: sheet.name.to_owned(),
+            title: sheet.title.to_owned(),
+            description: sheet.description.to_owned(),
+            input_schema: Value::Object(sheet.input_schema),
+            read_only: sheet.effect == Effect::Read,
+        })
+        .collect()
+}
+
+/// A conversation with the interpreter, on a Friday at noon in Kigali.
+struct Conversation {
+    request: ModelRequest,
+}
+
+impl Conversation {
+    fn new(language: Language) -> Conversation {
+        Conversation {
+            request: ModelRequest {
+                instructions: String::new(),
+                messages: Vec::new(),
+                tools: tools(),
+                language,
+                now: "2026-11-20T10:00:00Z".parse::<DateTime<Utc>>().unwrap(),
+                time_zone: Tz::Africa__Kigali,
+            },
+        }
+    }
+
+    fn answer(&mut self) -> ModelAnswer {
+        let answer = respond(&self.request);
+        self.request.messages.push(Message::Assistant {
+            text: answer.text.clone(),
+            calls: answer.calls.clone(),
+            note: answer.note.clone(),
+        });
+        answer
+    }
+
+    fn say(&mut self, text: &str) -> ModelAnswer {
+        self.request.messages.push(Message::User {
+            text: text.to_owned(),
+        });
+        self.answer()
+    }
+
+    /// The outcome of every call of the last answer, the same for each, without asking for the next answer.
+    fn record(&mut self, outcome: &ToolOutcome) {
+        let calls = match self.request.messages.last() {
+            Some(Message::Assistant { calls, .. }) => calls.clone(),
+            _ => Vec::new(),
+        };
+        for call in calls {
+            self.request.messages.push(Message::Tool {
+                call_id: call.id,
+                tool: call.tool,
+                outcome: outcome.clone(),
+            });
+        }
+    }
+
+    fn outcome(&mut self, outcome: &ToolOutcome) -> ModelAnswer {
+        self.record(outcome);
+        self.answer()
+    }
+}
+
+/// The calls of a message on its own, as "tool {arguments}" lines, or what was said when it made none.
+fn heard(text: &str, language: Language) -> String {
+    let answer = Conversation::new(language).say(text);
+    if answer.calls.is_empty() {
+        return format!("says {}", answer.text);
+    }
+    let shown = |call: &ToolCall| format!("{} {}", call.tool, call.arguments);
+    answer
+        .calls
+        .iter()
+        .map(shown)
+        .collect::<Vec<_>>()
+        .join(" ; ")
+}
+
+/// One row of the table: a sentence, and what it leads to.
+struct Row {
+    language: Language,
+    sentence: &'static str,
+    wanted: &'static str,
+}
+
+/// The rows of `sentences.txt`: "## en" begins a language, "> sentence" lines are followed by what each of them leads to.
+fn rows() -> Vec<Row> {
+    let mut rows = Vec::new();
+    let mut language = Language::En;
+    let mut open: Vec<&'static str> = Vec::new();
+    for line in SENTENCES
+        .lines()
+        .map(str::trim)
+        .filter(|l| !l.is_empty() && !l.starts_with("//"))
+    {
+        if let Some(tag) = line.strip_prefix("## ") {
+            language = Language::from_tag(tag).unwrap();
+        } else if let Some(sentence) = line.strip_prefix("> ") {
+            open.push(sentence);
+        } else {
+            assert!(!open.is_empty(), "no sentence before: {line}");
+            rows.extend(open.drain(..).map(|sentence| Row {
+                language,
+                sentence,
+                wanted: line,
+            }));
+        }
+    }
+    assert!(open.is_empty(), "sentences without an answer: {open:?}");
+    rows
+}
+
+fn expected(wanted: &str) -> Vec<(String, Value)> {
+    wanted
+        .split(" ; ")
+        .map(|call| {
+            let (tool, arguments) = call.split_once(' ').unwrap_or((call, "{}"));
+            (
+                tool.to_owned(),
+                serde_json::from_str(arguments).unwrap_or_else(|e| panic!("{call}: {e}")),
+            )
+        })
+        .collect()
+}
+
+fn calls_of(answer: &ModelAnswer) -> Vec<(String, Value)> {
+    answer
+        .calls
+        .iter()
+        .map(|c| (c.tool.clone(), c.arguments.clone()))
+        .collect()
+}
+
+#[test]
+fn every_sentence_of_the_table_is_understood() {
+    let rows = rows();
+    let mut wrong = Vec::new();
+    for Row {
+        language,
+        sentence,
+        wanted,
+    } in &rows
+    {
+        let answer = Conversation::new(*language).say(sentence);
+        let right = match wanted.strip_prefix("says ") {
+            Some(text) => answer.calls.is_empty() && answer.text.contains(text),
+            None => calls_of(&answer) == expected(wanted),
+        };
+        if !right {
+            wrong.push(format!(
+                "{sentence}\n    wanted {wanted}\n    heard  {}",
+                heard(sentence, *language)
+            ));
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} of {} sentences:\n{}",
+        wrong.len(),
+        rows.len(),
+        wrong.join("\n")
+    );
+    assert!(rows.len() >= 250, "{} rows", rows.len());
+}
