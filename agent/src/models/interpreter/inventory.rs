@@ -16,6 +16,13 @@ use crate::language::Language;
 
 /// What a sentence that changes an item asks for.
 pub(super) fn write(words: &[Word], hearing: &Hearing) -> Option<Wish> {
+    const WHEN: &[&str] = &[
+        "today|yesterday|hoy|ayer",
+        "this morning|afternoon",
+        "esta manana|tarde",
+    ];
+    let words = &drop_all(words, WHEN);
+    let words = trimmed(words);
     rename(words)
         .or_else(|| new_price(words, hearing))
         .or_else(|| low_level(words, hearing))
@@ -66,8 +73,9 @@ const AROUND_STOCK: &[&str] = &[
     "?to|from|in|into|on ?the|our|my stock|inventory|shelf|shelves|store|shop|warehouse",
     "?al|a|del|de|en ?el|la|las existencias|stock|inventario|almacen|tienda|cantidad ?de|del",
     "from ?the|our|my supplier|market|wholesaler|delivery",
-    "?del|de ?proveedor|mercado",
-    "today|yesterday|just|now|already|again|also|more|extra|another|hoy|ayer|ya|tambien|nuevamente|otra vez",
+    "del|de proveedor|mercado",
+    "today|yesterday|just|now|already|again|also|more|extra|another|hoy|ayer|ya|tambien|nuevamente",
+    "otra vez",
     "this morning|afternoon",
 ];
 
@@ -156,7 +164,7 @@ fn more(words: &[Word], hearing: &Hearing) -> Option<Wish> {
         "?we|i ?have|just got",
         "weve|ive ?just received|bought|got|purchased",
         "receive|receiving",
-        "?ya recibimos|recibi|recibido|compramos|compre|llegaron|llego|entraron|entro|recibir|nos llegaron|llego",
+        "?ya recibimos|recibi|recibido|compramos|compre|llegaron|llego|entraron|entro|recibir",
         "nos llegaron|llego|trajeron",
         "hemos|he recibido|comprado",
         "han|ha llegado",
@@ -412,7 +420,10 @@ fn target_price(
     let price =
         price_in(words, hearing.language).filter(|p| p.unit.is_some() || p.amount.marked)?;
     let kept = without(words, price.start, price.end);
-    Some((Some(price), kept))
+    // "Put 20 kg sugar at 160 per kg ..." is a new item.
+    quantity_in(&kept, hearing.language)
+        .is_none()
+        .then_some((Some(price), kept))
 }
 
 /// The amount that begins at `at`, with its "per kg" or "each".
@@ -614,7 +625,7 @@ struct NewItem {
 }
 
 const ADD: &[&str] = &[
-    "add|adding|register|insert|enter|include|introduce|put|stock|ad",
+    "add|adding|register|insert|enter|include|introduce|put|ad",
     "agrega|agregar|agregame|agregue|agreguen|anade|anadir|anademe|anada|registra|registrar|registre|mete|meter|incluye|incluir|pon|poner|introduce|ingresa|ingresar|suma",
     "agregale|anadele|ponle|metele|sumale",
     "da|dar de alta",
@@ -1002,7 +1013,9 @@ fn price_question(words: &[Word]) -> Option<Wish> {
         "dime|dame el precio de|del",
         "que precio tiene|tienen",
     ];
-    let rest = if let Some(end) = starts(words, ASKED).filter(|e| *e < words.len()) {
+    let costs = starts(words, &["what does|do|would"])
+        .filter(|_| ends(words, &["cost ?now|today", "go for"]).is_some());
+    let rest = if let Some(end) = starts(words, ASKED).or(costs).filter(|e| *e < words.len()) {
         &words[end..]
     } else {
         &words[..ends(words, &["price|cost|precio"])?]
@@ -1018,7 +1031,8 @@ fn price_question(words: &[Word]) -> Option<Wish> {
     let rest = drop_all(
         rest,
         &[
-            "cost|costs|now|today|hoy|per unit|kg|kilo|each",
+            "cost|costs|now|today|hoy|each",
+            "per unit|kg|kilo",
             "per|a|el|la kilo|kg|each|piece|unit|bag",
         ],
     );
@@ -1048,6 +1062,7 @@ fn low_stock(words: &[Word], hearing: &Hearing) -> Option<Wish> {
         "running low|out",
         "almost|nearly|about ?to out|gone|finished|run",
         "low items",
+        "is|are ?running ?getting ?very ?too low",
         "need|needs ?to ?be restock|restocking|restocked|reorder|reordering|reordered",
         "?should|must ?we|i restock|reorder",
         "poco stock|inventario",
@@ -1201,7 +1216,7 @@ fn stock_question(words: &[Word]) -> Option<Wish> {
     const HOW_MUCH: &[&str] = &[
         "how much|many ?of ?the",
         "what|whats ?is ?the stock|quantity|level|balance of|for",
-        "?cuanto|cuanta|cuantos|cuantas ?nos ?queda|quedan|hay|tenemos ?de",
+        "cuanto|cuanta|cuantos|cuantas ?nos ?queda|quedan|hay|tenemos ?de",
         "cuanto|cuanta|cuantos|cuantas",
         "que cantidad ?hay|queda|tenemos ?de",
     ];
@@ -1226,6 +1241,7 @@ fn stock_question(words: &[Word]) -> Option<Wish> {
         "?is|are|do|does|have|has ?there ?we|you|i ?still ?have|got|left|remaining|remain|remains|available ?in ?on ?the ?our stock|left|shelf|store|shop|hand|available|remaining ?now|today",
         "?is|are left|remaining|available ?in ?stock",
         "in|on stock|hand",
+        "is|are there ?now",
         "do we|you ?still ?currently have ?left ?in ?stock",
         "have we|you got ?left",
         "?nos ?en queda|quedan|hay|tenemos|stock|existencias|inventario",

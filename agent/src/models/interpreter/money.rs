@@ -279,11 +279,7 @@ fn bare(words: &[Word], at: usize, language: Language) -> Option<Price> {
     let amount = amount_at(words, at, language)?;
     let (unit, end) = per_or_end(words, &amount);
     let each = unit.is_none() && end > amount.end;
-    let per = end > amount.end
-        && !matches!(
-            words[amount.end].folded.as_str(),
-            "a" | "an" | "the" | "el" | "la" | "al"
-        );
+    let per = end > amount.end && !matches!(words[amount.end].folded.as_str(), "a" | "an" | "the");
     (amount.marked || per).then_some(Price {
         amount,
         unit,

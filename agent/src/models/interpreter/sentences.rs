@@ -186,3 +186,103 @@ fn every_sentence_of_the_table_is_understood() {
     );
     assert!(rows.len() >= 250, "{} rows", rows.len());
 }
+
+/// Reads the arguments of a call as the tool's own input type.
+fn fits_contract(call: &ToolCall) -> Result<(), String> {
+    fn read<T: Tool>(arguments: &Value) -> Result<(), String> {
+        serde_json::from_value::<T::Input>(arguments.clone())
+            .map(|_| ())
+            .map_err(|e| e.to_string())
+    }
+    macro_rules! by_name {
+        ($($tool:ty),* $(,)?) => {
+            match call.tool.as_str() {
+                $(name if name == <$tool>::NAME => read::<$tool>(&call.arguments),)*
+                other => Err(format!("no such tool: {other}")),
+            }
+        };
+    }
+    contracts::every_tool!(by_name)
+}
+
+#[test]
+fn every_call_of_the_table_fits_its_tool() {
+    let mut calls = 0;
+    for Row {
+        language, sentence, ..
+    } in rows()
+    {
+        for call in Conversation::new(language).say(sentence).calls {
+            assert_eq!(
+                fits_contract(&call),
+                Ok(()),
+                "{sentence}: {}",
+                call.arguments
+            );
+            calls += 1;
+        }
+    }
+    assert!(calls > 400, "{calls} calls");
+}
+
+/// A value with every text in lower case: capitals typed are capitals kept.
+fn lower(value: &Value) -> Value {
+    serde_json::from_str(&value.to_string().to_lowercase()).unwrap()
+}
+
+/// What a message leads to, capitals aside: its calls, or the question asked.
+fn gist(text: &str, language: Language) -> String {
+    let answer = Conversation::new(language).say(text);
+    let calls: Vec<String> = answer
+        .calls
+        .iter()
+        .map(|c| format!("{} {}", c.tool, lower(&c.arguments)))
+        .collect();
+    if calls.is_empty() {
+        answer.text.to_lowercase()
+    } else {
+        calls.join(" ; ")
+    }
+}
+
+#[test]
+fn courtesy_capitals_and_punctuation_change_nothing() {
+    let wraps: [(&str, &str, Language); 10] = [
+        ("please ", "", Language::En),
+        ("Could you please ", "?", Language::En),
+        ("hi, ", " please", Language::En),
+        ("", "!", Language::En),
+        ("  ", "   ", Language::En),
+        ("", ", thanks", Language::En),
+        ("por favor ", "", Language::Es),
+        ("Hola, ", " por favor", Language::Es),
+        ("", ", gracias", Language::Es),
+        ("¡", "!", Language::Es),
+    ];
+    let mut wrong = Vec::new();
+    for Row {
+        language,
+        sentence,
+        wanted,
+    } in rows()
+    {
+        if wanted.starts_with("says") {
+            continue;
+        }
+        let plain = gist(sentence, language);
+        let mut variants: Vec<String> = wraps
+            .iter()
+            .filter(|w| w.2 == language)
+            .map(|(before, after, _)| format!("{before}{sentence}{after}"))
+            .collect();
+        variants.push(sentence.to_lowercase());
+        variants.push(sentence.to_uppercase());
+        for variant in variants {
+            let heard = gist(&variant, language);
+            if heard != plain {
+                wrong.push(format!("{variant}\n    wanted {plain}\n    heard  {heard}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}:\n{}", wrong.len(), wrong.join("\n"));
+}
