@@ -242,9 +242,11 @@ fn list_bills(words: &[Word], hearing: &Hearing) -> Option<Wish> {
     let rest = trimmed(&rest);
     if !rest.is_empty() {
         let end = starts(rest, &["of|for|from|by|to", "de|del|para|a"]).unwrap_or(0);
-        let possessive = rest
-            .last()
-            .is_some_and(|w| w.text.ends_with("'s") || w.text.ends_with("’s"));
+        let possessive = rest.last().is_some_and(|w| {
+            ["'s", "’s", "'S", "’S"]
+                .iter()
+                .any(|end| w.text.ends_with(end))
+        });
         if end == 0 && !possessive && words.first() != rest.first() {
             return None;
         }

@@ -205,8 +205,10 @@ pub(super) fn polished(words: &[Word]) -> Vec<Word> {
     // Few such words are strung together; the bound is for texts made to be long.
     for _ in 0..8 {
         let rest = trimmed(&kept);
-        let verb_follows =
-            |end: usize| !FRONT_KEEPS.contains(&rest.get(end).map_or("", |w| w.folded.as_str()));
+        let verb_follows = |end: usize| {
+            let kept = FRONT_KEEPS.contains(&rest.get(end).map_or("", |w| w.folded.as_str()));
+            !kept || match_at(rest, end, "get rid").is_some()
+        };
         if let Some(end) = starts(rest, FRONT)
             .filter(|end| *end < rest.len() && front_goes(rest, *end) && verb_follows(*end))
         {
