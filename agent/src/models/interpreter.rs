@@ -26,6 +26,8 @@ mod plans;
 mod quantities;
 mod replies;
 #[cfg(test)]
+mod scenes;
+#[cfg(test)]
 mod sentences;
 mod slots;
 mod words;
@@ -243,6 +245,12 @@ fn proceed(request: &ModelRequest, plans: Vec<Plan>) -> Reply {
     if !plans.iter().all(possible) {
         return Reply::say(&Saying::NotHere, request);
     }
+    if plans
+        .iter()
+        .any(|plan| names_a_customer_in_vain(plan, request))
+    {
+        return Reply::say(&Saying::OnlyYourself, request);
+    }
     let lacking = plans
         .iter()
         .find_map(|plan| plan.missing().map(|path| (plan, path)));
@@ -251,16 +259,13 @@ fn proceed(request: &ModelRequest, plans: Vec<Plan>) -> Reply {
         return Reply::text(text).waiting(Waiting::Slot { plan: plan.clone() });
     }
     Reply {
-        plans: plans
-            .into_iter()
-            .map(|p| for_this_caller(p, request))
-            .collect(),
+        plans,
         ..Reply::default()
     }
 }
 
-/// A customer cannot name a customer: the argument is not in the schema then, and is left out.
-fn for_this_caller(mut plan: Plan, request: &ModelRequest) -> Plan {
+/// A customer cannot name a customer: the argument is not in the schema of the tools then.
+fn names_a_customer_in_vain(plan: &Plan, request: &ModelRequest) -> bool {
     let schema = request
         .tools
         .iter()
@@ -269,13 +274,8 @@ fn for_this_caller(mut plan: Plan, request: &ModelRequest) -> Plan {
     let properties = schema
         .and_then(|s| s.get("properties"))
         .and_then(Value::as_object);
-    if let (Some(properties), Some(arguments)) = (properties, plan.arguments.as_object_mut())
-        && !properties.is_empty()
-        && !properties.contains_key("customer")
-    {
-        arguments.remove("customer");
-    }
-    plan
+    let unknown = properties.is_some_and(|p| !p.is_empty() && !p.contains_key("customer"));
+    unknown && plan.arguments.get("customer").is_some()
 }
 
 /// The outcomes after the last answer with calls, in order, each with its call.

@@ -79,7 +79,24 @@ pub(super) fn bill_named(words: &[Word]) -> Option<(String, usize)> {
     Some((digits.to_owned(), start + 1))
 }
 
-/// "Bill 12", "the last bill", "INV-12".
+/// The bill that all of the words name: "bill 12", "the last bill", "INV-12".
+fn whole_bill(words: &[Word]) -> Option<String> {
+    let start = longest_at(words, 0, &["the|my|that|this|our", "la|esa|esta|mi"])
+        .filter(|at| longest_at(words, *at, &[BILL]).is_some())
+        .unwrap_or(0);
+    let rest = &words[start..];
+    if let Some(noun) = longest_at(rest, 0, &[BILL]) {
+        return bill_named(&rest[noun..])
+            .filter(|(_, length)| noun + length == rest.len())
+            .map(|(bill, _)| bill);
+    }
+    let (bill, length) = bill_named(rest)?;
+    let noun = longest_at(rest, length, &[BILL]);
+    let series = bill.contains('-') && length == rest.len();
+    (noun == Some(rest.len()) || series).then_some(bill)
+}
+
+/// A bill named at the end of the words.
 pub(super) fn bill_in(words: &[Word]) -> Option<String> {
     let after_noun = (0..words.len()).find_map(|at| {
         let end = longest_at(words, at, &[BILL])?;
@@ -121,7 +138,7 @@ fn void(words: &[Word]) -> Option<Wish> {
         Some((at, after)) => (&rest[..at], text_of(&rest[after..])),
         None => (rest, String::new()),
     };
-    let named = bill_in(rest);
+    let named = whole_bill(trimmed(rest));
     let bare =
         trimmed(rest).len() == 1 && matches!(words[0].folded.as_str(), "void" | "anula" | "anular");
     let named = named.or_else(|| {
@@ -161,7 +178,7 @@ fn get_bill(words: &[Word]) -> Option<Wish> {
         "detalles|detalle de ?la",
     ];
     let start = starts(words, SHOW).unwrap_or(0);
-    let bill = bill_in(&words[start..])?;
+    let bill = whole_bill(trimmed(&words[start..]))?;
     Some(call(GetBill::NAME, json!({"bill": bill})))
 }
 
@@ -225,9 +242,11 @@ fn list_bills(words: &[Word], hearing: &Hearing) -> Option<Wish> {
     let rest = trimmed(&rest);
     if !rest.is_empty() {
         let end = starts(rest, &["of|for|from|by|to", "de|del|para|a"]).unwrap_or(0);
-        let possessive = rest
-            .last()
-            .is_some_and(|w| w.text.ends_with("'s") || w.text.ends_with("’s"));
+        let possessive = rest.last().is_some_and(|w| {
+            ["'s", "’s", "'S", "’S"]
+                .iter()
+                .any(|end| w.text.ends_with(end))
+        });
         if end == 0 && !possessive && words.first() != rest.first() {
             return None;
         }
@@ -297,7 +316,7 @@ fn summary(words: &[Word], hearing: &Hearing) -> Option<Wish> {
         "best ?selling sellers|seller|items|products",
         "best|top selling ?items|products",
         "top sellers|items|products",
-        "daily|weekly|monthly|todays|yesterdays sales|summary|report|takings",
+        "daily|weekly|monthly summary|report",
         "cuanto ?dinero ?hemos vendimos|vendido|ganamos|ganado|facturamos|cobramos|ingresamos|entro|vendi",
         "que vendimos|vendi|hemos",
         "cuales fueron|son las ventas",
@@ -312,7 +331,7 @@ fn summary(words: &[Word], hearing: &Hearing) -> Option<Wish> {
         "cierre del|de dia|caja",
     ];
     const AFTER_SALES: &[&str] = &["how much sugar did|have we sell|sold"];
-    let (at, end) = find(words, ASKED)
+    let (at, _) = find(words, ASKED)
         .or_else(|| sold_of_item(words))
         .or_else(|| find(words, AFTER_SALES))?;
     let lead = &words[..at];
@@ -320,12 +339,11 @@ fn summary(words: &[Word], hearing: &Hearing) -> Option<Wish> {
     if leads < lead.len() && days_in(lead, hearing.today, hearing.language).is_none() {
         return None;
     }
-    let rest = [lead, &words[end..]].concat();
     // "Sell sales bags to Ali" is no question about sales.
     if quantity_at(words, 0, hearing.language).is_some() {
         return None;
     }
-    let arguments = match days_in(&rest, hearing.today, hearing.language) {
+    let arguments = match days_in(words, hearing.today, hearing.language) {
         Some(days) => match days.period {
             Some(period) => json!({"period": period}),
             None => json!({"from": days.from.to_string(), "to": days.to.to_string()}),
@@ -439,7 +457,7 @@ const SELL: &[&str] = &[
     "despacha|despachale|entrega|entregale",
 ];
 const WANT: &[&str] = &[
-    "i|we ?would|d|will|ll ?just ?also like|want|need|take|buy|order|have ?to ?buy|order|purchase|get|have",
+    "i|we ?would|d|will|ll ?just ?also like|want|need|take|buy|order ?to ?buy|order|purchase|get|have",
     "id|ill|well|wed ?also like|take|have|buy ?to ?buy|order|purchase|get|have",
     "give|get|bring|sell me|us",
     "can|could|may i|we ?please have|get|buy|order|take",
@@ -467,10 +485,10 @@ const WANTS: &[&str] = &[
 
 fn sale(words: &[Word], hearing: &Hearing) -> Option<Sale> {
     wanted_by_somebody(words, hearing)
+        .or_else(|| starts(words, BILL_VERB).and_then(|end| for_whom(&words[end..], hearing, true)))
         .or_else(|| {
             starts(words, MAKE_BILL).and_then(|end| for_whom(&words[end..], hearing, false))
         })
-        .or_else(|| starts(words, BILL_VERB).and_then(|end| for_whom(&words[end..], hearing, true)))
         .or_else(|| starts(words, SELL).and_then(|end| for_whom(&words[end..], hearing, true)))
         .or_else(|| wanted(words, hearing))
         .filter(|sale| {
@@ -523,21 +541,26 @@ fn wanted(words: &[Word], hearing: &Hearing) -> Option<Sale> {
     Some(sale)
 }
 
+/// What stands before a customer. "A" does so in Spanish only.
+const fn joints_to(language: Language) -> &'static [&'static str] {
+    match language {
+        Language::Es => &["?, para|a|al|for"],
+        Language::En | Language::Fr | Language::Sw | Language::Rw | Language::Pt => {
+            &["?, for|to|para"]
+        }
+    }
+}
+
 /// What follows "create a bill": "for Ali: 2kg sugar", "2kg sugar for Ali", "Ali 2kg sugar" (`bare`: the name may follow at once).
 fn for_whom(words: &[Word], hearing: &Hearing, bare: bool) -> Option<Sale> {
-    const TO: &[&str] = &[
-        "for|to",
-        "para|a|al",
-        "for|to the customer",
-        "para|a el|la|un|una cliente",
-    ];
+    let to = joints_to(hearing.language);
     let rest = trimmed(words);
     let quantity_starts = |at: usize| {
         quantity_at(rest, at, hearing.language).is_some_and(|q| {
             rest[at].kind == Kind::Digits || q.end < rest.len() || q.unit.is_some()
         })
     };
-    let named = longest_at(rest, 0, TO)
+    let named = longest_at(rest, 0, to)
         .filter(|end| !quantity_starts(*end) || colon_after(rest, *end).is_some());
     let start = match named {
         Some(end) => end,
@@ -619,7 +642,7 @@ fn name_end(words: &[Word], start: usize, hearing: &Hearing) -> usize {
 /// "2kg sugar for Ali", "3 eggs to Aline", "2 kg de azúcar para Ali".
 fn goods_first(words: &[Word], hearing: &Hearing) -> Option<Sale> {
     let rest = &words[starts(words, &["of|for|with|:", "de|con|por"]).unwrap_or(0)..];
-    let joints = &["?, for|to", "?, para|a", "?, al"];
+    let joints = joints_to(hearing.language);
     let found = (1..rest.len()).rev().find_map(|at| {
         let end = longest_at(rest, at, joints)?;
         let name = rest.get(end).filter(|w| w.kind == Kind::Letters)?;

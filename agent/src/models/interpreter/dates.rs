@@ -93,7 +93,7 @@ const NAMED: &[(&[&str], Period)] = &[
     ),
     (
         &[
-            "?for|of|in|during this|the|current week",
+            "?for|of|in|from|during this|the|current week",
             "?de|en|durante esta|la semana",
             "weekly",
             "semanal",
@@ -102,7 +102,7 @@ const NAMED: &[(&[&str], Period)] = &[
     ),
     (
         &[
-            "?for|of|in|during ?the last|previous|past week",
+            "?for|of|in|from|during ?the last|previous|past week",
             "?de|en|durante la semana pasada|anterior",
             "lastweek",
         ],
@@ -110,7 +110,7 @@ const NAMED: &[(&[&str], Period)] = &[
     ),
     (
         &[
-            "?for|of|in|during this|the|current month",
+            "?for|of|in|from|during this|the|current month",
             "?de|en|durante este|el mes",
             "monthly",
             "mensual",
@@ -119,8 +119,9 @@ const NAMED: &[(&[&str], Period)] = &[
     ),
     (
         &[
-            "?for|of|in|during ?the last|previous|past month",
+            "?for|of|in|from|during ?the last|previous|past month",
             "?de|en|durante el mes pasado|anterior",
+            "del mes pasado|anterior",
         ],
         Period::LastMonth,
     ),

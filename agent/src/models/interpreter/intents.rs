@@ -118,13 +118,18 @@ fn clause(words: &[Word], hearing: &Hearing) -> Option<Wish> {
         }
     };
     billing::read(words, hearing).or_else(changes).or_else(|| {
-        if refuses(words) {
+        if has(words, NEGATIONS) {
             None
         } else {
             inventory::read(words, hearing)
         }
     })
 }
+
+const NEGATIONS: &[&str] = &[
+    "not|dont|doesnt|didnt|never|cannot|cant|wont|havent|hasnt|shouldnt|wouldnt|nunca|jamas|tampoco",
+    "no agregues|anadas|crees|elimines|borres|vendas|factures|cambies|anules|quites|quiero|necesito|hagas|pongas|aumentes|reduzcas|debes|hay|se|recibimos|llegaron|llego|compramos",
+];
 
 /// "How do I add an item?" wants to be told, not to have it done.
 fn asks_how(words: &[Word]) -> bool {
@@ -133,29 +138,19 @@ fn asks_how(words: &[Word]) -> bool {
 
 /// A "not" anywhere, a condition or a question whether to: nothing is changed on such words.
 fn refuses(words: &[Word]) -> bool {
-    const NOT: &[&str] = &[
-        "not|dont|doesnt|didnt|never|cannot|cant|wont|havent|hasnt|shouldnt|wouldnt|nunca|jamas|tampoco",
-        "no agregues|anadas|crees|elimines|borres|vendas|factures|cambies|anules|quites|quiero|necesito|hagas|pongas|aumentes|reduzcas|debes|hay|se|recibimos|llegaron|llego|compramos",
-        "if|unless|si|whether",
+    const DOUBTS: &[&str] = &[
+        "if|unless|whether|supposing",
         "should i|we",
         "did|do|does|will|shall i|we|you|they|he|she",
-        "what if",
-        "why|porque|por que did|do|se",
     ];
     const FIRST: &[&str] = &[
         "did|does|has|have|was|were|is|are|when|why|who|where|will|shall|should|cuando|quien|debo|deberia|debemos",
     ];
-    has(words, NOT) && !has(words, &["which|that do|does not", "if not"])
-        || starts(words, FIRST).is_some() && !reads(words)
-}
-
-/// Questions of the reading rules begin with the same words.
-fn reads(words: &[Word]) -> bool {
-    starts(
-        words,
-        &["is|are there", "have we|you", "is|are", "do we|you"],
-    )
-    .is_some()
+    // "Si" is a condition, "sí" is a yes.
+    let condition = words
+        .iter()
+        .any(|w| w.folded == "si" && !w.text.contains(['í', 'Í']));
+    condition || has(words, NEGATIONS) || has(words, DOUBTS) || starts(words, FIRST).is_some()
 }
 
 /// Words of courtesy taken off the front, the end and the middle.
@@ -188,7 +183,7 @@ pub(super) fn polished(words: &[Word]) -> Vec<Word> {
         "make sure to",
         "hola|buenas|oye|oiga|ok|bueno|pues|entonces|vale|gracias|perfecto|y|luego|tambien|ahora ?,",
         "buenos|buenas dias|tardes|noches ?,",
-        "me ?gustaria|quisiera|quiero|queremos|necesito|necesitamos|puedes|podrias|puede|podria|podemos|deseo|vamos ?a ?que ?me",
+        "?me gustaria|quisiera|quiero|queremos|necesito|necesitamos|puedes|podrias|puede|podria|podemos|deseo|vamos ?a ?que ?me",
         "ayudame a",
         "me puedes|podrias|puede|podria",
         "tengo|hay que",
@@ -210,8 +205,10 @@ pub(super) fn polished(words: &[Word]) -> Vec<Word> {
     // Few such words are strung together; the bound is for texts made to be long.
     for _ in 0..8 {
         let rest = trimmed(&kept);
-        let verb_follows =
-            |end: usize| !FRONT_KEEPS.contains(&rest.get(end).map_or("", |w| w.folded.as_str()));
+        let verb_follows = |end: usize| {
+            let kept = FRONT_KEEPS.contains(&rest.get(end).map_or("", |w| w.folded.as_str()));
+            !kept || match_at(rest, end, "get rid").is_some()
+        };
         if let Some(end) = starts(rest, FRONT)
             .filter(|end| *end < rest.len() && front_goes(rest, *end) && verb_follows(*end))
         {
@@ -414,9 +411,17 @@ fn mended(words: &[Word]) -> Vec<Word> {
     if is_known(&head.folded) {
         return kept;
     }
-    let mut near = VERBS.iter().filter(|verb| is_slip_of(&head.folded, verb));
-    if let (Some(verb), None) = (near.next(), near.next()) {
-        head.folded = (*verb).to_owned();
+    let mut near: Vec<(usize, &str)> = VERBS
+        .iter()
+        .filter(|verb| is_slip_of(&head.folded, verb))
+        .map(|verb| (strsim::osa_distance(&head.folded, verb), *verb))
+        .collect();
+    near.sort_unstable();
+    near.dedup();
+    match near.as_slice() {
+        [(_, only)] => head.folded = (*only).to_owned(),
+        [(nearest, verb), (next, _), ..] if nearest < next => head.folded = (*verb).to_owned(),
+        _ => {}
     }
     kept
 }

@@ -2,6 +2,7 @@
 
 use contracts::tool::Tool;
 use contracts::tools::inventory::{AddItem, DeleteItem, GetItem, ListItems, UpdateItem};
+use contracts::unit::EACH;
 use serde_json::{Value, json};
 
 use super::intents::{Hearing, Wish};
@@ -15,6 +16,13 @@ use crate::language::Language;
 
 /// What a sentence that changes an item asks for.
 pub(super) fn write(words: &[Word], hearing: &Hearing) -> Option<Wish> {
+    const WHEN: &[&str] = &[
+        "today|yesterday|hoy|ayer",
+        "this morning|afternoon",
+        "esta manana|tarde",
+    ];
+    let words = &drop_all(words, WHEN);
+    let words = trimmed(words);
     rename(words)
         .or_else(|| new_price(words, hearing))
         .or_else(|| low_level(words, hearing))
@@ -65,8 +73,9 @@ const AROUND_STOCK: &[&str] = &[
     "?to|from|in|into|on ?the|our|my stock|inventory|shelf|shelves|store|shop|warehouse",
     "?al|a|del|de|en ?el|la|las existencias|stock|inventario|almacen|tienda|cantidad ?de|del",
     "from ?the|our|my supplier|market|wholesaler|delivery",
-    "?del|de ?proveedor|mercado",
-    "today|yesterday|just|now|already|again|also|more|extra|another|hoy|ayer|ya|tambien|nuevamente|otra vez",
+    "del|de proveedor|mercado",
+    "today|yesterday|just|now|already|again|also|more|extra|another|hoy|ayer|ya|tambien|nuevamente",
+    "otra vez",
     "this morning|afternoon",
 ];
 
@@ -155,7 +164,7 @@ fn more(words: &[Word], hearing: &Hearing) -> Option<Wish> {
         "?we|i ?have|just got",
         "weve|ive ?just received|bought|got|purchased",
         "receive|receiving",
-        "?ya recibimos|recibi|recibido|compramos|compre|llegaron|llego|entraron|entro|recibir|nos llegaron|llego",
+        "?ya recibimos|recibi|recibido|compramos|compre|llegaron|llego|entraron|entro|recibir",
         "nos llegaron|llego|trajeron",
         "hemos|he recibido|comprado",
         "han|ha llegado",
@@ -411,7 +420,10 @@ fn target_price(
     let price =
         price_in(words, hearing.language).filter(|p| p.unit.is_some() || p.amount.marked)?;
     let kept = without(words, price.start, price.end);
-    Some((Some(price), kept))
+    // "Put 20 kg sugar at 160 per kg ..." is a new item.
+    quantity_in(&kept, hearing.language)
+        .is_none()
+        .then_some((Some(price), kept))
 }
 
 /// The amount that begins at `at`, with its "per kg" or "each".
@@ -420,6 +432,7 @@ fn priced_from(words: &[Word], at: usize, language: Language) -> Option<Price> {
     let tail = price_in(&words[at..], language).filter(|p| p.start == 0);
     let end = tail.as_ref().map_or(amount.end, |p| at + p.end);
     Some(Price {
+        each: tail.as_ref().is_some_and(|p| p.each),
         unit: tail.and_then(|p| p.unit),
         start: at,
         end,
@@ -612,7 +625,7 @@ struct NewItem {
 }
 
 const ADD: &[&str] = &[
-    "add|adding|register|insert|enter|include|introduce|put|stock|ad",
+    "add|adding|register|insert|enter|include|introduce|put|ad",
     "agrega|agregar|agregame|agregue|agreguen|anade|anadir|anademe|anada|registra|registrar|registre|mete|meter|incluye|incluir|pon|poner|introduce|ingresa|ingresar|suma",
     "agregale|anadele|ponle|metele|sumale",
     "da|dar de alta",
@@ -786,6 +799,7 @@ fn cut_lone_price(words: &[Word], language: Language) -> (Option<Price>, Vec<Wor
         let closed = words.get(amount.end).is_none_or(Word::parts);
         closed.then(|| Price {
             unit: None,
+            each: false,
             start: at,
             end: amount.end,
             amount,
@@ -885,11 +899,15 @@ fn add_arguments(new: &NewItem, hearing: &Hearing) -> Value {
         .or_else(|| priced.filter(|u| !u.fixed))
         .map(|u| u.code.clone());
     let bag_size = new.bag.as_ref();
+    // "A dozen at 250 each": counted in dozens, priced by the piece.
+    let by_the_piece =
+        new.price.as_ref().is_some_and(|p| p.each) && fixed_count.as_deref() == Some("dozen");
     let unit = fixed_price
         .clone()
+        .or_else(|| by_the_piece.then(|| EACH.to_owned()))
         .or_else(|| fixed_count.clone())
         .or_else(|| bag_size.and_then(|b| b.unit_code()).map(str::to_owned))
-        .or_else(|| bag_name.as_ref().map(|_| "each".to_owned()));
+        .or_else(|| bag_name.as_ref().map(|_| EACH.to_owned()));
     let counted_in = counted.map(|u| u.code.clone());
     // A price per bag says nothing of the price per kg, and the other way round.
     let comparable = match priced {
@@ -903,7 +921,7 @@ fn add_arguments(new: &NewItem, hearing: &Hearing) -> Value {
         .filter(|_| comparable)
         .map_or(Value::Null, |p| json!(p.amount.number));
     let quantity_unit = counted_in.filter(|u| {
-        Some(u) != unit.as_ref() && !(unit.as_deref() == Some("each") && bag_name.is_some())
+        Some(u) != unit.as_ref() && !(unit.as_deref() == Some(EACH) && bag_name.is_some())
     });
     object([
         ("name", Some(json!(new.name))),
@@ -930,7 +948,7 @@ fn add_arguments(new: &NewItem, hearing: &Hearing) -> Value {
 
 fn own_units(bag: &str, unit: Option<&str>, size: Option<&Quantity>, language: Language) -> Value {
     let quantity = match (unit, size) {
-        (Some("each"), _) => json!("1"),
+        (Some(EACH), _) => json!("1"),
         (_, Some(size)) => json!(size.number),
         // How much such a bag holds is asked for.
         (_, None) => Value::Null,
@@ -938,7 +956,7 @@ fn own_units(bag: &str, unit: Option<&str>, size: Option<&Quantity>, language: L
     let of = size
         .and_then(|s| s.unit_code())
         .or(unit)
-        .filter(|u| *u != "each");
+        .filter(|u| *u != EACH);
     let own = |name: &str| {
         let mut own = json!({"unit": name, "quantity": quantity});
         if let Some(of) = of {
@@ -995,7 +1013,9 @@ fn price_question(words: &[Word]) -> Option<Wish> {
         "dime|dame el precio de|del",
         "que precio tiene|tienen",
     ];
-    let rest = if let Some(end) = starts(words, ASKED).filter(|e| *e < words.len()) {
+    let costs = starts(words, &["what does|do|would"])
+        .filter(|_| ends(words, &["cost ?now|today", "go for"]).is_some());
+    let rest = if let Some(end) = starts(words, ASKED).or(costs).filter(|e| *e < words.len()) {
         &words[end..]
     } else {
         &words[..ends(words, &["price|cost|precio"])?]
@@ -1011,7 +1031,8 @@ fn price_question(words: &[Word]) -> Option<Wish> {
     let rest = drop_all(
         rest,
         &[
-            "cost|costs|now|today|hoy|per unit|kg|kilo|each",
+            "cost|costs|now|today|hoy|each",
+            "per unit|kg|kilo",
             "per|a|el|la kilo|kg|each|piece|unit|bag",
         ],
     );
@@ -1041,6 +1062,7 @@ fn low_stock(words: &[Word], hearing: &Hearing) -> Option<Wish> {
         "running low|out",
         "almost|nearly|about ?to out|gone|finished|run",
         "low items",
+        "is|are ?running ?getting ?very ?too low",
         "need|needs ?to ?be restock|restocking|restocked|reorder|reordering|reordered",
         "?should|must ?we|i restock|reorder",
         "poco stock|inventario",
@@ -1194,7 +1216,7 @@ fn stock_question(words: &[Word]) -> Option<Wish> {
     const HOW_MUCH: &[&str] = &[
         "how much|many ?of ?the",
         "what|whats ?is ?the stock|quantity|level|balance of|for",
-        "?cuanto|cuanta|cuantos|cuantas ?nos ?queda|quedan|hay|tenemos ?de",
+        "cuanto|cuanta|cuantos|cuantas ?nos ?queda|quedan|hay|tenemos ?de",
         "cuanto|cuanta|cuantos|cuantas",
         "que cantidad ?hay|queda|tenemos ?de",
     ];
@@ -1219,6 +1241,7 @@ fn stock_question(words: &[Word]) -> Option<Wish> {
         "?is|are|do|does|have|has ?there ?we|you|i ?still ?have|got|left|remaining|remain|remains|available ?in ?on ?the ?our stock|left|shelf|store|shop|hand|available|remaining ?now|today",
         "?is|are left|remaining|available ?in ?stock",
         "in|on stock|hand",
+        "is|are there ?now",
         "do we|you ?still ?currently have ?left ?in ?stock",
         "have we|you got ?left",
         "?nos ?en queda|quedan|hay|tenemos|stock|existencias|inventario",

@@ -27,6 +27,8 @@ pub(super) struct Price {
     pub(super) amount: Amount,
     /// The unit, when one was named.
     pub(super) unit: Option<UnitSaid>,
+    /// "Each", without a unit: per piece, or per whatever the thing is counted in.
+    pub(super) each: bool,
     /// The first word of it, its "at" included.
     pub(super) start: usize,
     /// The first word after it.
@@ -217,6 +219,7 @@ pub(super) fn announced(words: &[Word], at: usize, language: Language) -> Option
     let (start, strong) = strong.or_else(weak)?;
     let amount = amount_at(words, start, language)?;
     let (unit, end) = per_or_end(words, &amount);
+    let each = unit.is_none() && end > amount.end;
     let closed = end > amount.end
         || words
             .get(end)
@@ -232,6 +235,7 @@ pub(super) fn announced(words: &[Word], at: usize, language: Language) -> Option
     (is_price && !is_quantity).then_some(Price {
         amount,
         unit,
+        each,
         start: at,
         end,
     })
@@ -274,14 +278,12 @@ fn follows_price(folded: &str) -> bool {
 fn bare(words: &[Word], at: usize, language: Language) -> Option<Price> {
     let amount = amount_at(words, at, language)?;
     let (unit, end) = per_or_end(words, &amount);
-    let per = end > amount.end
-        && !matches!(
-            words[amount.end].folded.as_str(),
-            "a" | "an" | "the" | "el" | "la" | "al"
-        );
+    let each = unit.is_none() && end > amount.end;
+    let per = end > amount.end && !matches!(words[amount.end].folded.as_str(), "a" | "an" | "the");
     (amount.marked || per).then_some(Price {
         amount,
         unit,
+        each,
         start: at,
         end,
     })

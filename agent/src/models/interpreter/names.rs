@@ -234,7 +234,7 @@ pub(super) fn customer_of(words: &[Word], shouted: bool) -> Option<String> {
         rest = trimmed(tail);
     }
     let name = name_of(rest)?;
-    let name = ["'s", "’s"]
+    let name = ["'s", "’s", "'S", "’S"]
         .iter()
         .find_map(|s| name.strip_suffix(s))
         .unwrap_or(&name);

@@ -49,6 +49,8 @@ pub(super) enum Saying {
     PercentUnclear,
     /// The tool for it is not offered here.
     NotHere,
+    /// A customer named another customer.
+    OnlyYourself,
     /// A change that fits nothing in the request.
     ChangeUnclear,
     /// A change of something that is not in the request.
@@ -268,6 +270,10 @@ pub(super) fn say(saying: &Saying, tools: &[ToolSpec], language: Language) -> St
             "Los descuentos van como importe: di, por ejemplo, \"con 50 de descuento\".",
         ),
         Saying::NotHere => with_abilities("I cannot do that here.", "Eso no lo puedo hacer aquí."),
+        Saying::OnlyYourself => text(
+            "You can do that only for yourself. Leave the name out and say it again.",
+            "Eso solo lo puedes hacer para ti. Dilo otra vez sin el nombre.",
+        ),
         Saying::ChangeUnclear => text(
             "I did not understand the change, and nothing was done. Say it once more, for example \"make it 3 kg\", or make the whole request again.",
             "No entendí el cambio y no se hizo nada. Dilo otra vez, por ejemplo \"que sean 3 kg\", o repite la petición entera.",

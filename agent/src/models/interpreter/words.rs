@@ -188,9 +188,10 @@ fn match_parts(words: &[Word], at: usize, parts: &[&str]) -> Option<usize> {
     }
 }
 
-/// Where the longest of the patterns ends that begins at `at`.
+/// Where the longest of the patterns ends that begins at `at`; it covers at least one word.
 pub(super) fn longest_at(words: &[Word], at: usize, patterns: &[&str]) -> Option<usize> {
-    patterns.iter().filter_map(|p| match_at(words, at, p)).max()
+    let ends = patterns.iter().filter_map(|p| match_at(words, at, p));
+    ends.max().filter(|end| *end > at)
 }
 
 /// Where the longest pattern ends that begins the words.
