@@ -33,6 +33,15 @@ pub const LANGUAGES: [Language; 6] = [
 ];
 
 impl Language {
+    /// The language of a locale tools answer in.
+    #[must_use]
+    pub const fn of(locale: Locale) -> Language {
+        match locale {
+            Locale::En => Language::En,
+            Locale::Es => Language::Es,
+        }
+    }
+
     /// The locale tools answer in for this language: Spanish for Spanish, else English.
     #[must_use]
     pub const fn locale(self) -> Locale {

@@ -23,8 +23,8 @@ pub struct Session {
     pub principal: String,
     /// What a model sees of it.
     pub window: Vec<Message>,
-    /// Its language.
-    pub language: Language,
+    /// Its language, once the person has shown it.
+    pub language: Option<Language>,
 }
 
 impl Session {

@@ -5,9 +5,11 @@ mod client;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use chrono_tz::Tz;
 use contracts::confirmation::{self, ELICITATION_KEY, Question};
 use contracts::failure::{FailureCode, ToolFailure};
 use contracts::locale::Locale;
+use contracts::shop::{self, ShopFacts};
 use contracts::token::TokenPerson;
 use contracts::tool::IDEMPOTENCY_META_KEY;
 use migrations::clock::SharedClock;
@@ -139,8 +141,19 @@ pub struct Tools {
 
 type Connection = RunningService<RoleClient, ClientConfig>;
 
+/// What the server offers a principal.
+#[derive(Debug, Clone)]
+pub struct Offer {
+    /// The tools.
+    pub tools: Arc<Vec<ToolSpec>>,
+    /// Where the shop's days begin; UTC when the server says nothing.
+    pub time_zone: Tz,
+    /// The language of a person who has not shown theirs.
+    pub locale: Locale,
+}
+
 struct Listed {
-    tools: Arc<Vec<ToolSpec>>,
+    offer: Offer,
     fetched: Instant,
     ttl: Duration,
 }
@@ -174,21 +187,21 @@ impl Tools {
     ///
     /// # Errors
     /// [`Unreachable`] when there is no list at all.
-    pub async fn list(&self, principal: &Principal) -> Result<Arc<Vec<ToolSpec>>, Unreachable> {
+    pub async fn offer(&self, principal: &Principal) -> Result<Offer, Unreachable> {
         let known = self.lists.get(principal);
         if let Some(listed) = known.as_ref().filter(|l| l.fetched.elapsed() < l.ttl) {
-            return Ok(Arc::clone(&listed.tools));
+            return Ok(listed.offer.clone());
         }
         match self.fetch(principal).await {
             Ok(listed) => {
-                let tools = Arc::clone(&listed.tools);
+                let offer = listed.offer.clone();
                 self.lists.insert(principal.clone(), Arc::new(listed));
-                Ok(tools)
+                Ok(offer)
             }
             Err(error) => match known {
                 Some(stale) => {
                     tracing::warn!(%error, "using the old list of tools");
-                    Ok(Arc::clone(&stale.tools))
+                    Ok(stale.offer.clone())
                 }
                 None => Err(error),
             },
@@ -206,10 +219,23 @@ impl Tools {
             .await?
         {
             Ok(ServerResult::ListToolsResult(list)) => {
-                let tools = list.tools.into_iter().map(spec).collect();
+                let facts = list
+                    .meta
+                    .as_ref()
+                    .and_then(|m| m.get(shop::META_KEY))
+                    .cloned();
+                let facts = facts.and_then(|f| serde_json::from_value::<ShopFacts>(f).ok());
+                let offer = Offer {
+                    tools: Arc::new(list.tools.into_iter().map(spec).collect()),
+                    time_zone: facts
+                        .as_ref()
+                        .and_then(|f| f.time_zone.parse().ok())
+                        .unwrap_or(Tz::UTC),
+                    locale: facts.map(|f| f.locale).unwrap_or_default(),
+                };
                 let ttl = list.ttl_ms.map_or(LIST_TTL, Duration::from_millis);
                 Ok(Listed {
-                    tools: Arc::new(tools),
+                    offer,
                     fetched: Instant::now(),
                     ttl,
                 })

@@ -23,7 +23,7 @@ use crate::answers::{self, Reading};
 use crate::app::App;
 use crate::approvals::{self, Approval, Decided};
 use crate::config::WhenBusy;
-use crate::language;
+use crate::language::{self, Language};
 use crate::models::ToolOutcome;
 use crate::principal::Principal;
 use crate::run::events::{self, POLL, Progress};
@@ -152,6 +152,13 @@ pub async fn begin(
 async fn accept(app: &Arc<App>, principal: &Principal, turn: &NewTurn) -> Result<Turn, TurnError> {
     let now = app.clock.now();
     let tenant = principal.tenant;
+    let shown = language::detect(&turn.message);
+    // Asked before the transaction, which must not wait for another program.
+    let shops_language = if shown.is_none() {
+        shops_language(app, principal).await
+    } else {
+        Language::default()
+    };
     let mut tx = app.begin(tenant).await?;
     if let Some(known) = attach_by_key(&mut tx, principal, turn).await? {
         return Ok(known);
@@ -191,6 +198,8 @@ async fn accept(app: &Arc<App>, principal: &Principal, turn: &NewTurn) -> Result
         principal,
         turn,
         session: &session,
+        shown,
+        shops_language,
         now,
     };
     let (held, after_seq) = if pending.is_empty() {
@@ -206,6 +215,12 @@ async fn accept(app: &Arc<App>, principal: &Principal, turn: &NewTurn) -> Result
         run_id,
         after_seq,
     })
+}
+
+/// The shop's language, or English while the tool server is away.
+async fn shops_language(app: &App, principal: &Principal) -> Language {
+    let offer = app.tools.offer(principal).await;
+    offer.map(|o| Language::of(o.locale)).unwrap_or_default()
 }
 
 /// What acceptance led to.
@@ -245,6 +260,10 @@ struct Accepting<'a> {
     principal: &'a Principal,
     turn: &'a NewTurn,
     session: &'a Session,
+    /// The language of the message, where it shows one.
+    shown: Option<Language>,
+    /// The language of somebody who has not shown theirs.
+    shops_language: Language,
     now: DateTime<Utc>,
 }
 
@@ -261,7 +280,10 @@ impl Accepting<'_> {
         {
             return Err(TurnError::RateLimited);
         }
-        let language = language::detect(&self.turn.message).unwrap_or(self.session.language);
+        let language = self
+            .shown
+            .or(self.session.language)
+            .unwrap_or(self.shops_language);
         let held = Held {
             principal: self.principal.clone(),
             run_id: self.app.new_id(),
@@ -313,7 +335,7 @@ impl Accepting<'_> {
         conn: &mut PgConnection,
         pending: Vec<Approval>,
     ) -> Result<(Accepted, i64), TurnError> {
-        let language = self.session.language;
+        let language = self.session.language.unwrap_or_default();
         let reading = answers::read(&self.turn.message, language);
         let (live, lapsed): (Vec<_>, Vec<_>) = pending
             .into_iter()
@@ -491,7 +513,7 @@ impl Accepting<'_> {
         let Some(last) = several.last() else {
             return self.new_run(conn).await;
         };
-        let mut text = match self.session.language.locale() {
+        let mut text = match self.session.language.unwrap_or_default().locale() {
             contracts::locale::Locale::En => "Which one? Answer with its number.".to_owned(),
             contracts::locale::Locale::Es => "¿Cuál? Responda con su número.".to_owned(),
         };

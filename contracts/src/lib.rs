@@ -6,6 +6,7 @@
 //! - [`confirmation`]: the question a `commit` tool asks; [`failure`]: the answer when nothing was done.
 //! - [`money`], [`quantity`], [`unit`]: exact numbers and how they are said.
 //! - [`http`]: the agent's requests, responses and run events.
+//! - [`shop`]: what a client learns about the business itself.
 //! - [`token`]: what the agent says about its end user when it calls a tool.
 //!
 //! Nothing here does I/O: schemas and documents are generated without compiling a server.
@@ -17,6 +18,7 @@ pub mod ids;
 pub mod locale;
 pub mod money;
 pub mod quantity;
+pub mod shop;
 pub mod token;
 pub mod tool;
 pub mod tools;

@@ -88,6 +88,18 @@ impl App {
         }
     }
 
+    /// [`App::shop`] without a transaction of the caller's.
+    ///
+    /// # Errors
+    /// As [`App::shop`].
+    pub async fn known_shop(&self, tenant: TenantId) -> Result<Arc<Shop>, CallError> {
+        if let Some(shop) = self.shops.get(&tenant) {
+            return Ok(shop);
+        }
+        let mut tx = self.begin(tenant).await?;
+        self.shop(&mut tx, tenant).await
+    }
+
     /// What the tenant has settled for itself, at most five seconds old.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use std::time::Duration;
 use contracts::confirmation::{self, ConfirmationRequired, ELICITATION_KEY};
 use contracts::failure::ToolFailure;
 use contracts::locale::Locale;
+use contracts::shop::{self, ShopFacts};
 use contracts::tool::{IDEMPOTENCY_META_KEY, ToolSheet};
 use rmcp::handler::server::ServerHandler;
 use rmcp::model::{
@@ -67,6 +68,26 @@ impl Server {
         parts
             .and_then(|p| p.extensions.get::<Caller>().cloned())
             .ok_or_else(|| ErrorData::internal_error("no caller", None))
+    }
+
+    /// What a conversation needs to know of the business. A list without it is still a list, so trouble is only logged.
+    async fn shop_facts(&self, caller: &Caller) -> Option<MetaObject> {
+        let shop = match self.app.known_shop(caller.tenant).await {
+            Ok(shop) => shop,
+            Err(error) => {
+                tracing::debug!(%error, "no facts about the shop");
+                return None;
+            }
+        };
+        let facts = ShopFacts {
+            name: shop.name.clone(),
+            currency: shop.currency,
+            time_zone: shop.time_zone.name().to_owned(),
+            locale: shop.locale,
+        };
+        let mut meta = MetaObject::new();
+        meta.insert(shop::META_KEY.to_owned(), serde_json::to_value(facts).ok()?);
+        Some(meta)
     }
 
     /// Asks the person through the client's own dialog (clients of the older revisions, where the connection can carry it).
@@ -156,7 +177,8 @@ impl ServerHandler for Server {
             ));
         }
         let caller = self.caller(&context)?;
-        let list = ListToolsResult::with_all_items(call::offered(&caller).map(tool).collect());
+        let mut list = ListToolsResult::with_all_items(call::offered(&caller).map(tool).collect());
+        list.meta = self.shop_facts(&caller).await;
         let modern = context
             .protocol_version()
             .is_some_and(|v| v >= ProtocolVersion::V_2026_07_28);

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chrono_tz::Tz;
 use contracts::failure::FailureCode;
 use contracts::http::approval::ApprovalStatus;
 use contracts::http::chat::{ChatStatus, ToolCallStatus};
@@ -202,11 +201,12 @@ async fn ask_model(
     limits: &Limits,
     turn: &mut Turn,
 ) -> Result<(), Stopped> {
-    let tools = app
+    let offer = app
         .tools
-        .list(&held.principal)
+        .offer(&held.principal)
         .await
         .map_err(|e| unreachable(e.to_string()))?;
+    let tools = &offer.tools;
     let step = held.machine.usage.model_calls + 1;
     let request = ModelRequest {
         instructions: String::new(),
@@ -214,7 +214,7 @@ async fn ask_model(
         tools: tools.to_vec(),
         language: held.machine.language,
         now: app.clock.now(),
-        time_zone: Tz::UTC,
+        time_zone: offer.time_zone,
     };
     batch.events.push(EventBody::StepStarted { step });
     held.step_open = true;
@@ -238,7 +238,7 @@ async fn ask_model(
     });
     let has_calls = !answer.calls.is_empty();
     held.machine.model_answered(answer, limits);
-    announce(held, batch, &tools);
+    announce(held, batch, tools);
     if !has_calls {
         close_step(held, batch);
     }
@@ -364,11 +364,12 @@ async fn make_calls(
     batch: &mut Batch,
     calls: Vec<Call>,
 ) -> Result<(), Stopped> {
-    let tools = app
+    let offer = app
         .tools
-        .list(&held.principal)
+        .offer(&held.principal)
         .await
         .map_err(|e| unreachable(e.to_string()))?;
+    let tools = &offer.tools;
     let mut attempts = Vec::with_capacity(calls.len());
     for call in calls {
         let read_only = tools
