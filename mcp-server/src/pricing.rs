@@ -47,15 +47,15 @@ pub(crate) struct Priced {
     pub total_minor: i64,
 }
 
-/// Why a bill cannot be priced.
+/// What is too large for a bill to be priced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unpriceable {
     /// This line comes to more than a bill may.
-    LineTooLarge(usize),
+    Line(usize),
     /// The bill comes to more than a bill may.
-    TotalTooLarge,
+    Total,
     /// More is taken off than the lines come to.
-    DiscountTooLarge {
+    Discount {
         /// What the lines come to.
         subtotal_minor: i64,
     },
@@ -77,12 +77,12 @@ pub(crate) fn price(
             .ok()
             .map(|money| money.amount_minor)
             .filter(|amount| *amount <= AMOUNT_MINOR_MAX)
-            .ok_or(Unpriceable::LineTooLarge(i))?;
+            .ok_or(Unpriceable::Line(i))?;
         gross.push(amount);
     }
     let subtotal_minor = sum(gross.iter().copied())?;
     if discount_minor > subtotal_minor {
-        return Err(Unpriceable::DiscountTooLarge { subtotal_minor });
+        return Err(Unpriceable::Discount { subtotal_minor });
     }
     let discounts = allocate(discount_minor, &gross);
     let lines: Vec<PricedLine> = goods
@@ -112,7 +112,7 @@ fn sum(amounts: impl Iterator<Item = i64>) -> Result<i64, Unpriceable> {
         total = total
             .checked_add(amount)
             .filter(|total| *total <= AMOUNT_MINOR_MAX)
-            .ok_or(Unpriceable::TotalTooLarge)?;
+            .ok_or(Unpriceable::Total)?;
     }
     Ok(total)
 }
@@ -195,20 +195,20 @@ mod tests {
         let huge = goods("999999999999", "99999999999999", 0);
         assert_eq!(
             price(&[goods("1", "1", 0), huge], 0, true, rwf()),
-            Err(Unpriceable::LineTooLarge(1))
+            Err(Unpriceable::Line(1))
         );
         let large = goods("999999999999", "1000", 0);
         assert_eq!(
             price(&[large, large], 0, true, rwf()),
-            Err(Unpriceable::TotalTooLarge)
+            Err(Unpriceable::Total)
         );
         assert_eq!(
             price(&[goods("999999999999", "1000", 100_000)], 0, false, rwf()),
-            Err(Unpriceable::TotalTooLarge)
+            Err(Unpriceable::Total)
         );
         assert_eq!(
             price(&[goods("2", "160", 0)], 321, true, rwf()),
-            Err(Unpriceable::DiscountTooLarge {
+            Err(Unpriceable::Discount {
                 subtotal_minor: 320
             })
         );

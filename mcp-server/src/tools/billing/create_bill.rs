@@ -215,11 +215,11 @@ fn priced(
     let discount_minor = discount.map_or(0, |d| d.amount_minor);
     pricing::price(&goods, discount_minor, shop.tax_inclusive, shop.currency).map_err(|why| {
         match why {
-            Unpriceable::LineTooLarge(i) => {
+            Unpriceable::Line(i) => {
                 arguments::too_large(locale, Thing::LineAmount, &lines[i].field)
             }
-            Unpriceable::TotalTooLarge => arguments::too_large(locale, Thing::Total, "lines"),
-            Unpriceable::DiscountTooLarge { subtotal_minor } => {
+            Unpriceable::Total => arguments::too_large(locale, Thing::Total, "lines"),
+            Unpriceable::Discount { subtotal_minor } => {
                 billing::discount_too_large(locale, Money::minor(subtotal_minor, shop.currency))
             }
         }
