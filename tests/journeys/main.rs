@@ -1,9 +1,6 @@
 //! Journeys over the wire: each file is a story, each test a scene of it.
 
-#![expect(
-    clippy::expect_used,
-    reason = "a test that cannot go on has failed"
-)]
+#![expect(clippy::expect_used, reason = "a test that cannot go on has failed")]
 
 mod sources;
 mod stories;
