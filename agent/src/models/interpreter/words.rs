@@ -26,8 +26,13 @@ pub(super) enum Kind {
     Mark,
 }
 
-/// More words than a message of 2,000 characters sensibly holds are not read.
-pub(super) const WORDS_MAX: usize = 600;
+/// A message of more words is no order. They are not even all read, so whoever acts on words checks [`is_too_long`] first.
+const WORDS_MAX: usize = 300;
+
+/// Whether there were more words than are read: what is left out must not be acted on.
+pub(super) fn is_too_long(words: &[Word]) -> bool {
+    words.len() > WORDS_MAX
+}
 
 /// The words of a text. Exclamation and question marks and quotes are left out; other marks stay, for they part things.
 pub(super) fn words(text: &str) -> Vec<Word> {
@@ -35,7 +40,7 @@ pub(super) fn words(text: &str) -> Vec<Word> {
     let mut found: Vec<Word> = Vec::new();
     let mut at = 0;
     let mut spaced = true;
-    while at < letters.len() && found.len() < WORDS_MAX {
+    while at < letters.len() && found.len() <= WORDS_MAX {
         let c = letters[at];
         let (kind, end) = if starts_number(&letters, at, spaced, &found) {
             (Kind::Digits, number_end(&letters, at))
