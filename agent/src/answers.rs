@@ -383,128 +383,140 @@ const PORTUGUESE: Lists = Lists {
 /// How one of several is picked.
 const fn picks(language: Language) -> &'static [(&'static str, Pick)] {
     match language {
-        Language::En => &[
-            (
-                "1, one, first, the first, the first one, first one, 1st, the 1st, number 1, number one, option 1, option one, the former",
-                Pick::Nth(1),
-            ),
-            (
-                "2, two, second, the second, the second one, second one, 2nd, the 2nd, number 2, number two, option 2, option two",
-                Pick::Nth(2),
-            ),
-            (
-                "3, three, third, the third, the third one, third one, 3rd, the 3rd, number 3, number three, option 3, option three",
-                Pick::Nth(3),
-            ),
-            (
-                "4, four, fourth, the fourth, the fourth one, fourth one, 4th, the 4th, number 4, option 4",
-                Pick::Nth(4),
-            ),
-            (
-                "5, five, fifth, the fifth, the fifth one, fifth one, 5th, the 5th, number 5, option 5",
-                Pick::Nth(5),
-            ),
-            ("6, six, sixth, the sixth", Pick::Nth(6)),
-            ("7, seven, seventh, the seventh", Pick::Nth(7)),
-            ("8, eight, eighth, the eighth", Pick::Nth(8)),
-            ("9, nine, ninth, the ninth", Pick::Nth(9)),
-            ("10, ten, tenth, the tenth", Pick::Nth(10)),
-            ("last, the last, the last one, last one", Pick::Last),
-            (
-                "both, both of them, the two, the two of them, both of these",
-                Pick::Both,
-            ),
-            (
-                "all, all of them, all of these, everything, every one, all three, each of them, them all, all of it",
-                Pick::All,
-            ),
-        ],
-        Language::Es => &[
-            (
-                "uno, una, primero, primera, el primero, la primera, el uno, la una, numero uno, opcion 1, el 1, la 1",
-                Pick::Nth(1),
-            ),
-            (
-                "dos, segundo, segunda, el segundo, la segunda, numero dos, opcion 2, el 2, la 2",
-                Pick::Nth(2),
-            ),
-            (
-                "tres, tercero, tercera, el tercero, la tercera, opcion 3, el 3, la 3",
-                Pick::Nth(3),
-            ),
-            (
-                "cuatro, cuarto, cuarta, el cuarto, la cuarta, el 4, la 4",
-                Pick::Nth(4),
-            ),
-            (
-                "cinco, quinto, quinta, el quinto, la quinta, el 5, la 5",
-                Pick::Nth(5),
-            ),
-            ("el ultimo, la ultima, ultimo, ultima", Pick::Last),
-            ("ambos, ambas, los dos, las dos", Pick::Both),
-            (
-                "todo, todos, todas, todos ellos, todas ellas, los tres, las tres",
-                Pick::All,
-            ),
-        ],
-        Language::Fr => &[
-            (
-                "un, une, premier, premiere, le premier, la premiere, le 1",
-                Pick::Nth(1),
-            ),
-            (
-                "deux, deuxieme, second, seconde, le deuxieme, la deuxieme, le second, la seconde, le 2",
-                Pick::Nth(2),
-            ),
-            (
-                "trois, troisieme, le troisieme, la troisieme, le 3",
-                Pick::Nth(3),
-            ),
-            ("le dernier, la derniere", Pick::Last),
-            ("les deux, tous les deux, toutes les deux", Pick::Both),
-            (
-                "tous, toutes, tout, tous les trois, toutes les trois",
-                Pick::All,
-            ),
-        ],
-        Language::Sw => &[
-            (
-                "moja, ya kwanza, wa kwanza, la kwanza, cha kwanza",
-                Pick::Nth(1),
-            ),
-            ("mbili, ya pili, wa pili, la pili, cha pili", Pick::Nth(2)),
-            ("tatu, ya tatu, wa tatu, la tatu, cha tatu", Pick::Nth(3)),
-            ("ya mwisho, wa mwisho", Pick::Last),
-            ("zote mbili, yote mawili, wote wawili", Pick::Both),
-            ("zote, yote, wote, vyote", Pick::All),
-        ],
-        Language::Rw => &[
-            ("rimwe, iya mbere, uwa mbere, icya mbere", Pick::Nth(1)),
-            ("kabiri, iya kabiri, uwa kabiri, icya kabiri", Pick::Nth(2)),
-            ("gatatu, iya gatatu, uwa gatatu, icya gatatu", Pick::Nth(3)),
-            ("iya nyuma, icya nyuma", Pick::Last),
-            ("zombi, byombi, bombi, yombi", Pick::Both),
-            ("zose, byose, bose, yose", Pick::All),
-        ],
-        Language::Pt => &[
-            (
-                "um, uma, primeiro, primeira, o primeiro, a primeira, o 1, a 1",
-                Pick::Nth(1),
-            ),
-            (
-                "dois, duas, segundo, segunda, o segundo, a segunda, o 2, a 2",
-                Pick::Nth(2),
-            ),
-            (
-                "tres, terceiro, terceira, o terceiro, a terceira",
-                Pick::Nth(3),
-            ),
-            ("o ultimo, a ultima", Pick::Last),
-            ("ambos, ambas, os dois, as duas", Pick::Both),
-            ("tudo, todos, todas", Pick::All),
-        ],
+        Language::En => ENGLISH_PICKS,
+        Language::Es => SPANISH_PICKS,
+        Language::Fr => FRENCH_PICKS,
+        Language::Sw => SWAHILI_PICKS,
+        Language::Rw => KINYARWANDA_PICKS,
+        Language::Pt => PORTUGUESE_PICKS,
     }
 }
+
+const ENGLISH_PICKS: &[(&str, Pick)] = &[
+    (
+        "1, one, first, the first, the first one, first one, 1st, the 1st, number 1, number one, option 1, option one, the former",
+        Pick::Nth(1),
+    ),
+    (
+        "2, two, second, the second, the second one, second one, 2nd, the 2nd, number 2, number two, option 2, option two",
+        Pick::Nth(2),
+    ),
+    (
+        "3, three, third, the third, the third one, third one, 3rd, the 3rd, number 3, number three, option 3, option three",
+        Pick::Nth(3),
+    ),
+    (
+        "4, four, fourth, the fourth, the fourth one, fourth one, 4th, the 4th, number 4, option 4",
+        Pick::Nth(4),
+    ),
+    (
+        "5, five, fifth, the fifth, the fifth one, fifth one, 5th, the 5th, number 5, option 5",
+        Pick::Nth(5),
+    ),
+    ("6, six, sixth, the sixth", Pick::Nth(6)),
+    ("7, seven, seventh, the seventh", Pick::Nth(7)),
+    ("8, eight, eighth, the eighth", Pick::Nth(8)),
+    ("9, nine, ninth, the ninth", Pick::Nth(9)),
+    ("10, ten, tenth, the tenth", Pick::Nth(10)),
+    ("last, the last, the last one, last one", Pick::Last),
+    (
+        "both, both of them, the two, the two of them, both of these",
+        Pick::Both,
+    ),
+    (
+        "all, all of them, all of these, everything, every one, all three, each of them, them all, all of it",
+        Pick::All,
+    ),
+];
+
+const SPANISH_PICKS: &[(&str, Pick)] = &[
+    (
+        "uno, una, primero, primera, el primero, la primera, el uno, la una, numero uno, opcion 1, el 1, la 1",
+        Pick::Nth(1),
+    ),
+    (
+        "dos, segundo, segunda, el segundo, la segunda, numero dos, opcion 2, el 2, la 2",
+        Pick::Nth(2),
+    ),
+    (
+        "tres, tercero, tercera, el tercero, la tercera, opcion 3, el 3, la 3",
+        Pick::Nth(3),
+    ),
+    (
+        "cuatro, cuarto, cuarta, el cuarto, la cuarta, el 4, la 4",
+        Pick::Nth(4),
+    ),
+    (
+        "cinco, quinto, quinta, el quinto, la quinta, el 5, la 5",
+        Pick::Nth(5),
+    ),
+    ("el ultimo, la ultima, ultimo, ultima", Pick::Last),
+    ("ambos, ambas, los dos, las dos", Pick::Both),
+    (
+        "todo, todos, todas, todos ellos, todas ellas, los tres, las tres",
+        Pick::All,
+    ),
+];
+
+const FRENCH_PICKS: &[(&str, Pick)] = &[
+    (
+        "un, une, premier, premiere, le premier, la premiere, le 1",
+        Pick::Nth(1),
+    ),
+    (
+        "deux, deuxieme, second, seconde, le deuxieme, la deuxieme, le second, la seconde, le 2",
+        Pick::Nth(2),
+    ),
+    (
+        "trois, troisieme, le troisieme, la troisieme, le 3",
+        Pick::Nth(3),
+    ),
+    ("le dernier, la derniere", Pick::Last),
+    ("les deux, tous les deux, toutes les deux", Pick::Both),
+    (
+        "tous, toutes, tout, tous les trois, toutes les trois",
+        Pick::All,
+    ),
+];
+
+const SWAHILI_PICKS: &[(&str, Pick)] = &[
+    (
+        "moja, ya kwanza, wa kwanza, la kwanza, cha kwanza",
+        Pick::Nth(1),
+    ),
+    ("mbili, ya pili, wa pili, la pili, cha pili", Pick::Nth(2)),
+    ("tatu, ya tatu, wa tatu, la tatu, cha tatu", Pick::Nth(3)),
+    ("ya mwisho, wa mwisho", Pick::Last),
+    ("zote mbili, yote mawili, wote wawili", Pick::Both),
+    ("zote, yote, wote, vyote", Pick::All),
+];
+
+const KINYARWANDA_PICKS: &[(&str, Pick)] = &[
+    ("rimwe, iya mbere, uwa mbere, icya mbere", Pick::Nth(1)),
+    ("kabiri, iya kabiri, uwa kabiri, icya kabiri", Pick::Nth(2)),
+    ("gatatu, iya gatatu, uwa gatatu, icya gatatu", Pick::Nth(3)),
+    ("iya nyuma, icya nyuma", Pick::Last),
+    ("zombi, byombi, bombi, yombi", Pick::Both),
+    ("zose, byose, bose, yose", Pick::All),
+];
+
+const PORTUGUESE_PICKS: &[(&str, Pick)] = &[
+    (
+        "um, uma, primeiro, primeira, o primeiro, a primeira, o 1, a 1",
+        Pick::Nth(1),
+    ),
+    (
+        "dois, duas, segundo, segunda, o segundo, a segunda, o 2, a 2",
+        Pick::Nth(2),
+    ),
+    (
+        "tres, terceiro, terceira, o terceiro, a terceira",
+        Pick::Nth(3),
+    ),
+    ("o ultimo, a ultima", Pick::Last),
+    ("ambos, ambas, os dois, as duas", Pick::Both),
+    ("tudo, todos, todas", Pick::All),
+];
 
 /// Between the yes or no and the change.
 const CONNECTIVES: &str = "but, and, also, just, actually, sorry, oops, please, pls, then, so, pero, y, tambien, perdon, por, favor, mais, et, aussi, \

@@ -159,6 +159,9 @@ fn next_call_number(messages: &[Message]) -> usize {
 
 /// A message of the person: the answer to what was asked, a change of what was refused, or a new request.
 fn hear(request: &ModelRequest, text: &str) -> Reply {
+    if words::is_too_long(&words::words(text)) {
+        return Reply::say(&Saying::Lost, request);
+    }
     let earlier = &request.messages[..request.messages.len().saturating_sub(1)];
     let superseded = outcomes::superseded(earlier);
     if !superseded.is_empty() {

@@ -705,11 +705,11 @@ const OTHER_PAYMENT: &[&str] = &[
     "?, ?y ?pago|paga ?con|por dinero movil",
 ];
 
-/// A discount: its amount and currency (`None` for a share in percent), and where it stands.
-fn discount_in(
-    words: &[Word],
-    hearing: &Hearing,
-) -> Option<(Option<(String, Option<String>)>, usize, usize)> {
+/// A number and its currency, or `None` for a share in percent.
+type Discount = Option<(String, Option<String>)>;
+
+/// A discount, and where it stands.
+fn discount_in(words: &[Word], hearing: &Hearing) -> Option<(Discount, usize, usize)> {
     (0..words.len()).find_map(|at| {
         let start = longest_at(words, at, &["?, ?and|y|but ?with|less|minus|con|menos|a|un|give|apply|take ?a|un|of|him|her ?discount|descuento ?of|de|: ?:"]).unwrap_or(at);
         let announced = has(&words[at..start], &["discount|descuento|less|minus|menos"]);

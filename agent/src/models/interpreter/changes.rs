@@ -64,13 +64,23 @@ pub(super) fn hear(request: &ModelRequest, text: &str, calls: &[ToolCall]) -> Re
     }
 }
 
-/// The message without its yes or no.
+/// The message without its yes or no. An "and" before the rest stays: "yes, and 2 eggs" adds something.
 fn changing_part(text: &str, request: &ModelRequest) -> String {
-    match answers::read(text, request.language) {
-        Reading::Change(change) => change,
-        Reading::Yes | Reading::No | Reading::Maybe | Reading::Pick(_) | Reading::Other => {
-            text.to_owned()
-        }
+    let Reading::Change(change) = answers::read(text, request.language) else {
+        return text.to_owned();
+    };
+    let before = text
+        .trim()
+        .strip_suffix(change.as_str())
+        .map(words)
+        .unwrap_or_default();
+    let adds = before
+        .last()
+        .is_some_and(|w| matches!(w.folded.as_str(), "and" | "also" | "plus" | "y" | "tambien"));
+    if adds {
+        format!("and {change}")
+    } else {
+        change
     }
 }
 
@@ -84,7 +94,7 @@ fn item_names(plan: &Plan, lines: &[usize]) -> Vec<String> {
 
 fn which(request: &ModelRequest, plan: Plan, change: String, lines: Vec<usize>) -> Reply {
     let names = item_names(&plan, &lines);
-    Reply::say(&Saying::WhichLine(names), request).waiting(Waiting::Line {
+    Reply::say(&Saying::Which(names), request).waiting(Waiting::Line {
         plan,
         change,
         lines,
@@ -431,7 +441,7 @@ fn with_more(plan: &Plan, rest: &[Word], hearing: &Hearing) -> Option<Changed> {
     ];
     let too = has(rest, TOO);
     let kept = drop_all(&polished_keeping_and(rest), TOO);
-    let start = starts(&kept, ADD).or(too.then_some(0))?;
+    let start = starts(&kept, ADD).or_else(|| too.then_some(0))?;
     let goods = trimmed(&kept[start..]);
     let more = lines_of(goods, hearing.language)?;
     if more
@@ -465,7 +475,9 @@ fn polished_keeping_and(words: &[Word]) -> Vec<Word> {
 
 /// "For Aline instead", "make it for Aline", "para Aline".
 fn for_another(plan: &Plan, rest: &[Word], hearing: &Hearing) -> Option<Changed> {
-    let kept = stripped(rest);
+    let until = find(rest, &["instead|rather|not", "en vez|lugar", "y no"])
+        .map_or(rest.len(), |(at, _)| at);
+    let kept = stripped(&rest[..until]);
     let end = starts(
         &kept,
         &[
@@ -476,7 +488,6 @@ fn for_another(plan: &Plan, rest: &[Word], hearing: &Hearing) -> Option<Changed>
         ],
     )?;
     let who = &kept[end..];
-    let who = find(who, &["instead|not|rather|en|y"]).map_or(who, |(at, _)| &who[..at]);
     if who.iter().any(|w| w.kind != Kind::Letters)
         || quantity_at(who, 0, hearing.language).is_some()
     {

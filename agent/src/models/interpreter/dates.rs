@@ -208,11 +208,8 @@ fn month_span(words: &[Word], at: usize, today: NaiveDate) -> Option<DaysSaid> {
         .and_then(|w| w.text.parse::<i32>().ok())
         .filter(|y| (2000..2100).contains(y));
     end += usize::from(typed_year.is_some());
-    let year = typed_year.unwrap_or(if month > today.month() {
-        today.year() - 1
-    } else {
-        today.year()
-    });
+    let this_or_last = today.year() - i32::from(month > today.month());
+    let year = typed_year.unwrap_or(this_or_last);
     let from = NaiveDate::from_ymd_opt(year, month, 1)?;
     let to = from
         .checked_add_months(Months::new(1))?
@@ -363,7 +360,7 @@ fn calendar(words: &[Word], at: usize, today: NaiveDate, lean: Lean) -> Option<(
         }
         // Day before month, as the shops of our languages write it.
         for format in ["%d/%m/%Y", "%d-%m-%Y", "%d.%m.%Y"] {
-            if let Ok(day) = NaiveDate::parse_from_str(&first.text, format).map(|d| d)
+            if let Ok(day) = NaiveDate::parse_from_str(&first.text, format)
                 && (2000..2100).contains(&day.year())
             {
                 return Some((day, at + 1));

@@ -9,7 +9,9 @@ use super::names::is_shouted;
 use super::plans::Plan;
 use super::quantities::Quantity;
 use super::replies::Saying;
-use super::words::{Kind, Word, drop_all, ends, has, longest_at, match_at, starts, trimmed, words};
+use super::words::{
+    Kind, Word, drop_all, ends, has, is_too_long, longest_at, match_at, starts, trimmed, words,
+};
 use super::{billing, inventory};
 use crate::language::{Language, detect};
 use crate::models::ModelRequest;
@@ -69,10 +71,10 @@ const CALLS_MAX: usize = 5;
 
 /// What a message asks for; empty when it was not understood.
 pub(super) fn understand(text: &str, hearing: &Hearing) -> Vec<Wish> {
-    if text.chars().count() > CHARACTERS_MAX {
+    let all = words(text);
+    if text.chars().count() > CHARACTERS_MAX || is_too_long(&all) {
         return Vec::new();
     }
-    let all = words(text);
     if let Some(saying) = small_talk(&all) {
         return vec![Wish::Say(saying)];
     }

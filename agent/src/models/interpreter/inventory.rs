@@ -53,7 +53,8 @@ fn call(tool: &str, arguments: Value) -> Wish {
 }
 
 fn change(item: Option<String>, change: Value) -> Wish {
-    call(UpdateItem::NAME, json!({"item": item, "change": change}))
+    let arguments = object([("item", Some(Value::from(item))), ("change", Some(change))]);
+    call(UpdateItem::NAME, arguments)
 }
 
 /// The first quantity among the words. An article counts only at the beginning.
@@ -404,13 +405,13 @@ fn target_price(
             "be",
             "of",
         ];
-        let aimed = (0..words.len()).filter_map(|at| {
+        let mut aimed = (0..words.len()).filter_map(|at| {
             let end = longest_at(words, at, targets)?;
             let price = priced_from(words, end, hearing.language)?;
             Some(Price { start: at, ..price })
         });
         let bare = || (0..words.len()).find_map(|at| priced_from(words, at, hearing.language));
-        if let Some(price) = aimed.last().or_else(bare) {
+        if let Some(price) = aimed.next_back().or_else(bare) {
             let kept = without(words, price.start, price.end);
             return Some((Some(price), kept));
         }
@@ -797,7 +798,7 @@ fn cut_lone_price(words: &[Word], language: Language) -> (Option<Price>, Vec<Wor
         let before = at > 0 && words[at - 1].is_mark(",");
         let amount = amount_at(words, at, language).filter(|_| before)?;
         let closed = words.get(amount.end).is_none_or(Word::parts);
-        closed.then(|| Price {
+        closed.then_some(Price {
             unit: None,
             each: false,
             start: at,
@@ -903,7 +904,6 @@ fn add_arguments(new: &NewItem, hearing: &Hearing) -> Value {
     let by_the_piece =
         new.price.as_ref().is_some_and(|p| p.each) && fixed_count.as_deref() == Some("dozen");
     let unit = fixed_price
-        .clone()
         .or_else(|| by_the_piece.then(|| EACH.to_owned()))
         .or_else(|| fixed_count.clone())
         .or_else(|| bag_size.and_then(|b| b.unit_code()).map(str::to_owned))

@@ -133,12 +133,13 @@ mod tests {
 
     fn read(text: &str, language: Language) -> Option<String> {
         let shown = |l: Line| {
-            let quantity = l.quantity.map_or("?".to_owned(), |q| {
-                format!("{} {}", q.number, q.unit_code().unwrap_or("-"))
-            });
+            let quantity = l.quantity.map_or_else(
+                || "?".to_owned(),
+                |q| format!("{} {}", q.number, q.unit_code().unwrap_or("-")),
+            );
             let price = l
                 .price
-                .map_or(String::new(), |p| format!(" @{}", p.amount.number));
+                .map_or_else(String::new, |p| format!(" @{}", p.amount.number));
             format!("{quantity} {}{price}", l.item)
         };
         let lines = lines_of(&words(text), language)?;

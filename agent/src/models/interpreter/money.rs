@@ -302,7 +302,7 @@ mod tests {
     fn read(text: &str, language: Language) -> Option<String> {
         let words = words(text);
         let p = price_in(&words, language)?;
-        let unit = p.unit.map_or("-".to_owned(), |u| u.code);
+        let unit = p.unit.map_or_else(|| "-".to_owned(), |u| u.code);
         let currency = p.amount.currency.unwrap_or_else(|| "-".to_owned());
         Some(format!(
             "{} {currency} {unit} | {}",

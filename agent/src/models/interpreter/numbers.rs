@@ -481,7 +481,7 @@ mod tests {
         #[test]
         fn whole_numbers_are_read_as_typed(number in 0_u64..1_000_000_000_000) {
             let text = number.to_string();
-            prop_assert_eq!(read(&text, En), Some(text.clone()));
+            prop_assert_eq!(read(&text, En), Some(text));
         }
 
         #[test]

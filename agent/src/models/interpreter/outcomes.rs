@@ -59,11 +59,10 @@ fn of_one(request: &ModelRequest, note: &Note, call: &ToolCall, outcome: &ToolOu
         ToolOutcome::Failed { failure } => failed(request, follow, call, failure),
         ToolOutcome::Denied { reason } => {
             let text = say(&Saying::AllRight, &request.tools, language);
-            Reply::text(
-                reason
-                    .as_ref()
-                    .map_or(text.clone(), |reason| format!("{text} ({reason})")),
-            )
+            Reply::text(match reason {
+                Some(reason) => format!("{text} ({reason})"),
+                None => text,
+            })
         }
         ToolOutcome::Expired => Reply::text(replies::lapsed(language)).waiting(Waiting::Offer {
             plan: Plan::again(call),

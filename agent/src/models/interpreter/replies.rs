@@ -57,9 +57,7 @@ pub(super) enum Saying {
     NotOnIt(String),
     /// Taking this away leaves nothing.
     NothingLeft,
-    /// Which line a change means.
-    WhichLine(Vec<String>),
-    /// Which of the candidates.
+    /// Which of several names.
     Which(Vec<String>),
 }
 
@@ -194,8 +192,11 @@ fn numbered(names: &[String]) -> String {
 
 /// The text of a [`Saying`].
 pub(super) fn say(saying: &Saying, tools: &[ToolSpec], language: Language) -> String {
-    let text = |english: &str, spanish: &str| pick(language, english, spanish).to_owned();
-    let with_abilities = |english: &str, spanish: &str| {
+    if let Some((english, spanish)) = fixed(saying) {
+        return pick(language, english, spanish).to_owned();
+    }
+    let es = language == Language::Es;
+    let then_abilities = |english: &str, spanish: &str| {
         format!(
             "{} {}",
             pick(language, english, spanish),
@@ -203,99 +204,102 @@ pub(super) fn say(saying: &Saying, tools: &[ToolSpec], language: Language) -> St
         )
     };
     match saying {
-        Saying::Hello => with_abilities("Hello.", "Hola."),
-        Saying::Thanks => text("You are welcome.", "De nada."),
-        Saying::Help => abilities(tools, language),
-        Saying::Lost => with_abilities(
+        Saying::Hello => then_abilities("Hello.", "Hola."),
+        Saying::Lost => then_abilities(
             "I did not understand that, so nothing was done.",
             "No lo entendí, así que no se hizo nada.",
         ),
-        Saying::NothingOpen => with_abilities(
+        Saying::NothingOpen => then_abilities(
             "There is no open question to answer.",
             "No hay ninguna pregunta abierta que responder.",
         ),
-        Saying::AllRight => text(
-            "All right, nothing was done.",
-            "De acuerdo, no se hizo nada.",
+        Saying::NotHere => then_abilities("I cannot do that here.", "Eso no lo puedo hacer aquí."),
+        Saying::NumberUnclear(whole, fraction) => number_unclear(whole, fraction, es),
+        Saying::PriceOrStock(item) if es => format!(
+            "¿El precio o las existencias de {item}? Di \"cambia el precio de {item} a ...\" o \"contamos ... de {item}\"."
         ),
-        Saying::YesOrNo => text("Please answer yes or no.", "Responde sí o no, por favor."),
-        Saying::NoMore => text(
-            "There is nothing more to show.",
-            "No hay nada más que mostrar.",
+        Saying::PriceOrStock(item) => format!(
+            "The price or the stock of {item}? Say \"set the price of {item} to ...\" or \"we counted ... {item}\"."
         ),
-        Saying::OneAtATime => text(
-            "One thing at a time, please: nothing was done yet. Which one first?",
-            "Una cosa a la vez, por favor: todavía no se hizo nada. ¿Cuál primero?",
+        Saying::NotOnIt(name) if es => format!(
+            "{name} no está en la petición, y no se hizo nada. Di, por ejemplo, \"agrega 2 {name}\", o repite la petición entera."
         ),
-        Saying::OneItemAtATime => text(
-            "I delete one item at a time. Say, for example, \"delete soap\".",
-            "Elimino un producto a la vez. Di, por ejemplo, \"elimina el jabón\".",
+        Saying::NotOnIt(name) => format!(
+            "{name} is not part of it, and nothing was done. Say, for example, \"add 2 {name}\", or make the whole request again."
         ),
-        Saying::DeleteOrReduce => text(
-            "Should the stock go down or the whole item go? Say \"reduce soap by 2\" or \"delete soap\", with the name of yours.",
-            "¿Bajo las existencias o elimino el producto entero? Di \"reduce el jabón en 2\" o \"elimina el jabón\", con el nombre del tuyo.",
-        ),
-        Saying::NegativeUnclear => text(
-            "A negative amount is not clear here. Say \"increase flour by 5 kg\" or \"reduce flour by 5 kg\", with the name of yours.",
-            "Una cantidad negativa no queda clara aquí. Di \"aumenta la harina en 5 kg\" o \"reduce la harina en 5 kg\", con el nombre de tu producto.",
-        ),
-        Saying::NumberUnclear(whole, fraction) => match language {
-            Language::Es => format!(
-                "No sé si quieres decir {whole} o {}. Repítelo con {whole}, o con una fracción como {}.",
-                fraction.replace('.', ","),
-                fraction
-                    .trim_end_matches('0')
-                    .trim_end_matches('.')
-                    .replace('.', ",")
-            ),
-            _ => format!(
-                "I cannot tell whether you mean {whole} or {fraction}. Say it again with {whole}, or with a fraction such as {}.",
-                fraction.trim_end_matches('0').trim_end_matches('.')
-            ),
-        },
-        Saying::PriceOrStock(item) => match language {
-            Language::Es => format!(
-                "¿El precio o las existencias de {item}? Di \"cambia el precio de {item} a ...\" o \"contamos ... de {item}\"."
-            ),
-            _ => format!(
-                "The price or the stock of {item}? Say \"set the price of {item} to ...\" or \"we counted ... {item}\"."
-            ),
-        },
-        Saying::CashOnly => text(
-            "Only cash can be taken together with a bill. Say \"paid cash\", or leave the payment out.",
-            "Con una factura solo se puede cobrar en efectivo. Di \"pagó en efectivo\" o deja el pago aparte.",
-        ),
-        Saying::PercentUnclear => text(
-            "I take discounts as an amount: say, for example, \"with 50 off\".",
-            "Los descuentos van como importe: di, por ejemplo, \"con 50 de descuento\".",
-        ),
-        Saying::NotHere => with_abilities("I cannot do that here.", "Eso no lo puedo hacer aquí."),
-        Saying::OnlyYourself => text(
-            "You can do that only for yourself. Leave the name out and say it again.",
-            "Eso solo lo puedes hacer para ti. Dilo otra vez sin el nombre.",
-        ),
-        Saying::ChangeUnclear => text(
-            "I did not understand the change, and nothing was done. Say it once more, for example \"make it 3 kg\", or make the whole request again.",
-            "No entendí el cambio y no se hizo nada. Dilo otra vez, por ejemplo \"que sean 3 kg\", o repite la petición entera.",
-        ),
-        Saying::NotOnIt(name) => match language {
-            Language::Es => format!(
-                "{name} no está en la petición, y no se hizo nada. Di, por ejemplo, \"agrega 2 {name}\", o repite la petición entera."
-            ),
-            _ => format!(
-                "{name} is not part of it, and nothing was done. Say, for example, \"add 2 {name}\", or make the whole request again."
-            ),
-        },
-        Saying::NothingLeft => text(
-            "Then nothing is left on it, so nothing was done.",
-            "Entonces no queda nada, así que no se hizo nada.",
-        ),
-        Saying::WhichLine(names) | Saying::Which(names) => format!(
+        Saying::Which(names) => format!(
             "{}. {}",
             numbered(names),
             pick(language, "Which one?", "¿Cuál?")
         ),
+        // What is left has a fixed text, but for the call for help.
+        _ => abilities(tools, language),
     }
+}
+
+fn number_unclear(whole: &str, fraction: &str, es: bool) -> String {
+    let short = fraction.trim_end_matches('0').trim_end_matches('.');
+    if es {
+        let (fraction, short) = (fraction.replace('.', ","), short.replace('.', ","));
+        format!("No sé si quieres decir {whole} o {fraction}. Repítelo con {whole} o con {short}.")
+    } else {
+        format!(
+            "I cannot tell whether you mean {whole} or {fraction}. Say it again with {whole} or with {short}."
+        )
+    }
+}
+
+/// Texts that are always the same, in English and Spanish.
+const fn fixed(saying: &Saying) -> Option<(&'static str, &'static str)> {
+    Some(match saying {
+        Saying::Thanks => ("You are welcome.", "De nada."),
+        Saying::AllRight => (
+            "All right, nothing was done.",
+            "De acuerdo, no se hizo nada.",
+        ),
+        Saying::YesOrNo => ("Please answer yes or no.", "Responde sí o no, por favor."),
+        Saying::NoMore => (
+            "There is nothing more to show.",
+            "No hay nada más que mostrar.",
+        ),
+        Saying::OneAtATime => (
+            "One thing at a time, please: nothing was done yet. Which one first?",
+            "Una cosa a la vez, por favor: todavía no se hizo nada. ¿Cuál primero?",
+        ),
+        Saying::OneItemAtATime => (
+            "I delete one item at a time. Say, for example, \"delete soap\".",
+            "Elimino un producto a la vez. Di, por ejemplo, \"elimina el jabón\".",
+        ),
+        Saying::DeleteOrReduce => (
+            "Should the stock go down or the whole item go? Say, for example, \"reduce soap by 2\" or \"delete soap\".",
+            "¿Bajo las existencias o elimino el producto entero? Di, por ejemplo, \"reduce el jabón en 2\" o \"elimina el jabón\".",
+        ),
+        Saying::NegativeUnclear => (
+            "A negative amount is not clear here. Say, for example, \"increase flour by 5 kg\" or \"reduce flour by 5 kg\".",
+            "Una cantidad negativa no queda clara aquí. Di, por ejemplo, \"aumenta la harina en 5 kg\" o \"reduce la harina en 5 kg\".",
+        ),
+        Saying::CashOnly => (
+            "Only cash can be taken together with a bill. Say \"paid cash\", or leave the payment out.",
+            "Con una factura solo se puede cobrar en efectivo. Di \"pagó en efectivo\" o deja el pago aparte.",
+        ),
+        Saying::PercentUnclear => (
+            "I take discounts as an amount: say, for example, \"with 50 off\".",
+            "Los descuentos van como importe: di, por ejemplo, \"con 50 de descuento\".",
+        ),
+        Saying::OnlyYourself => (
+            "You can do that only for yourself. Leave the name out and say it again.",
+            "Eso solo lo puedes hacer para ti. Dilo otra vez sin el nombre.",
+        ),
+        Saying::ChangeUnclear => (
+            "I did not understand the change, and nothing was done. Say it once more, for example \"make it 3 kg\", or make the whole request again.",
+            "No entendí el cambio y no se hizo nada. Dilo otra vez, por ejemplo \"que sean 3 kg\", o repite la petición entera.",
+        ),
+        Saying::NothingLeft => (
+            "Then nothing is left on it, so nothing was done.",
+            "Entonces no queda nada, así que no se hizo nada.",
+        ),
+        _ => return None,
+    })
 }
 
 /// The one question for what a plan still lacks.
@@ -332,23 +336,7 @@ pub(super) fn question(plan: &Plan, path: &str, language: Language) -> String {
             "¿Qué factura? Di su número, o \"la última\".",
         )
         .to_owned(),
-        ("lines", _) => {
-            let customer = argument("customer");
-            match (es, customer.is_empty()) {
-                (false, true) => {
-                    "What is on the bill? For example \"2 kg sugar and 1 shampoo\".".to_owned()
-                }
-                (false, false) => format!(
-                    "What is on the bill for {customer}? For example \"2 kg sugar and 1 shampoo\"."
-                ),
-                (true, true) => {
-                    "¿Qué lleva la factura? Por ejemplo \"2 kg de azúcar y 1 champú\".".to_owned()
-                }
-                (true, false) => format!(
-                    "¿Qué lleva la factura de {customer}? Por ejemplo \"2 kg de azúcar y 1 champú\"."
-                ),
-            }
-        }
+        ("lines", _) => lines_question(&argument("customer"), es),
         ("quantity", _) if path.starts_with("units") => {
             let (bag, of) = (
                 argument(&path.replace("quantity", "unit")),
@@ -375,6 +363,23 @@ pub(super) fn question(plan: &Plan, path: &str, language: Language) -> String {
     }
 }
 
+fn lines_question(customer: &str, es: bool) -> String {
+    match (es, customer.is_empty()) {
+        (false, true) => {
+            "What is on the bill? For example \"2 kg sugar and 1 shampoo\".".to_owned()
+        }
+        (false, false) => {
+            format!("What is on the bill for {customer}? For example \"2 kg sugar and 1 shampoo\".")
+        }
+        (true, true) => {
+            "¿Qué lleva la factura? Por ejemplo \"2 kg de azúcar y 1 champú\".".to_owned()
+        }
+        (true, false) => format!(
+            "¿Qué lleva la factura de {customer}? Por ejemplo \"2 kg de azúcar y 1 champú\"."
+        ),
+    }
+}
+
 fn price_question(item: &str, unit: &str, es: bool) -> String {
     match (es, unit.is_empty() || unit == "each") {
         (false, false) => format!("What does one {unit} of {item} cost?"),
@@ -392,7 +397,7 @@ pub(super) fn done(tool: &str, result: &Value, language: Language) -> String {
     let summary = result
         .get("summary")
         .and_then(Value::as_str)
-        .unwrap_or(pick(language, "Done.", "Hecho."));
+        .unwrap_or_else(|| pick(language, "Done.", "Hecho."));
     let (rows, more) = match tool {
         ListItems::NAME => items(result, language),
         ListBills::NAME => bills(result, language),
@@ -454,7 +459,7 @@ fn bills(result: &Value, language: Language) -> (Vec<String>, bool) {
         let customer = b
             .customer
             .as_ref()
-            .map_or(String::new(), |c| format!("{c}, "));
+            .map_or_else(String::new, |c| format!("{c}, "));
         let owed = if b.owed.amount_minor > 0 && b.owed != b.total {
             format!(" ({} {})", pick(language, "owed", "por pagar"), b.owed)
         } else {

@@ -246,6 +246,15 @@ fn gist(text: &str, language: Language) -> String {
 }
 
 #[test]
+fn a_message_too_long_to_be_an_order_is_not_half_done() {
+    let long = format!("Create a bill for Ali: {}", "2 kg sugar, ".repeat(100));
+    assert!(long.chars().count() < 2_000);
+    assert!(heard(&long, Language::En).starts_with("says I did not understand"));
+    let short = format!("Create a bill for Ali: {}", "2 kg sugar, ".repeat(50));
+    assert!(heard(&short, Language::En).starts_with("billing_create_bill"));
+}
+
+#[test]
 fn courtesy_capitals_and_punctuation_change_nothing() {
     let wraps: [(&str, &str, Language); 10] = [
         ("please ", "", Language::En),
@@ -260,12 +269,15 @@ fn courtesy_capitals_and_punctuation_change_nothing() {
         ("¡", "!", Language::Es),
     ];
     let mut wrong = Vec::new();
+    // Each sentence with two of the wraps in turn, in small letters and in capitals.
+    let mut turn = 0;
     for Row {
         language,
         sentence,
         wanted,
     } in rows()
     {
+        turn += 1;
         if wanted.starts_with("says") {
             continue;
         }
@@ -273,6 +285,9 @@ fn courtesy_capitals_and_punctuation_change_nothing() {
         let mut variants: Vec<String> = wraps
             .iter()
             .filter(|w| w.2 == language)
+            .cycle()
+            .skip(turn)
+            .take(2)
             .map(|(before, after, _)| format!("{before}{sentence}{after}"))
             .collect();
         variants.push(sentence.to_lowercase());
@@ -328,7 +343,7 @@ fn things() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
     fn any_text_is_answered(text in "\\PC{0,120}", language in languages()) {
@@ -370,7 +385,7 @@ proptest! {
     #[test]
     fn a_broken_note_is_as_good_as_none(note in "[a-z{}\":,]{0,30}", text in things()) {
         let mut shop = Conversation::new(Language::En);
-        let note = serde_json::from_str(&note).unwrap_or(json!({"waiting": note}));
+        let note = serde_json::from_str(&note).unwrap_or_else(|_| json!({"waiting": note}));
         shop.request.messages.push(Message::Assistant { text: String::new(), calls: Vec::new(), note: Some(note) });
         let answer = shop.say(&text);
         prop_assert!(!answer.calls.is_empty() || !answer.text.is_empty());

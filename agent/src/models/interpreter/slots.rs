@@ -65,9 +65,8 @@ pub(super) fn drops(request: &ModelRequest, text: &str) -> bool {
     answers::read(text, request.language) == Reading::No
 }
 
-fn ask_again(request: &ModelRequest, text: String, waiting: Waiting) -> Reply {
-    // A greeting or a call for help is answered, and the question stays.
-    let _ = request;
+/// What was asked stays asked.
+fn ask_again(text: String, waiting: Waiting) -> Reply {
     Reply::text(text).waiting(waiting)
 }
 
@@ -86,7 +85,7 @@ fn fill(request: &ModelRequest, text: &str, plan: Plan) -> Reply {
             say(&saying, &request.tools, request.language),
             question(&plan, &path, request.language)
         );
-        return ask_again(request, told, Waiting::Slot { plan });
+        return ask_again(told, Waiting::Slot { plan });
     }
     let last = path.rsplit('.').next().unwrap_or_default().to_owned();
     // Amounts are looked for first, names last: a new request has a name too.
@@ -106,12 +105,10 @@ fn fill(request: &ModelRequest, text: &str, plan: Plan) -> Reply {
     match filled {
         Some(Ok(plan)) => proceed(request, vec![plan]),
         Some(Err(doubt)) => ask_again(
-            request,
             say(&doubt, &request.tools, request.language),
             Waiting::Slot { plan },
         ),
         None => ask_again(
-            request,
             question(&plan, &path, request.language),
             Waiting::Slot { plan },
         ),
@@ -310,7 +307,6 @@ fn choose(
         request.language,
     );
     ask_again(
-        request,
         ask,
         Waiting::Choice {
             plan,
@@ -378,13 +374,11 @@ fn offered(request: &ModelRequest, text: &str, plan: Plan) -> Reply {
             }],
         ),
         Reading::Maybe => ask_again(
-            request,
             say(&Saying::YesOrNo, &request.tools, request.language),
             Waiting::Offer { plan },
         ),
         Reading::Pick(_) | Reading::Other => asked_anew(request, text).unwrap_or_else(|| {
             ask_again(
-                request,
                 say(&Saying::YesOrNo, &request.tools, request.language),
                 Waiting::Offer { plan },
             )

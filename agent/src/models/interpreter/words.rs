@@ -26,8 +26,13 @@ pub(super) enum Kind {
     Mark,
 }
 
-/// More words than a message of 2,000 characters sensibly holds are not read.
-pub(super) const WORDS_MAX: usize = 600;
+/// A message of more words is no order. They are not even all read, so whoever acts on words checks [`is_too_long`] first.
+const WORDS_MAX: usize = 300;
+
+/// Whether there were more words than are read: what is left out must not be acted on.
+pub(super) fn is_too_long(words: &[Word]) -> bool {
+    words.len() > WORDS_MAX
+}
 
 /// The words of a text. Exclamation and question marks and quotes are left out; other marks stay, for they part things.
 pub(super) fn words(text: &str) -> Vec<Word> {
@@ -35,7 +40,7 @@ pub(super) fn words(text: &str) -> Vec<Word> {
     let mut found: Vec<Word> = Vec::new();
     let mut at = 0;
     let mut spaced = true;
-    while at < letters.len() && found.len() < WORDS_MAX {
+    while at < letters.len() && found.len() <= WORDS_MAX {
         let c = letters[at];
         let (kind, end) = if starts_number(&letters, at, spaced, &found) {
             (Kind::Digits, number_end(&letters, at))
@@ -166,25 +171,36 @@ pub(super) fn text_of(words: &[Word]) -> String {
 /// Where a pattern ends when it begins at `at`. A pattern is words with spaces between; `a|b` is either, a leading `?` makes a word
 /// optional: `"how much|many ?of"`. Marks are written as themselves.
 pub(super) fn match_at(words: &[Word], at: usize, pattern: &str) -> Option<usize> {
-    let parts: Vec<&str> = pattern.split(' ').collect();
-    match_parts(words, at, &parts)
-}
-
-fn match_parts(words: &[Word], at: usize, parts: &[&str]) -> Option<usize> {
-    let Some((part, rest)) = parts.split_first() else {
-        return Some(at);
+    let (part, rest) = match pattern.split_once(' ') {
+        Some((part, rest)) => (part, Some(rest)),
+        None => (pattern, None),
     };
-    let (choices, optional) = part.strip_prefix('?').map_or((*part, false), |p| (p, true));
-    let hit = words
-        .get(at)
-        .is_some_and(|w| choices.split('|').any(|choice| choice == w.folded));
-    if hit && let Some(end) = match_parts(words, at + 1, rest) {
+    let onwards = |at: usize| match rest {
+        Some(rest) => match_at(words, at, rest),
+        None => Some(at),
+    };
+    let (choices, optional) = part.strip_prefix('?').map_or((part, false), |p| (p, true));
+    let hit = words.get(at).is_some_and(|w| one_of(choices, &w.folded));
+    if hit && let Some(end) = onwards(at + 1) {
         return Some(end);
     }
-    if optional {
-        match_parts(words, at, rest)
-    } else {
-        None
+    if optional { onwards(at) } else { None }
+}
+
+/// Whether a word is among choices parted by bars. This is where reading a sentence spends its time, so the first letters are
+/// compared before anything is split.
+fn one_of(choices: &str, word: &str) -> bool {
+    let mut rest = choices;
+    loop {
+        if let Some(after) = rest.strip_prefix(word)
+            && (after.is_empty() || after.starts_with('|'))
+        {
+            return true;
+        }
+        match rest.find('|') {
+            Some(bar) => rest = &rest[bar + 1..],
+            None => return false,
+        }
     }
 }
 
