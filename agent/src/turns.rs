@@ -298,7 +298,6 @@ impl Accepting<'_> {
             last_seq: 1,
             last_step: 0,
             resumptions: 0,
-            step_open: false,
         };
         let event = EventBody::Started {
             session_id: held.session_id.clone(),

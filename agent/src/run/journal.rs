@@ -33,8 +33,6 @@ pub(crate) struct Held {
     pub(crate) last_step: i32,
     /// How often another worker had it before.
     pub(crate) resumptions: i32,
-    /// A model call's step has begun in this turn and is not closed.
-    pub(crate) step_open: bool,
 }
 
 impl Held {
@@ -400,7 +398,6 @@ fn held(tenant: TenantId, run_id: Uuid, row: Row) -> Result<Held, sqlx::Error> {
         last_seq: row.last_seq,
         last_step: row.last_step,
         resumptions: row.resumptions,
-        step_open: false,
     })
 }
 

@@ -55,6 +55,9 @@ pub struct Machine {
     /// The very same calls so far, by tool and arguments.
     #[serde(default)]
     identical: HashMap<String, u32>,
+    /// The step that has begun and is not finished: whoever goes on with the run finishes it.
+    #[serde(default)]
+    pub open_step: Option<u32>,
     /// What the person says instead of answering; follows the outcomes of the calls it changes.
     #[serde(default)]
     change: Option<String>,
@@ -135,6 +138,7 @@ impl Machine {
             usage: Usage::default(),
             tool_calls: 0,
             identical: HashMap::new(),
+            open_step: None,
             change: None,
         }
     }

@@ -216,8 +216,12 @@ async fn ask_model(
         now: app.clock.now(),
         time_zone: offer.time_zone,
     };
-    batch.events.push(EventBody::StepStarted { step });
-    held.step_open = true;
+    // A worker that died while the model was answering has begun this step already.
+    if held.machine.open_step != Some(step) {
+        close_step(held, batch);
+        held.machine.open_step = Some(step);
+        batch.events.push(EventBody::StepStarted { step });
+    }
     let text_id = format!("text_{step}");
     let answer = stream_answer(app, held, batch, &request, &text_id)
         .await?
@@ -569,10 +573,8 @@ fn record(
 
 /// A turn that was resumed begins in the middle of a step, which its first turn has closed.
 fn close_step(held: &mut Held, batch: &mut Batch) {
-    if std::mem::take(&mut held.step_open) {
-        batch.events.push(EventBody::StepFinished {
-            step: held.machine.usage.model_calls,
-        });
+    if let Some(step) = held.machine.open_step.take() {
+        batch.events.push(EventBody::StepFinished { step });
     }
 }
 

@@ -27,7 +27,7 @@ pub(super) fn sum_up(turn: &Turn, events: &[RunEvent]) -> Result<ChatResponse, T
         confirmations: Vec::new(),
         usage: contracts::http::chat::Usage::default(),
     };
-    let mut parts: Vec<String> = Vec::new();
+    let mut said = Said::default();
     let mut calls: Vec<(ToolCallView, bool)> = Vec::new();
     for event in events {
         let ours = event.seq > turn.after_seq;
@@ -36,18 +36,15 @@ pub(super) fn sum_up(turn: &Turn, events: &[RunEvent]) -> Result<ChatResponse, T
             continue;
         }
         match &event.body {
-            EventBody::TextStarted { .. } => parts.push(String::new()),
-            EventBody::TextDelta { delta, .. } => match parts.last_mut() {
-                Some(part) => part.push_str(delta),
-                None => parts.push(delta.clone()),
-            },
-            EventBody::Question { confirmation, .. } => parts.push(confirmation.message.clone()),
+            EventBody::TextStarted { text_id } => said.begin(text_id),
+            EventBody::TextDelta { text_id, delta } => said.add(text_id, delta),
+            EventBody::Question { confirmation, .. } => said.whole(&confirmation.message),
             EventBody::Failed {
                 unavailable: true,
                 message,
             } => return Err(TurnError::Unavailable(message.clone())),
             EventBody::Failed { message, .. } | EventBody::Cancelled { reason: message } => {
-                parts.push(message.clone());
+                said.whole(message);
             }
             EventBody::Waiting { usage } => {
                 response.status = ChatStatus::PendingConfirmation;
@@ -60,14 +57,47 @@ pub(super) fn sum_up(turn: &Turn, events: &[RunEvent]) -> Result<ChatResponse, T
             _ => {}
         }
     }
-    parts.retain(|p| !p.is_empty());
-    response.response = parts.join("\n\n");
+    response.response = said.text();
     response.tool_calls = calls
         .into_iter()
         .filter(|(_, touched)| *touched)
         .map(|(call, _)| call)
         .collect();
     Ok(response)
+}
+
+/// What the turn says, in parts, in the order they began.
+#[derive(Default)]
+struct Said(Vec<(String, String)>);
+
+impl Said {
+    /// A text that begins a second time takes the place of what a worker had stored of it before it died.
+    fn begin(&mut self, text_id: &str) {
+        self.0.retain(|(id, _)| id != text_id);
+        self.0.push((text_id.to_owned(), String::new()));
+    }
+
+    fn add(&mut self, text_id: &str, delta: &str) {
+        match self.0.iter_mut().find(|(id, _)| id == text_id) {
+            Some((_, text)) => text.push_str(delta),
+            None => self.0.push((text_id.to_owned(), delta.to_owned())),
+        }
+    }
+
+    /// A part that is no text of the model's, and so has no id.
+    fn whole(&mut self, text: &str) {
+        self.0.push((String::new(), text.to_owned()));
+    }
+
+    fn text(self) -> String {
+        let parts: Vec<String> = self
+            .0
+            .into_iter()
+            .map(|(_, text)| text)
+            .filter(|t| !t.is_empty())
+            .collect();
+        parts.join("\n\n")
+    }
 }
 
 /// Keeps the calls' latest status; the flag says whether this turn had to do with it.
@@ -193,6 +223,16 @@ mod tests {
         let first = sum_up(&turn(0), &events[..5]).unwrap();
         assert_eq!(first.status, ChatStatus::PendingConfirmation);
         assert_eq!(first.response, "Let me see.");
+    }
+
+    #[test]
+    fn a_text_begun_again_after_a_crash_is_said_once() {
+        let mut bodies = text("text_1", "You have 3 k");
+        bodies.truncate(2);
+        bodies.extend(text("text_1", "You have 3 kg."));
+        bodies.extend(text("text_2", "Anything else?"));
+        let answer = sum_up(&turn(0), &log(bodies)).unwrap();
+        assert_eq!(answer.response, "You have 3 kg.\n\nAnything else?");
     }
 
     #[test]
