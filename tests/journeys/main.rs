@@ -1,4 +1,5 @@
 //! Journeys over the wire: each file is a story, each test a scene of it.
 
+mod protocol;
 mod sources;
 mod stories;
