@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::Extension;
+use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse as _, Response};
@@ -68,10 +69,13 @@ pub(crate) async fn answer(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
-    Form(form): Form<AnswerForm>,
+    form: Result<Form<AnswerForm>, FormRejection>,
 ) -> Response {
     let Ok(parsed) = id.parse::<Uuid>() else {
         return missing();
+    };
+    let Ok(Form(form)) = form else {
+        return unreadable();
     };
     let problem = match call::answer_on_page(
         &app,
@@ -196,6 +200,16 @@ fn missing() -> Response {
         &Notice {
             title: "Not found",
             text: "There is no such question here. It may be somebody else's, or the address is incomplete.",
+        },
+    )
+}
+
+fn unreadable() -> Response {
+    html(
+        StatusCode::BAD_REQUEST,
+        &Notice {
+            title: "Nothing was answered",
+            text: "The answer could not be read. Go back to the question and press one of its buttons.",
         },
     )
 }
