@@ -490,10 +490,18 @@ async fn asserted_by_client(
         sub: call.caller.subject.clone(),
         role: call.caller.role,
     };
+    let (by, via) = match &call.caller.door {
+        Door::Local => (by, "client_asserted"),
+        Door::Agent {
+            decided_by: Some(person),
+        } => (person.clone(), "agent"),
+        // The model behind our agent may have asked for this call; only a person's answer counts there.
+        Door::Agent { decided_by: None } => return Ok(None),
+    };
     let answer = PersonsAnswer {
         yes: true,
         by: &by,
-        via: "client_asserted",
+        via,
     };
     match confirmation::decide(
         app,
