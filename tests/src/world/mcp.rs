@@ -190,7 +190,6 @@ pub async fn send(request: RequestBuilder) -> Reply {
 ///
 /// # Panics
 /// When it was not done.
-#[must_use]
 pub fn done(result: &Value) -> Value {
     assert_ne!(result["isError"], true, "{result}");
     assert_ne!(result["resultType"], "input_required", "{result}");
@@ -204,7 +203,6 @@ pub fn done(result: &Value) -> Value {
 ///
 /// # Panics
 /// When it was done or asked about.
-#[must_use]
 pub fn refused(result: &Value) -> Value {
     assert_eq!(result["isError"], true, "not refused: {result}");
     assert!(result.get("structuredContent").is_none_or(Value::is_null), "some clients throw structured failures away");
@@ -221,7 +219,6 @@ pub fn refused(result: &Value) -> Value {
 ///
 /// # Panics
 /// When it asks nothing.
-#[must_use]
 pub fn asked(result: &Value) -> String {
     assert_eq!(result["resultType"], "input_required", "not asked: {result}");
     result["requestState"].as_str().unwrap_or_else(|| panic!("no state: {result}")).to_owned()
