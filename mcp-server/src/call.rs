@@ -333,7 +333,7 @@ async fn commit(
 ) -> Result<Answer, CallError> {
     if let Some(state) = &checked.request_state {
         let id = confirmation::by_token(call, state).await?;
-        return answered(app, call, id, checked).await;
+        return answered(app, call, route, id, checked).await;
     }
     match claim(call, route, checked).await? {
         Some(Claim::Finished(finished)) => return Ok(finished.into()),
@@ -430,11 +430,12 @@ async fn unasked(
 async fn answered(
     app: &App,
     call: &mut Call<'_>,
+    route: &Route,
     id: Uuid,
     checked: &Checked,
 ) -> Result<Answer, CallError> {
     let stored = confirmation::visible(call, id).await?;
-    if stored.arguments_digest != checked.digest {
+    if stored.question.tool != route.sheet.name || stored.arguments_digest != checked.digest {
         return Err(confirmation::mismatch(call.locale).into());
     }
     // Through our agent an answer counts only with the person who gave it; a client on this machine is its own person.
@@ -449,7 +450,8 @@ async fn answered(
         Door::Agent { decided_by } => (decided_by.clone(), "agent"),
     };
     let (Some(by), Some(yes)) = (by, checked.person_says) else {
-        return Ok(asked(app, call.shop, call.locale, stored.question));
+        let standing = confirmation::standing(call, stored).await?;
+        return Ok(decided(app, call.shop, call.locale, standing));
     };
     let decision = confirmation::decide(
         app,
@@ -488,10 +490,18 @@ async fn asserted_by_client(
         sub: call.caller.subject.clone(),
         role: call.caller.role,
     };
+    let (by, via) = match &call.caller.door {
+        Door::Local => (by, "client_asserted"),
+        Door::Agent {
+            decided_by: Some(person),
+        } => (person.clone(), "agent"),
+        // The model behind our agent may have asked for this call; only a person's answer counts there.
+        Door::Agent { decided_by: None } => return Ok(None),
+    };
     let answer = PersonsAnswer {
         yes: true,
         by: &by,
-        via: "client_asserted",
+        via,
     };
     match confirmation::decide(
         app,

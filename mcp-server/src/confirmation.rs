@@ -301,6 +301,31 @@ async fn already_settled(
     })
 }
 
+/// What a repeated call that brings no answer gets: the question while it is open, else what came of it.
+pub(crate) async fn standing(call: &mut Call<'_>, stored: Stored) -> Result<Decision, CallError> {
+    let locale = stored.locale;
+    let settled = || Decision::NotTaken(already_decided(locale));
+    Ok(match stored.status {
+        ConfirmationStatus::Open if stored.question.expires_at > call.now => {
+            Decision::AskedAnew(stored.question)
+        }
+        ConfirmationStatus::Open | ConfirmationStatus::Expired => {
+            Decision::NotTaken(expired(locale))
+        }
+        ConfirmationStatus::Declined => Decision::Finished(Finished::Refused(declined(locale))),
+        ConfirmationStatus::Done | ConfirmationStatus::Failed => {
+            stored.answer.map_or_else(settled, Decision::Finished)
+        }
+        ConfirmationStatus::Superseded => {
+            let next = match stored.replaced_by {
+                Some(id) => find(call.conn, call.shop.tenant, id).await?,
+                None => None,
+            };
+            next.map_or_else(settled, |s| Decision::AskedAnew(s.question))
+        }
+    })
+}
+
 /// A yes being acted on.
 struct Yes<'a> {
     app: &'a App,

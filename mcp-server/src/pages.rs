@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::Extension;
+use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse as _, Response};
@@ -68,10 +69,13 @@ pub(crate) async fn answer(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
-    Form(form): Form<AnswerForm>,
+    form: Result<Form<AnswerForm>, FormRejection>,
 ) -> Response {
     let Ok(parsed) = id.parse::<Uuid>() else {
         return missing();
+    };
+    let Ok(Form(form)) = form else {
+        return unreadable();
     };
     let problem = match call::answer_on_page(
         &app,
@@ -200,6 +204,16 @@ fn missing() -> Response {
     )
 }
 
+fn unreadable() -> Response {
+    html(
+        StatusCode::BAD_REQUEST,
+        &Notice {
+            title: "Nothing was answered",
+            text: "The answer could not be read. Go back to the question and press one of its buttons.",
+        },
+    )
+}
+
 fn unavailable(error: &CallError) -> Response {
     tracing::error!(%error, "approval page");
     html(
@@ -226,9 +240,10 @@ fn html(status: StatusCode, page: &impl Template) -> Response {
                 header::X_CONTENT_TYPE_OPTIONS,
                 HeaderValue::from_static("nosniff"),
             );
+            // Not no-referrer: with that a browser posts our own form with `Origin: null`, which the door refuses.
             headers.insert(
                 header::REFERRER_POLICY,
-                HeaderValue::from_static("no-referrer"),
+                HeaderValue::from_static("same-origin"),
             );
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
             response

@@ -2,5 +2,7 @@
 
 #![expect(clippy::expect_used, reason = "a test that cannot go on has failed")]
 
+mod confirmation;
+mod protocol;
 mod sources;
 mod stories;

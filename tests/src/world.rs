@@ -1,6 +1,9 @@
 //! A shop with both servers in this process, a database of its own, and a clock that can be moved.
 
-use std::collections::HashMap;
+pub mod mcp;
+pub mod sse;
+
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +35,8 @@ pub struct Setting {
     pub agent_hooks: agent::app::Hooks,
     /// No goods: only the tenant.
     pub empty: bool,
+    /// What the owner of the tables changes before the shop opens: the tenant's settings and policies.
+    pub owner_sql: Vec<&'static str>,
 }
 
 /// An open shop.
@@ -46,8 +51,9 @@ pub struct World {
     pub http: reqwest::Client,
     clock_file: PathBuf,
     offset_seconds: std::sync::atomic::AtomicI64,
+    variables: HashMap<String, String>,
     _home: TestHome,
-    _database: TestDatabase,
+    database: TestDatabase,
 }
 
 impl World {
@@ -74,6 +80,10 @@ impl World {
             mcp_server::start::start_on(listener, server_config, setting.server_hooks, quiet)
                 .await
                 .expect("tool server");
+        let db = database.owner_pool().await;
+        for sql in setting.owner_sql {
+            sqlx::query(sql).execute(&db).await.expect(sql);
+        }
         if !setting.empty {
             demo::stock(&shop.app).await.expect("demo goods");
         }
@@ -91,13 +101,29 @@ impl World {
         World {
             shop,
             agent,
-            db: database.owner_pool().await,
+            db,
             http: http_client(),
             clock_file,
             offset_seconds: std::sync::atomic::AtomicI64::new(0),
+            variables,
             _home: home,
-            _database: database,
+            database,
         }
+    }
+
+    /// The environment of one more program of this shop, with a port of its own.
+    #[must_use]
+    pub fn variables(&self, role: Role) -> HashMap<String, String> {
+        let mut all = self.variables.clone();
+        all.insert("DATABASE_URL".to_owned(), self.database.url(role));
+        all.insert("DATABASE_OWNER_URL".to_owned(), self.database.owner_url());
+        all
+    }
+
+    /// The database's address for a program's role.
+    #[must_use]
+    pub fn database_url(&self, role: Role) -> String {
+        self.database.url(role)
     }
 
     /// Says something in a session and returns the agent's answer, which must be 200.
@@ -161,6 +187,30 @@ impl World {
     /// Bills in the shop, whatever their status.
     pub async fn bills(&self) -> i64 {
         self.number("select count(*) from shop.bills").await
+    }
+
+    /// A digest of every row of every table of a schema, by table: equal before and after means that nothing was written.
+    pub async fn content(&self, schema: &str) -> BTreeMap<String, String> {
+        let tables = sqlx::query_scalar::<_, String>(
+            "select tablename::text from pg_tables where schemaname = $1",
+        )
+        .bind(schema)
+        .fetch_all(&self.db)
+        .await
+        .expect("tables");
+        assert!(!tables.is_empty(), "no tables in {schema}");
+        let mut content = BTreeMap::new();
+        for table in tables {
+            let sql = format!(
+                "select md5(coalesce(string_agg(md5(t::text), '' order by md5(t::text)), '')) from {schema}.{table} t"
+            );
+            let digest = sqlx::query_scalar::<_, String>(sqlx::AssertSqlSafe(sql))
+                .fetch_one(&self.db)
+                .await
+                .expect("a digest");
+            content.insert(table, digest);
+        }
+        content
     }
 
     /// What is on hand of an item, as text.

@@ -1,0 +1,465 @@
+//! What any MCP client sees on the wire: three revisions on one endpoint, the list of tools, results and errors.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use e2e::world::World;
+use e2e::world::mcp::{MODERN, McpClient, OLDER, OLDEST, asked, done, refused, yes};
+use rmcp::model::{
+    CallToolRequestParams, ClientCapabilities, ClientConfig, Implementation, ProtocolVersion,
+};
+use rmcp::service::{ClientLifecycleMode, ClientServiceExt as _};
+use rmcp::transport::StreamableHttpClientTransport;
+use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
+use serde_json::{Value, json};
+
+fn committed() -> Vec<Value> {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../contracts/mcp-tools.json");
+    serde_json::from_str(&std::fs::read_to_string(path).expect("the list")).expect("JSON")
+}
+
+#[tokio::test]
+async fn three_revisions_are_served_on_one_endpoint() {
+    let world = World::open().await;
+    for version in [OLDEST, OLDER] {
+        let client = world.mcp(version);
+        let begun = client.initialize().await;
+        assert_eq!(begun["protocolVersion"], version);
+        assert_eq!(begun["serverInfo"]["name"], "countersign");
+        assert!(
+            begun["instructions"]
+                .as_str()
+                .is_some_and(|i| i.contains("asked of a person first")),
+            "{begun}"
+        );
+        let found = client
+            .call("inventory_list_items", &json!({"category": "beauty"}))
+            .await;
+        assert_eq!(
+            done(&found)["items"].as_array().map(Vec::len),
+            Some(2),
+            "{version}"
+        );
+    }
+    // No handshake: the first request is a call.
+    let found = world
+        .mcp(MODERN)
+        .call("inventory_list_items", &json!({"category": "beauty"}))
+        .await;
+    assert_eq!(found["resultType"], "complete");
+    assert_eq!(done(&found)["items"].as_array().map(Vec::len), Some(2));
+    // A revision nobody has heard of is refused, not guessed at.
+    let unheard = world
+        .mcp("1999-01-01")
+        .request("tools/list", json!({}))
+        .await;
+    assert_eq!(unheard.status, 400, "{}", unheard.body);
+}
+
+#[tokio::test]
+async fn the_server_says_what_it_serves() {
+    let world = World::open().await;
+    let told = world
+        .mcp(MODERN)
+        .request("server/discover", json!({}))
+        .await
+        .result();
+    assert_eq!(told["supportedVersions"], json!([OLDEST, OLDER, MODERN]));
+    assert!(told["capabilities"]["tools"].is_object(), "{told}");
+    assert_eq!(told["ttlMs"], 300_000);
+    assert_eq!(told["cacheScope"], "public");
+    assert_eq!(told["resultType"], "complete");
+}
+
+#[tokio::test]
+async fn the_list_of_tools_is_the_committed_one_in_the_same_order_every_time() {
+    let world = World::open().await;
+    let modern = world.mcp(MODERN);
+    let list = modern.request("tools/list", json!({})).await.result();
+    assert_eq!(list["ttlMs"], 300_000);
+    assert_eq!(
+        list["cacheScope"], "private",
+        "what is listed depends on who asks"
+    );
+    assert!(list.get("nextCursor").is_none_or(Value::is_null));
+    assert_eq!(modern.request("tools/list", json!({})).await.result(), list);
+
+    let tools = list["tools"].as_array().expect("tools");
+    let names: Vec<&str> = tools.iter().filter_map(|t| t["name"].as_str()).collect();
+    assert!(names.is_sorted(), "{names:?}");
+    let committed = committed();
+    assert_eq!(tools.len(), committed.len());
+    for (tool, sheet) in tools.iter().zip(&committed) {
+        for member in [
+            "name",
+            "title",
+            "description",
+            "inputSchema",
+            "outputSchema",
+        ] {
+            assert_eq!(tool[member], sheet[member], "{} {member}", sheet["name"]);
+        }
+        for hint in [
+            "readOnlyHint",
+            "destructiveHint",
+            "idempotentHint",
+            "openWorldHint",
+        ] {
+            assert!(
+                tool["annotations"][hint].is_boolean(),
+                "{} {hint}",
+                sheet["name"]
+            );
+            assert_eq!(
+                tool["annotations"][hint], sheet["annotations"][hint],
+                "{} {hint}",
+                sheet["name"]
+            );
+        }
+        nothing_is_nullable(
+            &tool["inputSchema"],
+            sheet["name"].as_str().unwrap_or_default(),
+        );
+    }
+    for version in [OLDEST, OLDER] {
+        let older = world
+            .mcp(version)
+            .request("tools/list", json!({}))
+            .await
+            .result();
+        assert_eq!(older["tools"], list["tools"], "{version}");
+        assert!(
+            older.get("ttlMs").is_none() && older.get("cacheScope").is_none(),
+            "{version} knows no cache hints"
+        );
+    }
+}
+
+/// Some clients drop a tool whose schema has a type that may be null.
+fn nothing_is_nullable(schema: &Value, place: &str) {
+    match schema {
+        Value::Object(map) => {
+            let types = map.get("type");
+            assert!(
+                types.is_none_or(|t| !t.is_array() && t != "null"),
+                "{place}: {types:?}"
+            );
+            assert!(
+                !map.contains_key("nullable") && map.get("default") != Some(&Value::Null),
+                "{place}"
+            );
+            for (name, inner) in map {
+                nothing_is_nullable(inner, &format!("{place}.{name}"));
+            }
+        }
+        Value::Array(all) => all
+            .iter()
+            .for_each(|inner| nothing_is_nullable(inner, place)),
+        _ => {}
+    }
+}
+
+#[tokio::test]
+async fn who_asks_decides_what_is_listed_and_callable() {
+    use contracts::token::PrincipalRole::{Customer, Owner, Staff};
+    let world = World::open().await;
+    let mut seen = Vec::new();
+    for role in [Customer, Staff, Owner] {
+        let client = world.agent_client("ana", role, None);
+        let list = client.request("tools/list", json!({})).await.result();
+        let names: BTreeSet<String> = list["tools"]
+            .as_array()
+            .expect("tools")
+            .iter()
+            .filter_map(|t| t["name"].as_str().map(str::to_owned))
+            .collect();
+        for sheet in committed() {
+            let name = sheet["name"].as_str().unwrap_or_default();
+            if !names.contains(name) {
+                let failure = refused(&client.call(name, &json!({})).await);
+                assert_eq!(failure["code"], "not_allowed", "{name} for {role:?}");
+            }
+        }
+        seen.push(names);
+    }
+    assert!(seen[0].is_subset(&seen[1]) && seen[1].is_subset(&seen[2]));
+    assert!(!seen[0].contains("billing_create_bill") && seen[1].contains("billing_create_bill"));
+    assert!(!seen[1].contains("sales_summary") && seen[2].contains("sales_summary"));
+}
+
+#[tokio::test]
+async fn what_is_no_call_is_a_protocol_error_and_what_is_a_wrong_one_a_result() {
+    let world = World::open().await;
+    let before = world.content("shop").await;
+    for version in [MODERN, OLDER] {
+        let client = world.mcp(version);
+        let unknown = client
+            .request(
+                "tools/call",
+                json!({"name": "drop_tables", "arguments": {}}),
+            )
+            .await;
+        assert_eq!(unknown.error_code(), -32602, "{version}");
+        assert!(
+            unknown.body["error"]["message"]
+                .as_str()
+                .is_some_and(|m| m.contains("drop_tables"))
+        );
+        let cursor = client.request("tools/list", json!({"cursor": "abc"})).await;
+        assert_eq!(cursor.error_code(), -32602, "{version}");
+        let method = client.request("tools/burn", json!({})).await;
+        assert_eq!(method.error_code(), -32601, "{version}");
+
+        for (tool, arguments, field) in [
+            ("inventory_get_item", json!({"item": 7}), "item"),
+            ("inventory_get_item", json!({}), "item"),
+            (
+                "inventory_get_item",
+                json!({"item": "Soap", "tenant": "x"}),
+                "tenant",
+            ),
+            ("inventory_list_items", json!({"limit": "ten"}), "limit"),
+            ("inventory_list_items", json!({"limit": 0}), "limit"),
+            (
+                "inventory_list_items",
+                json!({"cursor": "not one of ours"}),
+                "cursor",
+            ),
+            ("billing_list_bills", json!({"cursor": "AAAA"}), "cursor"),
+            ("billing_list_bills", json!({"from": "tomorrow"}), "from"),
+            (
+                "billing_create_bill",
+                json!({"lines": [{"item": "Soap", "quantity": {}}]}),
+                "lines[0].quantity",
+            ),
+            (
+                "confirm_action",
+                json!({"confirmation_id": "7"}),
+                "confirmation_id",
+            ),
+        ] {
+            let failure = refused(&client.call(tool, &arguments).await);
+            assert_eq!(
+                failure["code"], "invalid_arguments",
+                "{tool} {arguments}: {failure}"
+            );
+            assert_eq!(failure["field"], field, "{tool} {arguments}: {failure}");
+        }
+    }
+    assert_eq!(world.content("shop").await, before);
+}
+
+/// One good call of every tool, in an order in which each finds what it needs. The tools that ask are answered yes.
+async fn every_tool(client: &McpClient) -> Vec<(String, Value)> {
+    let mut results = Vec::new();
+    let sugar = json!({"name": "Sugar", "category": "grocery", "unit": "kg", "unit_price": "160", "quantity": "20", "sku": "S-1",
+        "low_stock_level": "5", "aliases": [{"name": "azúcar", "locale": "es"}], "units": [{"unit": "bag", "quantity": "25", "of": "kg"}]});
+    let bill = |customer: &str| {
+        json!({"customer": customer, "lines": [{"item": "sugar", "quantity": "2", "unit": "kg"}, {"item": "Soap", "quantity": "1"}],
+        "discount": "10", "due_on": "2030-01-31"})
+    };
+    let calls = [
+        ("inventory_add_item", sugar),
+        (
+            "inventory_update_item",
+            json!({"item": "sugar", "adjust": {"delta": "5", "unit": "kg", "reason": "purchase"}}),
+        ),
+        ("inventory_list_items", json!({"limit": 2})),
+        ("inventory_get_item", json!({"item": "azucar"})),
+        ("billing_create_bill", bill("Ali")),
+        ("billing_get_bill", json!({"bill": "last"})),
+        ("billing_list_bills", json!({"status": "open"})),
+        (
+            "billing_void_bill",
+            json!({"bill": "INV-1", "reason": "a mistake"}),
+        ),
+        ("inventory_delete_item", json!({"item": "Milk"})),
+        ("sales_summary", json!({"period": "today"})),
+    ];
+    for (tool, arguments) in calls {
+        let mut result = client.call(tool, &arguments).await;
+        if result["resultType"] == "input_required" {
+            result = client.retry(tool, &arguments, &asked(&result), yes()).await;
+        }
+        results.push((tool.to_owned(), done(&result)));
+    }
+    results
+}
+
+#[tokio::test]
+async fn every_result_is_of_the_schema_its_tool_names() {
+    let world = World::open().await;
+    let committed = committed();
+    let schema = |tool: &str| {
+        let sheet = committed
+            .iter()
+            .find(|s| s["name"] == tool)
+            .unwrap_or_else(|| panic!("{tool} is not listed"));
+        sheet["outputSchema"].clone()
+    };
+    let mut results = every_tool(&world.asking_client()).await;
+    // A client that cannot be asked gets the other kind of answer, and collects the outcome.
+    let client = world.mcp(OLDER);
+    for (tool, arguments) in [
+        (
+            "billing_create_bill",
+            json!({"lines": [{"item": "Soap", "quantity": "1"}], "payment": {"method": "cash"}}),
+        ),
+        ("inventory_delete_item", json!({"item": "Rice"})),
+    ] {
+        let required = done(&client.call(tool, &arguments).await);
+        assert_eq!(required["status"], "confirmation_required");
+        let id = required["confirmation_id"].clone();
+        results.push((tool.to_owned(), required));
+        results.push((
+            "confirm_action".to_owned(),
+            done(
+                &client
+                    .call("confirm_action", &json!({"confirmation_id": id}))
+                    .await,
+            ),
+        ));
+    }
+    for (tool, result) in &results {
+        let faults = faults(&schema(tool), result, tool);
+        assert!(faults.is_empty(), "{faults:?}: {result}");
+        assert!(
+            result["summary"].as_str().is_some_and(|s| !s.is_empty()),
+            "{tool} says nothing: {result}"
+        );
+        // The check itself must be able to fail.
+        assert!(
+            !self::faults(&schema(tool), &json!({}), tool).is_empty(),
+            "{tool}'s schema takes anything"
+        );
+    }
+    let called: BTreeSet<&str> = results.iter().map(|(tool, _)| tool.as_str()).collect();
+    let listed: BTreeSet<&str> = committed
+        .iter()
+        .filter_map(|s| s["name"].as_str())
+        .collect();
+    assert_eq!(called, listed, "a tool without a scene here");
+}
+
+/// Where a value is not what a schema says. Knows the keywords our schemas use, and stops at any other.
+fn faults(schema: &Value, value: &Value, place: &str) -> Vec<String> {
+    let Value::Object(map) = schema else {
+        return Vec::new();
+    };
+    let mut faults = Vec::new();
+    for (keyword, rule) in map {
+        match keyword.as_str() {
+            "type" if !is_of_type(value, rule) => faults.push(format!("{place} is no {rule}")),
+            "const" if value != rule => faults.push(format!("{place} is not {rule}")),
+            "enum" if !rule.as_array().is_some_and(|all| all.contains(value)) => {
+                faults.push(format!("{place} is none of {rule}"))
+            }
+            "required" => {
+                let missing = rule
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .filter_map(Value::as_str)
+                    .filter(|name| value.get(name).is_none());
+                faults.extend(missing.map(|name| format!("{place}.{name} is missing")));
+            }
+            "properties" => {
+                for (name, inner) in rule.as_object().into_iter().flatten() {
+                    if let Some(member) = value.get(name) {
+                        faults.extend(self::faults(inner, member, &format!("{place}.{name}")));
+                    }
+                }
+            }
+            "additionalProperties" if rule == false => {
+                let known =
+                    |name: &String| map.get("properties").and_then(|p| p.get(name)).is_some();
+                let unknown = value
+                    .as_object()
+                    .into_iter()
+                    .flatten()
+                    .filter(|(name, _)| !known(name));
+                faults.extend(unknown.map(|(name, _)| format!("{place}.{name} is unknown")));
+            }
+            "items" => {
+                for inner in value.as_array().into_iter().flatten() {
+                    faults.extend(self::faults(rule, inner, place));
+                }
+            }
+            "anyOf" | "oneOf" => {
+                let tried: Vec<Vec<String>> = rule
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .map(|option| self::faults(option, value, place))
+                    .collect();
+                if tried.iter().all(|faults| !faults.is_empty()) {
+                    faults.push(format!("{place} is none of the options: {tried:?}"));
+                }
+            }
+            "type"
+            | "const"
+            | "enum"
+            | "additionalProperties"
+            | "description"
+            | "title"
+            | "default"
+            | "format"
+            | "pattern"
+            | "minimum"
+            | "maximum"
+            | "minLength"
+            | "maxLength" => {}
+            other => panic!("{place}: the check does not know {other}"),
+        }
+    }
+    faults
+}
+
+fn is_of_type(value: &Value, name: &Value) -> bool {
+    match name.as_str().unwrap_or_default() {
+        "object" => value.is_object(),
+        "array" => value.is_array(),
+        "string" => value.is_string(),
+        "integer" => value.is_i64() || value.is_u64(),
+        "number" => value.is_number(),
+        "boolean" => value.is_boolean(),
+        other => panic!("type {other}"),
+    }
+}
+
+#[tokio::test]
+async fn the_common_client_library_works_with_each_lifecycle() {
+    let world = World::open().await;
+    let modern = vec![ProtocolVersion::V_2026_07_28];
+    for lifecycle in [
+        ClientLifecycleMode::Auto {
+            preferred_versions: modern.clone(),
+            legacy_version: Some(ProtocolVersion::V_2025_11_25),
+        },
+        ClientLifecycleMode::Discover {
+            preferred_versions: modern,
+        },
+        ClientLifecycleMode::Initialize,
+    ] {
+        let shown = format!("{lifecycle:?}");
+        let config =
+            StreamableHttpClientTransportConfig::with_uri(Arc::<str>::from(world.shop.mcp_url()));
+        let transport = StreamableHttpClientTransport::with_client(world.http.clone(), config);
+        let client = ClientConfig::new(
+            ClientCapabilities::default(),
+            Implementation::new("journey", "1"),
+        );
+        let running = client
+            .serve_with_lifecycle(transport, lifecycle)
+            .await
+            .expect("a connection");
+        let tools = running.list_all_tools().await.expect("a list");
+        assert_eq!(tools.len(), committed().len(), "{shown}");
+        let mut call = CallToolRequestParams::new("inventory_get_item");
+        call.arguments = json!({"item": "soap"}).as_object().cloned();
+        let result = running.call_tool(call).await.expect("a result");
+        let item = result.structured_content.expect("structured");
+        assert_eq!(item["item"]["name"], "Soap", "{shown}");
+        running.cancel().await.expect("closed");
+    }
+}
