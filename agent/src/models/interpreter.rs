@@ -1,6 +1,6 @@
 //! The offline rules that read a sentence and answer with tool calls: the model that is there when no language model is.
 //!
-//! Open [`hear`] first. The rules hold no state: what a later message needs (a half-filled request, the names to choose from, an offer)
+//! Open `hear` first. The rules hold no state: what a later message needs (a half-filled request, the names to choose from, an offer)
 //! is the note of the answer, which comes back with the conversation. They never guess a write: a sentence they do not understand is
 //! answered with what they can do.
 //!
