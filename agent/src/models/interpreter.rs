@@ -1,13 +1,13 @@
 //! The offline rules that read a sentence and answer with tool calls: the model that is there when no language model is.
 //!
-//! Open [`hear`] first. The rules hold no state: what a later message needs (a half-filled request, the names to choose from, an offer)
+//! Open `hear` first. The rules hold no state: what a later message needs (a half-filled request, the names to choose from, an offer)
 //! is the note of the answer, which comes back with the conversation. They never guess a write: a sentence they do not understand is
 //! answered with what they can do.
 //!
 //! # Layout
 //! - `words`: a sentence as words, and the pattern language of the rules
 //! - `numbers`, `quantities`, `money`, `dates`, `phones`, `names`, `lists`: the things sentences are made of
-//! - `intents`: courtesy off, clauses apart; `inventory` and `billing`: the rules of each toolset
+//! - `intents`: courtesy off, clauses apart; `inventory`, `questions` (about items) and `billing`: the rules
 //! - `plans`: a call that may lack something; `slots`: the next message as the answer to a question; `changes`: "make it 3 kg"
 //! - `outcomes`: what became of the calls; `replies`: all that is said
 
@@ -24,6 +24,7 @@ mod outcomes;
 pub mod phones;
 mod plans;
 mod quantities;
+mod questions;
 mod replies;
 #[cfg(test)]
 mod scenes;
@@ -190,8 +191,7 @@ fn fresh(request: &ModelRequest, text: &str) -> Reply {
         return reply;
     }
     let saying = match answers::read(text, request.language) {
-        Reading::Yes | Reading::Maybe | Reading::Pick(_) => Saying::NothingOpen,
-        Reading::No => Saying::AllRight,
+        Reading::Yes | Reading::No | Reading::Maybe | Reading::Pick(_) => Saying::NothingOpen,
         Reading::Change(_) | Reading::Other if slots::wants_more(text) => Saying::NoMore,
         Reading::Change(_) | Reading::Other => Saying::Lost,
     };

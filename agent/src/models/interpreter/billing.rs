@@ -171,6 +171,7 @@ fn get_bill(words: &[Word]) -> Option<Wish> {
     const SHOW: &[&str] = &[
         "?show|see|view|display|open|get|find|print|check|give|tell|list ?me|us ?about ?the ?details ?of|for ?the",
         "what is|was ?on|in ?the",
+        "what|whats ?is ?the total|amount|status|balance ?due of|for|on",
         "whats ?on|in ?the",
         "?muestra|muestrame|ver|ensename|abre|busca|imprime|dame ?los ?detalles ?de ?la",
         "cual|como es|fue ?la",
@@ -210,7 +211,18 @@ const STATUSES: &[(&str, &[&str])] = &[
 
 fn list_bills(words: &[Word], hearing: &Hearing) -> Option<Wish> {
     const BILLS: &[&str] = &["bills|invoices|receipts|facturas|recibos"];
-    if !has(words, BILLS) && starts(words, &["who owes", "quien|quienes ?nos debe|deben"]).is_none()
+    if !has(words, BILLS)
+        && starts(
+            words,
+            &[
+                "who owes",
+                "who ?still hasnt|havent ?not paid",
+                "who has not ?yet paid",
+                "quien|quienes ?nos debe|deben",
+                "quien|quienes no ha|han pagado",
+            ],
+        )
+        .is_none()
     {
         return None;
     }
@@ -533,6 +545,9 @@ fn wanted_by_somebody(words: &[Word], hearing: &Hearing) -> Option<Sale> {
 /// "I want 2 bottles of milk": a sale over the counter.
 fn wanted(words: &[Word], hearing: &Hearing) -> Option<Sale> {
     let end = starts(words, WANT)?;
+    if let Some(bill) = starts(&words[end..], MAKE_BILL) {
+        return for_whom(&words[end + bill..], hearing, false);
+    }
     let sale = for_whom(&words[end..], hearing, false)?;
     lines_of(trimmed(&sale.goods), hearing.language)?
         .first()?
@@ -646,6 +661,9 @@ fn goods_first(words: &[Word], hearing: &Hearing) -> Option<Sale> {
     let found = (1..rest.len()).rev().find_map(|at| {
         let end = longest_at(rest, at, joints)?;
         let name = rest.get(end).filter(|w| w.kind == Kind::Letters)?;
+        if rest[end..].iter().any(|w| w.kind == Kind::Digits) {
+            return None;
+        }
         let own = starts(&rest[end..], &["me|us|myself|mi|nosotros"]) == Some(rest.len() - end);
         let customer = customer_of(&rest[end..], hearing.shouted);
         let amount = quantity_at(rest, end, hearing.language).is_some()
@@ -693,7 +711,17 @@ pub(super) fn terms_of(
     } else if let Some((start, end)) = find(&rest, OTHER_PAYMENT) {
         return Err((Saying::CashOnly, without(&rest, start, end)));
     }
-    let rest = drop_all(&rest, &["?for today", "right now|away", "ahora mismo"]);
+    let rest = drop_all(
+        &rest,
+        &[
+            "?for today",
+            "right now|away",
+            "ahora mismo",
+            "on credit|account|tab",
+            "a credito",
+            "fiado|fiada",
+        ],
+    );
     Ok((terms, rest))
 }
 

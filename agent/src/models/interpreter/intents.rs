@@ -10,9 +10,10 @@ use super::plans::Plan;
 use super::quantities::Quantity;
 use super::replies::Saying;
 use super::words::{
-    Kind, Word, drop_all, ends, has, is_too_long, longest_at, match_at, starts, trimmed, words,
+    Kind, Word, among, drop_all, ends, has, is_too_long, longest_at, match_at, starts, trimmed,
+    words,
 };
-use super::{billing, inventory};
+use super::{billing, inventory, questions};
 use crate::language::{Language, detect};
 use crate::models::ModelRequest;
 
@@ -30,14 +31,18 @@ pub(super) struct Hearing {
 }
 
 impl Hearing {
-    /// How a message is to be read. Spanish and English are read; the other languages with the English rules.
+    /// How a message is to be read: there are English and Spanish rules.
     pub(super) fn of(text: &str, request: &ModelRequest) -> Hearing {
-        let language = match detect(text).unwrap_or(request.language) {
-            Language::Es => Language::Es,
-            Language::En | Language::Fr | Language::Sw | Language::Rw | Language::Pt => {
-                Language::En
-            }
+        // Portuguese is nearer to the Spanish rules, and a short sentence in Spanish often looks like it.
+        let rules = |language| match language {
+            Language::En => Some(Language::En),
+            Language::Es | Language::Pt => Some(Language::Es),
+            Language::Fr | Language::Sw | Language::Rw => None,
         };
+        let language = detect(text)
+            .and_then(rules)
+            .or_else(|| rules(request.language))
+            .unwrap_or_default();
         Hearing {
             language,
             today: request.now.with_timezone(&request.time_zone).date_naive(),
@@ -123,7 +128,7 @@ fn clause(words: &[Word], hearing: &Hearing) -> Option<Wish> {
         if has(words, NEGATIONS) {
             None
         } else {
-            inventory::read(words, hearing)
+            questions::read(words, hearing)
         }
     })
 }
@@ -208,7 +213,7 @@ pub(super) fn polished(words: &[Word]) -> Vec<Word> {
     for _ in 0..8 {
         let rest = trimmed(&kept);
         let verb_follows = |end: usize| {
-            let kept = FRONT_KEEPS.contains(&rest.get(end).map_or("", |w| w.folded.as_str()));
+            let kept = among(FRONT_KEEPS, rest.get(end).map_or("", |w| w.folded.as_str()));
             !kept || match_at(rest, end, "get rid").is_some()
         };
         if let Some(end) = starts(rest, FRONT)
@@ -226,10 +231,8 @@ pub(super) fn polished(words: &[Word]) -> Vec<Word> {
 }
 
 /// "I want to buy ..." is a sale: what follows the courtesy decides whether it goes.
-const FRONT_KEEPS: &[&str] = &[
-    "buy", "order", "purchase", "get", "have", "comprar", "llevar", "pedir", "ordenar", "darme",
-    "venderme", "ponerme", "traerme", "know",
-];
+const FRONT_KEEPS: &str =
+    "buy order purchase get have comprar llevar pedir ordenar darme venderme ponerme traerme know";
 
 /// Spanish wishes go only before an infinitive: "quiero agregar", not "quiero dos botellas".
 fn front_goes(words: &[Word], end: usize) -> bool {
@@ -293,9 +296,7 @@ pub(super) fn small_talk(words: &[Word]) -> Option<Saying> {
         "opciones|comandos|menu|instrucciones|empezar",
     ];
     let rest = trimmed(words);
-    let whole = |patterns: &[&str]| {
-        !rest.is_empty() && (0..1).any(|at| longest_at(rest, at, patterns) == Some(rest.len()))
-    };
+    let whole = |patterns: &[&str]| starts(rest, patterns).is_some_and(|end| end == rest.len());
     if whole(HELLO) {
         return Some(Saying::Hello);
     }
@@ -336,7 +337,8 @@ fn clauses(words: &[Word]) -> Vec<Vec<Word>> {
             && next < words.len()
         {
             let rest = polished(&words[next..]);
-            if starts(&rest, COMMANDS).is_some() && !is_article_like(&words[next..]) {
+            // A command is followed by something: "tea and set" is a list.
+            if starts(&rest, COMMANDS).is_some_and(|end| end < rest.len()) {
                 found.push(words[start..at].to_vec());
                 start = next;
                 at = next;
@@ -349,59 +351,10 @@ fn clauses(words: &[Word]) -> Vec<Vec<Word>> {
     found
 }
 
-/// "... and set (a set of cups)": a verb followed by nothing begins no clause.
-fn is_article_like(words: &[Word]) -> bool {
-    words.len() < 2
-}
-
 /// Verbs that are mended when misspelt at the head of a clause.
-const VERBS: &[&str] = &[
-    "add",
-    "show",
-    "list",
-    "sell",
-    "bill",
-    "void",
-    "create",
-    "delete",
-    "remove",
-    "update",
-    "increase",
-    "decrease",
-    "reduce",
-    "rename",
-    "invoice",
-    "cancel",
-    "change",
-    "restock",
-    "received",
-    "counted",
-    "register",
-    "display",
-    "agrega",
-    "agregar",
-    "anade",
-    "muestra",
-    "muestrame",
-    "elimina",
-    "eliminar",
-    "aumenta",
-    "aumentar",
-    "reduce",
-    "factura",
-    "anula",
-    "vende",
-    "borra",
-    "cambia",
-    "renombra",
-    "registra",
-    "contamos",
-    "llegaron",
-    "recibimos",
-    "quiero",
-    "incrementa",
-    "disminuye",
-];
+const VERBS: &str = "add show list sell bill void create delete remove update increase decrease reduce rename invoice cancel change \
+    restock received counted register display agrega agregar anade muestra muestrame elimina eliminar aumenta aumentar \
+    factura anula vende borra cambia renombra registra contamos llegaron recibimos quiero incrementa disminuye";
 
 /// The words with a misspelt verb at the head set right, where exactly one verb is meant.
 fn mended(words: &[Word]) -> Vec<Word> {
@@ -414,9 +367,9 @@ fn mended(words: &[Word]) -> Vec<Word> {
         return kept;
     }
     let mut near: Vec<(usize, &str)> = VERBS
-        .iter()
+        .split(' ')
         .filter(|verb| is_slip_of(&head.folded, verb))
-        .map(|verb| (strsim::osa_distance(&head.folded, verb), *verb))
+        .map(|verb| (strsim::osa_distance(&head.folded, verb), verb))
         .collect();
     near.sort_unstable();
     near.dedup();
@@ -429,12 +382,9 @@ fn mended(words: &[Word]) -> Vec<Word> {
 }
 
 fn is_known(folded: &str) -> bool {
-    const OTHERS: &[&str] = &[
-        "sale", "sales", "salt", "still", "bell", "pills", "ball", "full", "fill", "lists",
-        "shows", "bills", "sold", "agregue", "agregale", "vendes", "vendi", "cambiar", "facturas",
-        "void", "avoid", "created", "added", "removed", "deleted", "muestras",
-    ];
-    VERBS.contains(&folded) || OTHERS.contains(&folded)
+    const OTHERS: &str = "charge sale sales salt still bell pills ball full fill lists shows bills sold agregue agregale vendes vendi \
+    cambiar facturas void avoid created added removed deleted muestras";
+    among(VERBS, folded) || among(OTHERS, folded)
 }
 
 /// One slip of the finger: letters swapped, one too many or one missing; in longer words also a wrong one, in the longest two slips.

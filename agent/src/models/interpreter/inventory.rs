@@ -1,13 +1,13 @@
-//! Sentences about items and stock.
+//! Sentences that change items and stock.
 
 use contracts::tool::Tool;
-use contracts::tools::inventory::{AddItem, DeleteItem, GetItem, ListItems, UpdateItem};
+use contracts::tools::inventory::{AddItem, DeleteItem, GetItem, UpdateItem};
 use contracts::unit::EACH;
 use serde_json::{Value, json};
 
 use super::intents::{Hearing, Wish};
 use super::money::{Price, amount_at, price_in};
-use super::names::{name_of, title};
+use super::names::{has_loose_number, name_of, title, without_possessive};
 use super::plans::{Follow, Plan, measure, object};
 use super::quantities::{Quantity, other_name, quantity_at};
 use super::replies::Saying;
@@ -38,17 +38,8 @@ pub(super) fn write(words: &[Word], hearing: &Hearing) -> Option<Wish> {
         .or_else(|| add(words, hearing))
 }
 
-/// What a sentence that asks about items wants to know.
-pub(super) fn read(words: &[Word], hearing: &Hearing) -> Option<Wish> {
-    price_question(words)
-        .or_else(|| low_stock(words, hearing))
-        .or_else(|| in_category(words))
-        .or_else(|| list_all(words))
-        .or_else(|| stock_question(words))
-        .or_else(|| search(words))
-}
-
-fn call(tool: &str, arguments: Value) -> Wish {
+/// A call with these arguments.
+pub(super) fn call(tool: &str, arguments: Value) -> Wish {
     Wish::Do(Plan::new(tool, arguments))
 }
 
@@ -218,11 +209,11 @@ fn less(words: &[Word], hearing: &Hearing) -> Option<Wish> {
     }
     if let Some(end) = starts(words, TAKING) {
         // "Remove the soap" is about the item, "remove 2 soaps" about its stock.
-        quantity_at(&words[end..], 0, hearing.language).filter(|q| {
-            words[end].kind == Kind::Digits
-                || !matches!(words[end].folded.as_str(), "a" | "an" | "un" | "una")
-                || q.unit.is_some()
-        })?;
+        let (at, quantity) = quantity_in(&words[end..], hearing.language)?;
+        let article = !has(&words[end + at..end + quantity.end], &["?a|an|un|una"])
+            || quantity.unit.is_some();
+        let whole = at == 0 || end + quantity.end == words.len();
+        (article && whole).then_some(())?;
         return adjust(&words[end..], hearing, true, None);
     }
     if let Some(end) = starts(words, LOST) {
@@ -275,7 +266,7 @@ fn delete(words: &[Word], hearing: &Hearing) -> Option<Wish> {
     if has(rest, &["all|everything|every|todo|todos|todas"]) {
         return Some(Wish::Say(Saying::OneItemAtATime));
     }
-    if quantity_at(rest, 0, hearing.language).is_some() {
+    if quantity_at(rest, 0, hearing.language).is_some() || has_loose_number(rest) {
         return Some(Wish::Say(Saying::DeleteOrReduce));
     }
     if has(rest, &["from|off ?the bill|order|invoice", "de la factura"]) {
@@ -347,7 +338,7 @@ fn new_price(words: &[Word], hearing: &Hearing) -> Option<Wish> {
             "=",
         ],
     );
-    let item = name_of(&item);
+    let item = name_of(&item).map(|name| without_possessive(&name).to_owned());
     if item.is_none() && (!named || !only_fillers(&kept_without_price(&kept))) {
         return None;
     }
@@ -529,7 +520,7 @@ fn counted(words: &[Word], hearing: &Hearing) -> Option<Wish> {
         "contamos|conte|contado ?:",
         "hemos|he contado",
         "el conteo de|del",
-        "?actual stock|count ?of|for ?:",
+        "actual stock|count ?of|for ?:",
     ];
     const SET: &[&str] = &[
         "set|update|correct|change|fix|adjust",
@@ -562,6 +553,9 @@ fn counted(words: &[Word], hearing: &Hearing) -> Option<Wish> {
             "=",
         ],
     );
+    if has_loose_number(&rest) {
+        return None;
+    }
     let item = name_of(&rest)?;
     let mut plan = Plan::new(GetItem::NAME, json!({"item": item}));
     plan.follow = Some(Follow::Count {
@@ -628,7 +622,7 @@ struct NewItem {
 const ADD: &[&str] = &[
     "add|adding|register|insert|enter|include|introduce|put|ad",
     "agrega|agregar|agregame|agregue|agreguen|anade|anadir|anademe|anada|registra|registrar|registre|mete|meter|incluye|incluir|pon|poner|introduce|ingresa|ingresar|suma",
-    "agregale|anadele|ponle|metele|sumale",
+    "agregale|anadele|metele|sumale",
     "da|dar de alta",
 ];
 const CREATE: &[&str] = &["create|make|start|open", "crea|crear|cree|haz"];
@@ -641,6 +635,16 @@ const NEW_ITEM: &[&str] = &[
 ];
 
 fn add(words: &[Word], hearing: &Hearing) -> Option<Wish> {
+    let have = starts(
+        words,
+        &["we|i have|got", "tenemos|tengo", "there is", "hay"],
+    )
+    .unwrap_or(0);
+    let words = if starts(&words[have..], NEW_ITEM).is_some() {
+        &words[have..]
+    } else {
+        words
+    };
     let verb = starts(words, ADD);
     let rest = &words[verb.unwrap_or(0)..];
     let created = starts(words, CREATE);
@@ -731,9 +735,16 @@ fn new_item_of(words: &[Word], hearing: &Hearing, explicit: bool) -> Option<NewI
     let (level, rest) = cut_level(words, hearing.language);
     let (sku, rest) = cut_sku(&rest);
     let mut price = price_in(&rest, hearing.language);
-    let mut rest = price
-        .as_ref()
-        .map_or_else(|| rest.clone(), |p| without(&rest, p.start, p.end));
+    let mut trailing = None;
+    let mut rest = match &price {
+        Some(p) => {
+            let (before, after) = (&rest[..p.start], &rest[p.end..]);
+            trailing = category_after(before, after);
+            let after = if trailing.is_some() { &[] } else { after };
+            [before, after].concat()
+        }
+        None => rest,
+    };
     let found = quantity_in(&rest, hearing.language);
     let mut bag = None;
     if let Some((at, q)) = &found {
@@ -741,12 +752,15 @@ fn new_item_of(words: &[Word], hearing: &Hearing, explicit: bool) -> Option<NewI
             .filter(|s| s.unit.as_ref().is_some_and(|u| u.fixed));
         bag = size.filter(|_| q.unit.as_ref().is_some_and(|u| !u.fixed));
         let end = bag.as_ref().map_or(q.end, |b| b.end);
-        let start =
-            if *at > 0 && matches!(rest[at - 1].folded.as_str(), "with" | "con" | "of" | "de") {
-                at - 1
-            } else {
-                *at
-            };
+        let start = if *at > 0
+            && matches!(
+                rest[at - 1].folded.as_str(),
+                "with" | "con" | "of" | "de" | "quantity" | "qty" | "cantidad" | "amount"
+            ) {
+            at - 1
+        } else {
+            *at
+        };
         rest = without(&rest, start, end);
     }
     if price.is_none() {
@@ -759,18 +773,16 @@ fn new_item_of(words: &[Word], hearing: &Hearing, explicit: bool) -> Option<NewI
             "?al|a|en ?el|la|nuestro inventario|stock|existencias|almacen|lista|tienda|catalogo|sistema",
         ],
     );
-    let (category, rest) = cut_category(&rest, hearing.language);
+    let (category, rest) = match trailing {
+        Some(category) => (Some(category), rest),
+        None => cut_category(&rest, hearing.language),
+    };
     let rest: Vec<Word> = rest
         .into_iter()
         .filter(|w| !w.parts() && !w.is_mark(":"))
         .collect();
     let name = name_of(&rest);
-    let stray = (0..rest.len()).any(|at| {
-        rest[at].kind == Kind::Digits
-            && rest
-                .get(at + 1)
-                .is_none_or(|w| w.spaced || super::quantities::unit_named(&w.folded).is_none())
-    });
+    let stray = has_loose_number(&rest);
     let said_nothing = trimmed(&rest).is_empty() || only_fillers(&rest);
     if stray || (name.is_none() && !(explicit && said_nothing)) {
         return None;
@@ -790,6 +802,24 @@ fn new_item_of(words: &[Word], hearing: &Hearing, explicit: bool) -> Option<NewI
         sku,
         bag,
     })
+}
+
+/// "Sugar at 160 per kg grocery": a word or two after the price, where the name went before it.
+fn category_after(before: &[Word], after: &[Word]) -> Option<String> {
+    let named = before
+        .iter()
+        .any(|w| w.kind == Kind::Letters && super::quantities::unit_named(&w.folded).is_none());
+    let plain = after.iter().all(|w| w.kind == Kind::Letters);
+    let joined = starts(after, &["to|in|into|under|en|a|al|with|con|and|y|low|sku|code|category|categoria|for|para|quantity|qty|cantidad|alert|minimum"]).is_some();
+    if !named
+        || !plain
+        || joined
+        || !(1..=2).contains(&after.len())
+        || has(after, &["each|stock|inventory|now|only"])
+    {
+        return None;
+    }
+    name_of(after).map(|c| c.to_lowercase())
 }
 
 /// "Rice, 50 kg, 900": a number alone between commas, after the quantity was taken.
@@ -989,331 +1019,4 @@ pub(super) fn add_after_all(name: &str, category: &str, adjust: &Value, hearing:
         bag: None,
     };
     Plan::new(AddItem::NAME, add_arguments(&new, hearing))
-}
-
-const SHOW: &[&str] = &[
-    "show|list|display|see|view|give|tell|print|get|check|look ?at|up ?me|us",
-    "whats|what|which ?is|are",
-    "muestra|muestrame|mostrar|lista|listar|ensena|ensename|ver|dame|dime|mira",
-    "let me see",
-    "cual|cuales es|son",
-    "que ?productos|articulos ?hay",
-];
-
-fn price_question(words: &[Word]) -> Option<Wish> {
-    const ASKED: &[&str] = &[
-        "?what|whats ?is ?the price|cost ?of|for",
-        "how much is|are|for ?the",
-        "how much does|do|would",
-        "?a ?cual es ?el precio ?de|del",
-        "?a cuanto cuesta|cuestan|vale|valen|esta|estan ?el|la|los|las",
-        "?el precio de|del",
-        "?a como esta|estan ?el|la|los|las",
-        "?show|tell|give|check ?me the price of",
-        "dime|dame el precio de|del",
-        "que precio tiene|tienen",
-    ];
-    let costs = starts(words, &["what does|do|would"])
-        .filter(|_| ends(words, &["cost ?now|today", "go for"]).is_some());
-    let rest = if let Some(end) = starts(words, ASKED).or(costs).filter(|e| *e < words.len()) {
-        &words[end..]
-    } else {
-        &words[..ends(words, &["price|cost|precio"])?]
-    };
-    if has(
-        rest,
-        &[
-            "left|stock|remaining|owe|owes|bill|invoice|factura|sales|sold|sell|change|set|update|list|lista|there",
-        ],
-    ) {
-        return None;
-    }
-    let rest = drop_all(
-        rest,
-        &[
-            "cost|costs|now|today|hoy|each",
-            "per unit|kg|kilo",
-            "per|a|el|la kilo|kg|each|piece|unit|bag",
-        ],
-    );
-    Some(call(GetItem::NAME, json!({"item": name_of(&rest)?})))
-}
-
-fn low_stock(words: &[Word], hearing: &Hearing) -> Option<Wish> {
-    const GONE: &[&str] = &[
-        "out of stock",
-        "sold out",
-        "agotado|agotados|agotada|agotadas",
-        "sin stock|existencias",
-        "run out",
-    ];
-    const BELOW: &[&str] = &[
-        "?stock ?is|are below|under|beneath ?of",
-        "less|fewer|lower than",
-        "?por debajo|abajo de",
-        "bajo|menos ?de ?que",
-        "menos de",
-        "menor|menores a|de|que",
-        "<",
-    ];
-    const LOW: &[&str] = &[
-        "low ?on ?in stock|inventory",
-        "stock ?is|are ?running low",
-        "running low|out",
-        "almost|nearly|about ?to out|gone|finished|run",
-        "low items",
-        "is|are ?running ?getting ?very ?too low",
-        "need|needs ?to ?be restock|restocking|restocked|reorder|reordering|reordered",
-        "?should|must ?we|i restock|reorder",
-        "poco stock|inventario",
-        "pocas existencias",
-        "stock|existencias|inventario bajo|bajas",
-        "bajo|bajos ?de|en stock|existencias|inventario",
-        "acabando|acabandose|terminando|acabarse|agotarse|agotando",
-        "falta reponer|resurtir",
-        "hay que reponer|resurtir|comprar",
-    ];
-    let asks = hearing.question
-        || starts(words, SHOW).is_some()
-        || has(
-            words,
-            &["items|products|productos|articulos|stock|inventario|existencias|low|running"],
-        );
-    if !asks {
-        return None;
-    }
-    let mut arguments = json!({});
-    let below = (0..words.len())
-        .find_map(|at| quantity_at(words, longest_at(words, at, BELOW)?, hearing.language));
-    if let Some(level) = below {
-        arguments["stock_below"] = json!(level.number);
-    } else if has(words, GONE) {
-        // The smallest quantity there is: below it is nothing.
-        arguments["stock_below"] = json!("0.000001");
-    } else if has(words, LOW) {
-        arguments["low_stock"] = json!(true);
-    } else {
-        return None;
-    }
-    if let Some(category) = named_category(words) {
-        arguments["category"] = json!(category);
-    }
-    Some(call(ListItems::NAME, arguments))
-}
-
-/// "In the beauty category", "category beauty", "de la categoría belleza".
-fn named_category(words: &[Word]) -> Option<String> {
-    let said = |text: &[Word]| name_of(text).map(|c| c.to_lowercase());
-    if let Some((_, end)) = find(
-        words,
-        &[
-            "category ?of|: ?:",
-            "categoria ?de|: ?:",
-            "seccion ?de",
-            "section ?:",
-        ],
-    ) {
-        let length = words[end..]
-            .iter()
-            .take_while(|w| {
-                !w.parts()
-                    && !matches!(
-                        w.folded.as_str(),
-                        "with" | "con" | "under" | "below" | "that" | "in" | "que"
-                    )
-            })
-            .count();
-        if let Some(category) = said(&words[end..end + length]) {
-            return Some(category);
-        }
-    }
-    let (at, _) = find(words, &["category|section|department|categoria"])?;
-    let (_, start) = (0..at).rev().find_map(|i| {
-        longest_at(
-            &words[..at],
-            i,
-            &[
-                "in|from|of|under|for ?the",
-                "show|list|see|display ?me ?the|all",
-                "whats|what is|are ?in ?the",
-            ],
-        )
-        .map(|e| (i, e))
-    })?;
-    said(&words[start..at])
-}
-
-fn in_category(words: &[Word]) -> Option<Wish> {
-    let category = |name: String| call(ListItems::NAME, json!({"category": name}));
-    if has(
-        words,
-        &["bill|bills|invoice|invoices|factura|facturas|sales|ventas"],
-    ) {
-        return None;
-    }
-    if has(words, &["categories|categorias"]) {
-        return None;
-    }
-    if let Some(name) = named_category(words) {
-        return Some(category(name));
-    }
-    let start = starts(words, SHOW);
-    // "Items in beauty", "beauty items", "productos de belleza"
-    let rest = &words[start.unwrap_or(0)..];
-    const IN: &[&str] = &[
-        "?all ?the ?of items|products|things|everything|stuff|anything ?we|you ?have ?that ?are ?is in|from|under ?the",
-        "?todos ?los productos|articulos|cosas ?que ?hay de|en ?la|el",
-    ];
-    if let Some(end) = starts(rest, IN).filter(|e| *e < rest.len())
-        && !has(
-            &rest[end..],
-            &["stock|inventory|shop|store|inventario|tienda"],
-        )
-    {
-        return name_of(&rest[end..]).map(|n| category(n.to_lowercase()));
-    }
-    let before = ends(rest, &["items|products"]).filter(|at| *at > 0 && start.is_some())?;
-    let name = name_of(&drop_all(
-        &rest[..before],
-        &["all|every|the|our|my|available|listed"],
-    ))?;
-    Some(category(name.to_lowercase()))
-}
-
-fn list_all(words: &[Word]) -> Option<Wish> {
-    const WHOLE: &[&str] = &[
-        "items|products|inventory|stock|everything|prices|goods|catalog|catalogue",
-        "price list",
-        "items|products ?we|you have|sell",
-        "inventario|productos|articulos|existencias|precios|catalogo|stock|todo",
-        "lista de precios|productos|articulos",
-        "what do|can we|you|i have|sell|stock|offer|buy ?in|on ?stock|sale|offer",
-        "what|which items|products do|are we|you|there ?have|sell ?in ?stock",
-        "what is|are ?there ?in ?our|the stock|inventory|shop|store",
-        "whats in ?our|the|my stock|inventory|shop|store",
-        "what have we|you got ?in ?stock",
-        "que tenemos|hay|vendes|venden|vendemos|tienes|tienen ?en ?la|el ?inventario|tienda|stock|venta",
-        "que productos|articulos tenemos|hay|vendes|tienes|tienen|vendemos",
-        "stock|inventory list|report",
-        "list|lista ?of ?de items|products|stock|productos|inventario",
-    ];
-    let rest = &words[starts(words, SHOW).unwrap_or(0)..];
-    let rest = drop_all(
-        rest,
-        &[
-            "all ?of",
-            "the|our|my|full|whole|entire|current|complete|available|every|todos|todas|todo|el|la|los|las|nuestro|completo|completa|mi|actual|de",
-        ],
-    );
-    let whole = |w: &[Word]| starts(w, WHOLE).is_some_and(|end| end == trimmed(w).len().max(end));
-    let everything = trimmed(&rest).is_empty()
-        && has(words, &["all|everything|todo|todos"])
-        && starts(words, SHOW).is_some();
-    (whole(&rest) || whole(words) || everything).then(|| call(ListItems::NAME, json!({})))
-}
-
-fn stock_question(words: &[Word]) -> Option<Wish> {
-    const HOW_MUCH: &[&str] = &[
-        "how much|many ?of ?the",
-        "what|whats ?is ?the stock|quantity|level|balance of|for",
-        "cuanto|cuanta|cuantos|cuantas ?nos ?queda|quedan|hay|tenemos ?de",
-        "cuanto|cuanta|cuantos|cuantas",
-        "que cantidad ?hay|queda|tenemos ?de",
-    ];
-    const ANY: &[&str] = &[
-        "is|are there ?any ?some",
-        "do we|you have|stock|sell ?any ?some",
-        "have we|you ?got ?any",
-        "?nos queda|quedan ?algo ?de",
-        "hay|tenemos|tienes|tienen ?algo ?de",
-        "any",
-        "got any",
-    ];
-    const STOCK_OF: &[&str] = &[
-        "?show|check|see|tell|give ?me ?the stock|stocks ?level of|for",
-        "?muestra|ver|dime ?el|la stock|existencias|inventario de|del",
-        "details|detail|history|movements of|for|about",
-        "tell me about",
-        "?show ?me ?the details|history|movements of|for",
-        "?ver ?el detalles|detalle|historial|movimientos de|del",
-    ];
-    const AFTER: &[&str] = &[
-        "?is|are|do|does|have|has ?there ?we|you|i ?still ?have|got|left|remaining|remain|remains|available ?in ?on ?the ?our stock|left|shelf|store|shop|hand|available|remaining ?now|today",
-        "?is|are left|remaining|available ?in ?stock",
-        "in|on stock|hand",
-        "is|are there ?now",
-        "do we|you ?still ?currently have ?left ?in ?stock",
-        "have we|you got ?left",
-        "?nos ?en queda|quedan|hay|tenemos|stock|existencias|inventario",
-        "?todavia|aun",
-        "?en ?la ?el tienda|almacen|inventario|stock",
-    ];
-    let head = starts(words, STOCK_OF)
-        .or_else(|| starts(words, HOW_MUCH))
-        .or_else(|| starts(words, ANY));
-    let by_end = || {
-        ends(words, &["stock ?level", "left ?in ?stock", "in stock"])
-            .filter(|at| *at > 0)
-            .map(|_| 0)
-    };
-    let start = head.or_else(by_end).filter(|s| *s < words.len())?;
-    if has(
-        words,
-        &[
-            "sell|sold|owe|owes|owed|earn|earned|bill|bills|make|made|vendimos|vendido|debe|deben|cost|costs|money|people|customers|clientes",
-        ],
-    ) && !has(words, &["do you|we sell"])
-    {
-        return None;
-    }
-    let mut rest = words[start..].to_vec();
-    for _ in 0..3 {
-        let Some(at) = ends(&rest, AFTER).filter(|at| *at < rest.len() && *at > 0) else {
-            break;
-        };
-        rest.truncate(at);
-    }
-    let rest = drop_all(
-        &rest,
-        &[
-            "?nos queda|quedan|hay|tenemos|hoy|todavia|aun",
-            "?is|are left",
-            "in stock|inventory",
-            "stock ?level",
-        ],
-    );
-    Some(call(GetItem::NAME, json!({"item": name_of(&rest)?})))
-}
-
-fn search(words: &[Word]) -> Option<Wish> {
-    const FIND: &[&str] = &[
-        "find|search|lookup",
-        "look|search for|up",
-        "?do you know",
-        "busca|buscar|encuentra",
-    ];
-    if has(
-        words,
-        &[
-            "bill|bills|invoice|invoices|factura|facturas|customer|customers|sales|ventas|cliente|clientes",
-        ],
-    ) {
-        return None;
-    }
-    let end = starts(words, FIND)
-        .or_else(|| {
-            starts(
-                words,
-                &[
-                    "show|list|display ?me|us ?the|all",
-                    "muestra|muestrame|ensename|lista ?el|la|los|las",
-                ],
-            )
-        })
-        .filter(|e| *e < words.len())?;
-    let rest = drop_all(
-        &words[end..],
-        &["item|items|product|products|producto|productos|for|me|us|details|stock"],
-    );
-    Some(call(ListItems::NAME, json!({"query": name_of(&rest)?})))
 }

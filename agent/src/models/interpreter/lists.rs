@@ -1,7 +1,7 @@
 //! Lists of items: "2kg sugar and 1 shampoo", "2 kg de azúcar y un champú", "sugar 2kg, milk x3".
 
 use super::money::{Price, announced, price_in};
-use super::names::name_of;
+use super::names::{has_loose_number, name_of};
 use super::quantities::{Quantity, quantity_at};
 use super::words::{Kind, Word, longest_at, match_at};
 use crate::language::Language;
@@ -83,6 +83,9 @@ fn line_at(words: &[Word], at: usize, language: Language) -> Option<(Line, usize
         }
         end += 1;
     }
+    if has_loose_number(&words[start..end]) {
+        return None;
+    }
     let item = name_of(&words[start..end])?;
     let mut after = end;
     if let Some(quantity) = &trailing {
@@ -104,15 +107,19 @@ fn line_at(words: &[Word], at: usize, language: Language) -> Option<(Line, usize
 
 /// A price within a line: announced with "at", or marked with a currency.
 fn price_at(words: &[Word], at: usize, language: Language) -> Option<Price> {
-    announced(words, at, language).or_else(|| {
-        let rest = words.get(at..)?;
-        let price = price_in(rest, language).filter(|p| p.start == 0 && p.amount.marked)?;
-        Some(Price {
-            start: at,
-            end: at + price.end,
-            ..price
+    // "3 eggs for 300" is what all of them cost.
+    let total = match_at(words, at, "for|por").is_some();
+    announced(words, at, language)
+        .filter(|_| !total)
+        .or_else(|| {
+            let rest = words.get(at..)?;
+            let price = price_in(rest, language).filter(|p| p.start == 0 && p.amount.marked)?;
+            Some(Price {
+                start: at,
+                end: at + price.end,
+                ..price
+            })
         })
-    })
 }
 
 /// "Sugar 2kg", "milk x3", "milk: 3".

@@ -255,6 +255,50 @@ fn a_message_too_long_to_be_an_order_is_not_half_done() {
 }
 
 #[test]
+fn a_note_of_the_wrong_shape_does_no_harm() {
+    let plan = |arguments: Value| json!({"tool": "billing_create_bill", "arguments": arguments});
+    let notes = [
+        json!(7),
+        json!({"waiting": {"waiting": "slot", "plan": plan(json!([]))}}),
+        json!({"waiting": {"waiting": "slot", "plan": plan(json!({"lines": null}))}}),
+        json!({"waiting": {"waiting": "choice", "plan": plan(json!({})), "field": "lines[9].item", "names": []}}),
+        json!({"waiting": {"waiting": "choice", "plan": plan(json!(null)), "field": "]..[", "names": ["Rice"]}}),
+        json!({"waiting": {"waiting": "line", "plan": plan(json!({"lines": [{}]})), "change": "make it 3", "lines": [0, 7]}}),
+        json!({"waiting": {"waiting": "change", "plan": plan(json!({"lines": "no"}))}}),
+        json!({"waiting": {"waiting": "offer", "plan": {"tool": "drop_everything", "arguments": {}}}}),
+    ];
+    for note in notes {
+        for text in [
+            "yes",
+            "2",
+            "160",
+            "2 kg sugar",
+            "make it 3",
+            "without the sugar",
+            "more",
+            "brown",
+            "no",
+        ] {
+            let mut shop = Conversation::new(Language::En);
+            shop.request.messages.push(Message::Assistant {
+                text: String::new(),
+                calls: Vec::new(),
+                note: Some(note.clone()),
+            });
+            let answer = shop.say(text);
+            assert!(
+                answer.calls.iter().all(|c| c.tool != "drop_everything"),
+                "{note}: {text}"
+            );
+            assert!(
+                !answer.calls.is_empty() || !answer.text.is_empty(),
+                "{note}: {text}"
+            );
+        }
+    }
+}
+
+#[test]
 fn courtesy_capitals_and_punctuation_change_nothing() {
     let wraps: [(&str, &str, Language); 10] = [
         ("please ", "", Language::En),

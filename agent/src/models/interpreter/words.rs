@@ -156,6 +156,11 @@ impl Word {
     }
 }
 
+/// Whether a word stands in a list parted by spaces.
+pub(super) fn among(list: &str, word: &str) -> bool {
+    list.split(' ').any(|entry| entry == word)
+}
+
 /// The text of some words, spaced as it was typed.
 pub(super) fn text_of(words: &[Word]) -> String {
     let mut out = String::new();
