@@ -652,7 +652,7 @@ fn resumed(app: &App, held: &Held) -> EventBody {
     }
 }
 
-fn answered_event(
+pub(crate) fn answered_event(
     approval: &Approval,
     status: ApprovalStatus,
     decided: Option<&Decided>,
@@ -771,43 +771,6 @@ pub(crate) async fn lapse(
     let now = app.clock.now();
     let mut tx = app.begin(tenant).await?;
     if let Some((mut held, events, _)) = expire(&mut tx, app, tenant, run_id, now).await? {
-        journal::resume(&mut tx, app, &mut held, RunStatus::Queued, &events, now).await?;
-        tx.commit().await?;
-    }
-    Ok(())
-}
-
-/// Answers that came while the run was still working on its other calls.
-pub(crate) async fn pick_up_answers(
-    app: &Arc<App>,
-    tenant: TenantId,
-    run_id: Uuid,
-) -> Result<(), sqlx::Error> {
-    let now = app.clock.now();
-    let mut tx = app.begin(tenant).await?;
-    let Some((mut held, RunStatus::Waiting)) = journal::lock(&mut tx, tenant, run_id).await? else {
-        return Ok(());
-    };
-    let open: Vec<Uuid> = held.machine.open_questions().map(|(_, id)| id).collect();
-    let mut events = vec![resumed(app, &held)];
-    for approval in approvals::of_run(&mut tx, tenant, run_id)
-        .await?
-        .into_iter()
-        .filter(|a| open.contains(&a.id))
-    {
-        if matches!(
-            approval.status,
-            ApprovalStatus::Approved | ApprovalStatus::Denied
-        ) {
-            events.push(answered_event(
-                &approval,
-                approval.status,
-                approval.decided.as_ref(),
-            ));
-            held.machine.decided(&approval.call.id, approval.id);
-        }
-    }
-    if events.len() > 1 {
         journal::resume(&mut tx, app, &mut held, RunStatus::Queued, &events, now).await?;
         tx.commit().await?;
     }

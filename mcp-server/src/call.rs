@@ -196,6 +196,7 @@ impl Checked {
                 locale,
             ));
         }
+        routes::shaped(&route.sheet.input_schema, &request.arguments, locale)?;
         let mut arguments = Value::Object(request.arguments);
         without_nulls(&mut arguments);
         let arguments = (route.normalize)(arguments, locale)?;

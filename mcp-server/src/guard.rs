@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
@@ -29,7 +29,9 @@ pub(crate) async fn admit(
     mut request: Request,
     next: Next,
 ) -> Response {
-    if let Err(reason) = same_site(request.headers(), &guard.allowed_hosts) {
+    let admitted = same_site(request.headers(), &guard.allowed_hosts)
+        .and_then(|()| one_host(request.uri(), request.headers()));
+    if let Err(reason) = admitted {
         return refuse(StatusCode::FORBIDDEN, reason);
     }
     match caller(request.headers(), &guard.app) {
@@ -62,7 +64,8 @@ pub(crate) fn same_site(headers: &HeaderMap, allowed_hosts: &[String]) -> Result
             "This host name is not one of ours. Add it to MCP_ALLOWED_HOSTS if it should be.",
         );
     }
-    if let Some(origin) = text(header::ORIGIN) {
+    for origin in headers.get_all(header::ORIGIN) {
+        let origin = origin.to_str().unwrap_or("?");
         let origin_host = origin.split_once("://").map_or("", |(_, rest)| rest);
         if !known(origin_host, allowed_hosts) {
             return Err("Requests from other sites are refused.");
@@ -81,7 +84,25 @@ pub(crate) fn same_site(headers: &HeaderMap, allowed_hosts: &[String]) -> Result
     }
 }
 
+/// A request that names two hosts means one of them to whoever stands between: neither is to be believed.
+fn one_host(uri: &Uri, headers: &HeaderMap) -> Result<(), &'static str> {
+    let mut named = headers.get_all(header::HOST).iter();
+    let (Some(host), None) = (named.next(), named.next()) else {
+        return Err("A request names exactly one host.");
+    };
+    match uri.authority() {
+        Some(other) if !other.as_str().as_bytes().eq_ignore_ascii_case(host.as_bytes()) => {
+            Err("The request line names another host.")
+        }
+        _ => Ok(()),
+    }
+}
+
 fn known(authority: &str, allowed_hosts: &[String]) -> bool {
+    // Whatever stands before an @ is no host, however much it looks like one.
+    if authority.contains('@') {
+        return false;
+    }
     if allowed_hosts
         .iter()
         .any(|allowed| allowed.eq_ignore_ascii_case(authority))
@@ -150,6 +171,7 @@ mod tests {
             "127.0.0.1.evil.example",
             "localhost.evil.example:8001",
             "10.0.0.1:8001",
+            "127.0.0.1:8001@evil.example",
             "",
         ] {
             assert!(!judged(&[("host", host)]), "{host}");

@@ -9,7 +9,7 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::error::CallError;
 use crate::handler::{Audit, Call, CommitTool, Effected, Prepared, ReadTool, WriteTool};
@@ -167,6 +167,49 @@ fn normalize<I: DeserializeOwned + Serialize>(
         invalid(&e.inner().to_string(), field, locale)
     })?;
     serde_json::to_value(&input).map_err(|e| invalid(&e.to_string(), None, locale))
+}
+
+/// Refuses a list where the schema has an object: serde would read it as the object's members in their order, and what a client got
+/// wrong would be done.
+pub(crate) fn shaped(
+    schema: &Map<String, Value>,
+    arguments: &Map<String, Value>,
+    locale: Locale,
+) -> Result<(), ToolFailure> {
+    match first_list_for_object(schema.get("properties"), arguments, "") {
+        Some(path) => Err(invalid(
+            "it is an object with named members, not a list",
+            Some(path),
+            locale,
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Goes as deep as the schema does.
+fn first_list_for_object(
+    properties: Option<&Value>,
+    object: &Map<String, Value>,
+    path: &str,
+) -> Option<String> {
+    let dot = if path.is_empty() { "" } else { "." };
+    object.iter().find_map(|(name, value)| {
+        misshapen(properties?.get(name)?, value, &format!("{path}{dot}{name}"))
+    })
+}
+
+fn misshapen(schema: &Value, value: &Value, path: &str) -> Option<String> {
+    match (schema.get("type")?.as_str()?, value) {
+        ("object", Value::Array(_)) => Some(path.to_owned()),
+        ("object", Value::Object(inner)) => {
+            first_list_for_object(schema.get("properties"), inner, path)
+        }
+        ("array", Value::Array(items)) => items
+            .iter()
+            .enumerate()
+            .find_map(|(i, item)| misshapen(schema.get("items")?, item, &format!("{path}[{i}]"))),
+        _ => None,
+    }
 }
 
 /// serde names a missing or unknown member only in its sentence.

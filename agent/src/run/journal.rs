@@ -74,6 +74,9 @@ pub(crate) enum FlushError {
     /// Another worker has the run now. Whatever this one did after its last flush is repeated there, under the same keys.
     #[error("the lease is lost")]
     LeaseLost,
+    /// The run was about to wait for answers that have come meanwhile. Nothing was stored.
+    #[error("answered meanwhile")]
+    Answered(Vec<Approval>),
     /// The database failed.
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),
@@ -106,6 +109,13 @@ pub(crate) async fn flush(
     .await?
     {
         return Err(FlushError::LeaseLost);
+    }
+    if status == RunStatus::Waiting {
+        // Whoever answers locks the run first, so an answer is either seen here or finds the run waiting.
+        let come = answers(&mut tx, tenant, held).await?;
+        if !come.is_empty() {
+            return Err(FlushError::Answered(come));
+        }
     }
     insert_events(&mut tx, tenant, held.run_id, first_seq, &batch.events, now).await?;
     store(&mut tx, app, held, batch, now).await?;
@@ -264,6 +274,24 @@ pub(crate) async fn lock(
     let status = RunStatus::from_word(&status).ok_or_else(|| sqlx::Error::Decode(status.into()))?;
     let row = select(conn, tenant, run_id).await?;
     Ok(Some((held(tenant, run_id, row)?, status)))
+}
+
+/// What has been answered of the run's open questions.
+async fn answers(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    held: &Held,
+) -> Result<Vec<Approval>, sqlx::Error> {
+    let open: Vec<Uuid> = held.machine.open_questions().map(|(_, id)| id).collect();
+    let mut come = approvals::of_run(conn, tenant, held.run_id).await?;
+    come.retain(|a| {
+        open.contains(&a.id)
+            && matches!(
+                a.status,
+                ApprovalStatus::Approved | ApprovalStatus::Denied
+            )
+    });
+    Ok(come)
 }
 
 /// Stores what a decision did to a waiting run: it runs here, waits its turn behind another of its session, or goes on waiting.

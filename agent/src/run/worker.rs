@@ -49,7 +49,8 @@ enum Stopped {
 impl From<FlushError> for Stopped {
     fn from(error: FlushError) -> Stopped {
         match error {
-            FlushError::LeaseLost => Stopped::Leave,
+            // An answer that has come is taken up by whoever holds the run; only a flush that waits tells of one.
+            FlushError::LeaseLost | FlushError::Answered(_) => Stopped::Leave,
             // The lease lapses and somebody goes on from the last flush, as soon as there is a database again.
             FlushError::Database(error) => {
                 tracing::warn!(%error, "run left for later");
@@ -160,7 +161,11 @@ async fn go(app: &Arc<App>, held: &mut Held, batch: &mut Batch) -> Result<(), St
         match held.machine.next(&limits) {
             Next::CallModel => ask_model(app, held, batch, &limits, &mut turn).await?,
             Next::CallTools(calls) => make_calls(app, held, batch, calls).await?,
-            Next::Wait => return wait(app, held, batch, &turn).await,
+            Next::Wait => {
+                if wait(app, held, batch, &turn).await? {
+                    return Ok(());
+                }
+            }
             Next::Done(ending) => return finish(app, held, batch, ending, &turn).await,
         }
     }
@@ -645,13 +650,14 @@ pub(crate) fn returned(call_id: &str, tool: &str, outcome: &ToolOutcome) -> Even
     }
 }
 
-/// A person has to answer: the turn ends, the run stays.
+/// A person has to answer: the turn ends, the run stays. `false` when an answer has come while the run was still working on the others:
+/// then the turn goes on.
 async fn wait(
     app: &Arc<App>,
     held: &mut Held,
     batch: &mut Batch,
     turn: &Turn,
-) -> Result<(), Stopped> {
+) -> Result<bool, Stopped> {
     let questions: Vec<String> = batch
         .events
         .iter()
@@ -665,12 +671,23 @@ async fn wait(
     batch.events.push(EventBody::Waiting {
         usage: held.machine.usage,
     });
-    journal::flush(app, held, batch, RunStatus::Waiting).await?;
-    // An answer may have come while the run was still working on the others.
-    crate::turns::pick_up_answers(app, held.principal.tenant, held.run_id)
-        .await
-        .map_err(FlushError::Database)?;
-    Ok(())
+    match journal::flush(app, held, batch, RunStatus::Waiting).await {
+        Ok(()) => Ok(true),
+        Err(FlushError::Answered(come)) => {
+            batch.said = None;
+            batch.events.pop();
+            for approval in come {
+                held.machine.decided(&approval.call.id, approval.id);
+                batch.events.push(crate::turns::answered_event(
+                    &approval,
+                    approval.status,
+                    approval.decided.as_ref(),
+                ));
+            }
+            Ok(false)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 async fn finish(
