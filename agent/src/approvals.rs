@@ -6,6 +6,7 @@ use contracts::http::approval::{ApprovalStatus, Decision};
 use contracts::http::chat::ConfirmationView;
 use contracts::http::run::ApprovalView;
 use contracts::ids::TenantId;
+use contracts::locale::Locale;
 use contracts::token::{PrincipalRole, TokenPerson};
 use serde_json::{Value, json};
 use sqlx::PgConnection;
@@ -340,10 +341,13 @@ pub(crate) fn may_answer(question: &Question, subject: &str, role: PrincipalRole
 
 /// Who may, as it is said in an error.
 #[must_use]
-pub(crate) fn wanted(approver: Approver) -> &'static str {
-    match approver {
-        Approver::Asker => "Only the person who asked may answer this.",
-        Approver::Staff => "This has to be approved by staff or the owner.",
-        Approver::Owner => "This has to be approved by the owner.",
+pub(crate) fn wanted(approver: Approver, locale: Locale) -> &'static str {
+    match (locale, approver) {
+        (Locale::En, Approver::Asker) => "Only the person who asked may answer this.",
+        (Locale::En, Approver::Staff) => "This has to be approved by staff or the owner.",
+        (Locale::En, Approver::Owner) => "This has to be approved by the owner.",
+        (Locale::Es, Approver::Asker) => "Solo puede responder quien lo pidió.",
+        (Locale::Es, Approver::Staff) => "Esto lo tiene que aprobar el personal o el dueño.",
+        (Locale::Es, Approver::Owner) => "Esto lo tiene que aprobar el dueño.",
     }
 }

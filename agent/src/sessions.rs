@@ -111,6 +111,24 @@ pub(crate) async fn store(
     .await
 }
 
+/// The person has shown a language.
+pub(crate) async fn set_language(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: Uuid,
+    language: Language,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update agent.agent_sessions set metadata = metadata || $3 where tenant_id = $1 and id = $2",
+        tenant.0,
+        id,
+        json!({"language": language})
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// What a person said, and the turn it began.
 pub(crate) struct Said<'a> {
     pub(crate) session: Uuid,

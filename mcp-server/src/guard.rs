@@ -91,7 +91,12 @@ fn one_host(uri: &Uri, headers: &HeaderMap) -> Result<(), &'static str> {
         return Err("A request names exactly one host.");
     };
     match uri.authority() {
-        Some(other) if !other.as_str().as_bytes().eq_ignore_ascii_case(host.as_bytes()) => {
+        Some(other)
+            if !other
+                .as_str()
+                .as_bytes()
+                .eq_ignore_ascii_case(host.as_bytes()) =>
+        {
             Err("The request line names another host.")
         }
         _ => Ok(()),

@@ -1,15 +1,23 @@
-//! Following a run: its events from Postgres, and a wake-up when this process writes more. The wake-up is a hint, never data: a follower
+//! The log of a run: events as they are written, and following one: its events from Postgres, and a wake-up when this process writes more. The wake-up is a hint, never data: a follower
 //! that misses one, or follows a run another process works on, reads the table again soon.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use contracts::http::approval::ApprovalStatus;
+use contracts::http::chat::ToolCallStatus;
 use contracts::http::event::{EventBody, RunEvent};
 use contracts::ids::TenantId;
+use serde_json::{Value, json};
 use sqlx::PgConnection;
 use tokio::sync::watch;
 use uuid::Uuid;
+
+use crate::app::App;
+use crate::approvals::{Approval, Decided};
+use crate::models::ToolOutcome;
+use crate::run::journal::Held;
 
 /// How long a follower relies on wake-ups before it reads the table again.
 pub(crate) const POLL: Duration = Duration::from_millis(500);
@@ -66,6 +74,51 @@ pub(crate) async fn read(
             Ok(RunEvent { seq, at, body })
         })
         .collect()
+}
+
+/// A run goes on after a person's answer, or after nobody's.
+pub(crate) fn resumed(app: &App, held: &Held) -> EventBody {
+    EventBody::Resumed {
+        session_id: held.session_id.clone(),
+        run_id: held.run_id,
+        message_id: held.message_id,
+        model: app.model.name().to_owned(),
+    }
+}
+
+/// A question was answered, or lapsed.
+pub(crate) fn answered(
+    approval: &Approval,
+    status: ApprovalStatus,
+    decided: Option<&Decided>,
+) -> EventBody {
+    EventBody::Answered {
+        call_id: approval.call.id.clone(),
+        confirmation: approval.view(),
+        status,
+        decided_by: decided.map(|d| d.by.sub.clone()),
+    }
+}
+
+/// A call's end as an event.
+pub(crate) fn returned(call_id: &str, tool: &str, outcome: &ToolOutcome) -> EventBody {
+    let (status, result) = match outcome {
+        ToolOutcome::Done { result } => (ToolCallStatus::Done, result.clone()),
+        ToolOutcome::Failed { failure } => (
+            ToolCallStatus::Failed,
+            serde_json::to_value(failure).unwrap_or_default(),
+        ),
+        ToolOutcome::Denied { reason } => (ToolCallStatus::Denied, json!({"reason": reason})),
+        ToolOutcome::Expired => (ToolCallStatus::Expired, Value::Null),
+        ToolOutcome::Superseded => (ToolCallStatus::Superseded, Value::Null),
+        ToolOutcome::Unknown => (ToolCallStatus::Unknown, Value::Null),
+    };
+    EventBody::ToolReturned {
+        call_id: call_id.to_owned(),
+        tool: tool.to_owned(),
+        status,
+        result,
+    }
 }
 
 type Row = (i64, serde_json::Value, chrono::DateTime<chrono::Utc>);

@@ -40,6 +40,13 @@ impl Held {
     pub(crate) fn key_of(&self, call_id: &str) -> String {
         format!("{}:{call_id}", self.run_id)
     }
+
+    /// A turn that was resumed begins in the middle of a step, which its first turn has closed.
+    pub(crate) fn close_step(&mut self, batch: &mut Batch) {
+        if let Some(step) = self.machine.open_step.take() {
+            batch.events.push(EventBody::StepFinished { step });
+        }
+    }
 }
 
 /// What has happened since the last flush.
@@ -286,10 +293,7 @@ async fn answers(
     let mut come = approvals::of_run(conn, tenant, held.run_id).await?;
     come.retain(|a| {
         open.contains(&a.id)
-            && matches!(
-                a.status,
-                ApprovalStatus::Approved | ApprovalStatus::Denied
-            )
+            && matches!(a.status, ApprovalStatus::Approved | ApprovalStatus::Denied)
     });
     Ok(come)
 }

@@ -1,0 +1,295 @@
+//! Making the calls of one answer: journaled before, repeated under the same key while no answer comes back, taken in afterwards.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use contracts::failure::FailureCode;
+use contracts::http::approval::ApprovalStatus;
+use contracts::http::event::EventBody;
+use contracts::http::run::RunStatus;
+use contracts::ids::TenantId;
+use futures::future::join_all;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::approvals::{self, Approval};
+use crate::models::ToolOutcome;
+use crate::run::events;
+use crate::run::journal::{self, Batch, FlushError, Held, Step};
+use crate::run::machine::{Call, CallState, Limits, Next};
+use crate::run::stopped::{Stopped, unreachable};
+use crate::tools::{CallResult, Dispatch};
+
+/// Pauses between attempts when the server certainly did nothing: it could not be reached at all.
+const PAUSES_NOT_SENT_MS: [u64; 2] = [150, 400];
+
+/// Pauses between attempts when it may have done it: the key makes another attempt safe, so patience is free.
+const PAUSES_MAYBE_SENT_MS: [u64; 8] = [100, 300, 700, 1000, 2000, 3000, 4000, 4000];
+
+/// A call about to be made.
+struct Attempt {
+    call: Call,
+    step: i32,
+    key: String,
+    read_only: bool,
+    approval: Option<Approval>,
+}
+
+/// Makes the calls of one answer: journaled before, reads side by side, everything else one after the other.
+pub(super) async fn make_calls(
+    app: &Arc<App>,
+    held: &mut Held,
+    batch: &mut Batch,
+    calls: Vec<Call>,
+) -> Result<(), Stopped> {
+    let offer = app
+        .tools
+        .offer(&held.principal)
+        .await
+        .map_err(|e| unreachable(e.to_string()))?;
+    let tools = &offer.tools;
+    let mut attempts = Vec::with_capacity(calls.len());
+    for call in calls {
+        let read_only = tools
+            .iter()
+            .any(|t| t.name == call.call.tool && t.read_only);
+        attempts.push(prepare(app, held, batch, call, read_only).await?);
+    }
+    journal::flush(app, held, batch, RunStatus::Running).await?;
+    if attempts.iter().all(|a| a.read_only) {
+        let results = join_all(attempts.iter().map(|a| dispatch(app, held, a))).await;
+        for (attempt, result) in attempts.iter().zip(results) {
+            // Reads are safe to repeat, so their results may wait for the next flush.
+            record(app, held, batch, attempt, result)?;
+        }
+    } else {
+        for attempt in &attempts {
+            app.hooks.at("dispatched").await;
+            let result = dispatch(app, held, attempt).await;
+            app.hooks.at("returned").await;
+            record(app, held, batch, attempt, result)?;
+            if !batch.events.iter().any(EventBody::ends_turn) && attempts.len() > 1 {
+                journal::flush(app, held, batch, RunStatus::Running).await?;
+            }
+        }
+        if matches!(held.machine.next(&Limits::default()), Next::CallModel) {
+            journal::flush(app, held, batch, RunStatus::Running).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn prepare(
+    app: &App,
+    held: &mut Held,
+    batch: &mut Batch,
+    call: Call,
+    read_only: bool,
+) -> Result<Attempt, Stopped> {
+    let approval = match call.state {
+        CallState::Decided { approval_id } => {
+            app.hooks.at("approved").await;
+            let found = find_approval(app, held.principal.tenant, approval_id)
+                .await
+                .map_err(FlushError::Database)?;
+            if let Some(approval) = found
+                .as_ref()
+                .filter(|a| a.status == ApprovalStatus::Approved)
+            {
+                batch
+                    .approvals
+                    .push((approval.id, ApprovalStatus::Dispatched));
+            }
+            found
+        }
+        CallState::ToDo | CallState::Asked { .. } | CallState::Closed { .. } => None,
+    };
+    held.last_step += 1;
+    let answered = approval.as_ref().and_then(Approval::decision);
+    batch.steps.push(Step {
+        step: held.last_step,
+        kind: "tool",
+        name: call.call.tool.clone(),
+        call_id: Some(call.call.id.clone()),
+        request: json!({"arguments": call.call.arguments, "decision": answered}),
+        response: None,
+    });
+    let key = held.key_of(&call.call.id);
+    Ok(Attempt {
+        step: held.last_step,
+        call,
+        key,
+        read_only,
+        approval,
+    })
+}
+
+async fn find_approval(
+    app: &App,
+    tenant: TenantId,
+    id: Uuid,
+) -> Result<Option<Approval>, sqlx::Error> {
+    let mut tx = app.begin(tenant).await?;
+    approvals::find(&mut tx, tenant, id).await
+}
+
+/// Makes one call, again and again under its key while no answer comes back.
+async fn dispatch(app: &App, held: &Held, attempt: &Attempt) -> Result<CallResult, NoAnswer> {
+    let tool = &attempt.call.call.tool;
+    if !app.breaker.admits(tool, Instant::now()) {
+        return Err(NoAnswer {
+            maybe_sent: false,
+            cause: format!("{tool} is switched off for a while"),
+        });
+    }
+    let mut maybe_sent = held.resumptions > 0;
+    let mut pauses = 0;
+    loop {
+        let request = Dispatch {
+            call: &attempt.call.call,
+            idempotency_key: &attempt.key,
+            locale: held.machine.language.locale(),
+            answer: attempt.approval.as_ref().and_then(Approval::answer_to_pass),
+        };
+        let cause = match app.tools.call(&held.principal, request).await {
+            Ok(CallResult::Failed(failure)) if failure.retryable => {
+                maybe_sent |= failure.code == FailureCode::Timeout;
+                failure.message
+            }
+            Ok(result) => {
+                app.breaker.answered(tool);
+                return Ok(result);
+            }
+            Err(error) => {
+                maybe_sent |= !error.not_sent;
+                error.to_string()
+            }
+        };
+        let budget: &[u64] = if maybe_sent {
+            &PAUSES_MAYBE_SENT_MS
+        } else {
+            &PAUSES_NOT_SENT_MS
+        };
+        let Some(pause_ms) = budget.get(pauses) else {
+            app.breaker.failed(tool, Instant::now());
+            return Err(NoAnswer { maybe_sent, cause });
+        };
+        pauses += 1;
+        tokio::time::sleep(Duration::from_millis(
+            pause_ms + rand::random_range(0..=pause_ms / 4),
+        ))
+        .await;
+    }
+}
+
+/// No attempt was answered.
+struct NoAnswer {
+    /// The server may have done it.
+    maybe_sent: bool,
+    cause: String,
+}
+
+/// Takes a result in: the machine, the journal, the events.
+fn record(
+    app: &App,
+    held: &mut Held,
+    batch: &mut Batch,
+    attempt: &Attempt,
+    result: Result<CallResult, NoAnswer>,
+) -> Result<(), Stopped> {
+    let call = &attempt.call.call;
+    let denied = attempt
+        .approval
+        .as_ref()
+        .filter(|a| a.status == ApprovalStatus::Denied);
+    let outcome = match result {
+        Ok(CallResult::Asked(asked)) => {
+            return ask_person(app, held, batch, attempt, *asked);
+        }
+        Ok(CallResult::Done(result)) => ToolOutcome::Done { result },
+        Ok(CallResult::Failed(failure)) => match (failure.code, denied) {
+            (FailureCode::Declined, Some(approval)) => denied_outcome(approval),
+            (FailureCode::Declined, None) => ToolOutcome::Denied { reason: None },
+            (FailureCode::Expired, _) => ToolOutcome::Expired,
+            _ => ToolOutcome::Failed { failure },
+        },
+        // A no needs no server: its question lapses by itself.
+        Err(_) if denied.is_some() => {
+            denied.map_or(ToolOutcome::Denied { reason: None }, denied_outcome)
+        }
+        Err(no_answer) if no_answer.maybe_sent && !attempt.read_only => {
+            tracing::error!(run_id = %held.run_id, tool = call.tool, cause = no_answer.cause, "outcome not known");
+            ToolOutcome::Unknown
+        }
+        Err(no_answer) => return Err(unreachable(no_answer.cause)),
+    };
+    if let Some(approval) = &attempt.approval {
+        let status = match &outcome {
+            ToolOutcome::Done { .. } => Some(ApprovalStatus::Done),
+            ToolOutcome::Failed { .. } => Some(ApprovalStatus::Failed),
+            ToolOutcome::Expired => Some(ApprovalStatus::Expired),
+            ToolOutcome::Unknown => Some(ApprovalStatus::Unknown),
+            ToolOutcome::Denied { .. } | ToolOutcome::Superseded => None,
+        };
+        batch.approvals.extend(status.map(|s| (approval.id, s)));
+    }
+    batch.finished.push((
+        attempt.step,
+        serde_json::to_value(&outcome).unwrap_or_default(),
+    ));
+    batch
+        .events
+        .push(events::returned(&call.id, &call.tool, &outcome));
+    held.machine.closed(&call.id, outcome);
+    if held.machine.calls.is_empty() {
+        held.close_step(batch);
+    }
+    Ok(())
+}
+
+fn denied_outcome(approval: &Approval) -> ToolOutcome {
+    ToolOutcome::Denied {
+        reason: approval.decided.as_ref().and_then(|d| d.reason.clone()),
+    }
+}
+
+/// The server asks, or asks anew because what was agreed to is no longer true.
+fn ask_person(
+    app: &App,
+    held: &mut Held,
+    batch: &mut Batch,
+    attempt: &Attempt,
+    asked: crate::tools::ServersQuestion,
+) -> Result<(), Stopped> {
+    let call = &attempt.call.call;
+    if let Some(old) = &attempt.approval {
+        batch.approvals.push((old.id, ApprovalStatus::Superseded));
+        batch.events.push(EventBody::Answered {
+            call_id: call.id.clone(),
+            confirmation: old.view(),
+            status: ApprovalStatus::Superseded,
+            decided_by: old.decided.as_ref().map(|d| d.by.sub.clone()),
+        });
+    }
+    let approval = Approval {
+        id: app.new_id(),
+        run_id: held.run_id,
+        session: held.session,
+        call: call.clone(),
+        question: asked.question,
+        request_state: asked.request_state,
+        status: ApprovalStatus::Pending,
+        decided: None,
+    };
+    batch
+        .finished
+        .push((attempt.step, json!({"asked": approval.id})));
+    batch.events.push(EventBody::Question {
+        call_id: call.id.clone(),
+        confirmation: approval.view(),
+    });
+    held.machine.asked(&call.id, approval.id);
+    batch.asked.push(approval);
+    Ok(())
+}
