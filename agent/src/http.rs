@@ -127,3 +127,32 @@ async fn add_headers(request: Request, next: Next) -> Response {
     }
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_describes_what_is_served() {
+        let document = serde_json::to_value(api_document()).unwrap();
+        assert_eq!(document["openapi"], "3.1.0");
+        let paths: Vec<&String> = document["paths"].as_object().unwrap().keys().collect();
+        assert_eq!(
+            paths,
+            [
+                "/agent/approvals/{id}",
+                "/agent/chat",
+                "/agent/chat/stream",
+                "/agent/chat/{session_id}/stream",
+                "/agent/runs/{id}",
+                "/healthz"
+            ]
+        );
+        let text = document.to_string();
+        let schemas = document["components"]["schemas"].as_object().unwrap();
+        for reference in text.split("#/components/schemas/").skip(1) {
+            let name = reference.split('"').next().unwrap();
+            assert!(schemas.contains_key(name), "{name} is not described");
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! A shop with both servers in this process, a database of its own, and a clock that can be moved.
 
 pub mod mcp;
+pub mod model;
 pub mod sse;
 
 use std::collections::{BTreeMap, HashMap};

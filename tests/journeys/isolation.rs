@@ -1,0 +1,146 @@
+//! One business never sees another's: in the database as each program's own role, and over the wire.
+
+use contracts::ids::TenantId;
+use contracts::token::PrincipalRole;
+use e2e::world::World;
+use e2e::world::mcp::{asked, done, refused, yes};
+use migrations::database::Role;
+use serde_json::json;
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+use uuid::Uuid;
+
+const OTHER: Uuid = Uuid::from_u128(0x0000_0000_0000_7000_8000_0000_0000_beef);
+
+/// A shop in which every business table has a row of the demo tenant.
+async fn lived_in() -> World {
+    let world = World::open().await;
+    world.say("s", "Create a bill for Ali: 1 shampoo").await;
+    world.say("s", "yes").await;
+    let client = world.asking_client();
+    let bill = json!({"lines": [{"item": "Soap", "quantity": "1"}], "payment": {"method": "cash"}, "idempotency_key": "k"});
+    let state = asked(&client.call("billing_create_bill", &bill).await);
+    done(&client.retry("billing_create_bill", &bill, &state, yes()).await);
+    let policy = "insert into shop.policies (tenant_id, tool, approver) select id, 'inventory_delete_item', 'owner' from shop.tenants";
+    sqlx::query(policy).execute(&world.db).await.expect("a policy");
+    let other = "insert into shop.tenants (id, name, currency, created_at) values ($1, 'Other shop', 'KES', now())";
+    sqlx::query(other).bind(OTHER).execute(&world.db).await.expect("another tenant");
+    world
+}
+
+/// Every business table with the column that names its tenant, by the role whose program owns it.
+async fn tables(world: &World, role: Role) -> Vec<(String, &'static str)> {
+    let schema = role.name().trim_start_matches("countersign_").to_owned();
+    let names = sqlx::query_scalar::<_, String>(
+        "select tablename::text from pg_tables where schemaname = $1 and tablename not in ('currencies', 'units') order by 1",
+    );
+    let names = names.bind(&schema).fetch_all(&world.db).await.expect("tables");
+    assert!(names.len() >= 5, "{names:?}");
+    names.into_iter().map(|name| (format!("{schema}.{name}"), if name == "tenants" { "id" } else { "tenant_id" })).collect()
+}
+
+async fn connected(world: &World, role: Role) -> PgConnection {
+    PgConnection::connect(&world.database_url(role)).await.expect("a connection")
+}
+
+async fn count(conn: &mut PgConnection, table: &str) -> Result<i64, String> {
+    sqlx::query_scalar::<_, i64>(AssertSqlSafe(format!("select count(*) from {table}"))).fetch_one(conn).await.map_err(|e| e.to_string())
+}
+
+#[tokio::test]
+async fn without_a_tenant_every_table_is_closed() {
+    let world = lived_in().await;
+    for role in [Role::Shop, Role::Agent] {
+        let tables = tables(&world, role).await;
+        // One connection has never heard of a tenant, the other one has worked for one.
+        let mut fresh = connected(&world, role).await;
+        let mut used = connected(&world, role).await;
+        let mut work = used.begin().await.expect("a transaction");
+        work.execute(AssertSqlSafe(format!("set local app.tenant = '{}'", TenantId::DEMO.0))).await.expect("a tenant");
+        for (table, _) in &tables {
+            assert!(count(&mut work, table).await.expect("readable") > 0, "{table} is empty, so this scene tells nothing of it");
+        }
+        work.commit().await.expect("committed");
+        for (table, _) in &tables {
+            for conn in [&mut fresh, &mut used] {
+                let answer = count(conn, table).await;
+                assert!(answer.is_err(), "{role:?} sees {answer:?} rows of {table}");
+            }
+        }
+        // And nothing at all of the other program's tables.
+        let others = self::tables(&world, if role == Role::Shop { Role::Agent } else { Role::Shop }).await;
+        for (table, _) in others {
+            assert!(count(&mut fresh, &table).await.is_err_and(|e| e.contains("permission denied")), "{role:?}: {table}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_tenant_sees_and_writes_only_its_own() {
+    let world = lived_in().await;
+    for role in [Role::Shop, Role::Agent] {
+        for (table, column) in tables(&world, role).await {
+            let mut conn = connected(&world, role).await;
+            let mut tx = conn.begin().await.expect("a transaction");
+            tx.execute(AssertSqlSafe(format!("set local app.tenant = '{OTHER}'"))).await.expect("a tenant");
+            let seen: i64 = sqlx::query_scalar(AssertSqlSafe(format!("select count(*) from {table} where {column} <> '{OTHER}'")))
+                .fetch_one(&mut *tx)
+                .await
+                .expect("readable");
+            assert_eq!(seen, 0, "{table}");
+            // The first tenant's own row, written again on behalf of the other one.
+            let columns: Vec<String> = sqlx::query_scalar(
+                "select quote_ident(attname) from pg_attribute where attrelid = $1::regclass and attnum > 0 and not attisdropped and attgenerated = ''",
+            )
+            .bind(&table)
+            .fetch_all(&world.db)
+            .await
+            .expect("columns");
+            let columns = columns.join(", ");
+            let row: serde_json::Value =
+                sqlx::query_scalar(AssertSqlSafe(format!("select to_jsonb(t) from {table} t where {column} <> '{OTHER}' limit 1")))
+                    .fetch_one(&world.db)
+                    .await
+                    .unwrap_or_else(|e| panic!("{table}: {e}"));
+            let forged = format!("insert into {table} ({columns}) select {columns} from jsonb_populate_record(null::{table}, $1)");
+            let refused = sqlx::query(AssertSqlSafe(forged)).bind(&row).execute(&mut *tx).await.expect_err(&table);
+            let code = refused.as_database_error().and_then(|e| e.code().map(std::borrow::Cow::into_owned));
+            assert_eq!(code.as_deref(), Some("42501"), "{table}: {refused}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn over_the_wire_another_tenant_is_a_stranger() {
+    let world = lived_in().await;
+    let mut claims = world.claims();
+    (claims.tenant, claims.role) = (TenantId(OTHER), PrincipalRole::Owner);
+    let stranger = world.asking_client().bearer(&world.signed(&claims));
+    let ours = world.asking_client();
+    let before = world.content("agent").await;
+
+    assert_eq!(done(&stranger.call("inventory_list_items", &json!({})).await)["items"], json!([]));
+    assert_eq!(done(&stranger.call("billing_list_bills", &json!({})).await)["bills"], json!([]));
+    assert_eq!(done(&stranger.call("sales_summary", &json!({"period": "today"})).await)["bills"], 0);
+    assert_eq!(refused(&stranger.call("inventory_get_item", &json!({"item": "Soap"})).await)["code"], "unknown_item");
+    let bill = world.text("select id::text from shop.bills limit 1").await;
+    for name in [bill.as_str(), "INV-1", "last"] {
+        let failure = refused(&stranger.call("billing_get_bill", &json!({"bill": name})).await);
+        assert_eq!(failure["code"], "unknown_bill", "{name}");
+        let there = refused(&ours.call("billing_get_bill", &json!({"bill": "INV-77"})).await);
+        assert_eq!(failure["hint"], there["hint"], "as if it were nowhere");
+    }
+    // Neither its questions.
+    let delete = json!({"item": "Soap"});
+    let question = ours.call("inventory_delete_item", &delete).await;
+    let id = &question["_meta"]["countersign/confirmation"]["id"];
+    let stolen = stranger.retry("inventory_delete_item", &delete, &asked(&question), yes()).await;
+    assert_eq!(refused(&stolen)["code"], "unknown_confirmation");
+    let collected = stranger.call("confirm_action", &json!({"confirmation_id": id})).await;
+    assert_eq!(refused(&collected)["code"], "unknown_confirmation");
+    // The same name and the same key are free to use there.
+    let item = json!({"name": "Soap", "unit_price": "1", "idempotency_key": "k"});
+    assert_eq!(done(&stranger.call("inventory_add_item", &item).await)["item"]["unit_price"]["currency"], "KES");
+    assert_eq!(world.number("select count(*) from shop.items where name = 'Soap' and archived_at is null").await, 2);
+    assert_eq!(done(&ours.call("inventory_get_item", &json!({"item": "Soap"})).await)["item"]["unit_price"]["currency"], "RWF");
+    assert_eq!(world.content("agent").await, before);
+}
