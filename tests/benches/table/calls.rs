@@ -100,7 +100,7 @@ impl Client {
                 (said, ["\"status\":\"success\"", "2 items in beauty"])
             }
             Kind::Increase => {
-                let said = self.say(name, "Increase flour stock by 1kg").await?;
+                let said = self.say(name, "Increase flour by 1kg").await?;
                 (said, ["\"status\":\"success\"", "\"status\":\"done\""])
             }
         };

@@ -149,6 +149,7 @@ impl Cell<'_> {
         Ok(Line {
             kind: recorded.kind(),
             at_once: self.at_once,
+            statements: recorded.statements(),
             product,
             usage,
             same_sql,

@@ -170,6 +170,11 @@ impl Recorded {
     pub(crate) const fn kind(&self) -> Kind {
         self.kind
     }
+
+    /// Statements of one call, each a round trip.
+    pub(crate) const fn statements(&self) -> usize {
+        self.statements.len()
+    }
 }
 
 /// Rows there are more than before, by table, without the tables that did not grow.

@@ -22,6 +22,8 @@ pub(crate) struct Usage {
 pub(crate) struct Line {
     pub(crate) kind: Kind,
     pub(crate) at_once: usize,
+    /// Statements of one call.
+    pub(crate) statements: usize,
     pub(crate) product: Load,
     pub(crate) usage: Usage,
     pub(crate) same_sql: Load,
@@ -30,8 +32,8 @@ pub(crate) struct Line {
 
 /// The names of the columns.
 pub(crate) const HEAD: &str = "\
-| call | at once | calls/s | p50 ms | p99 ms | CPU ms `mcp-server` | CPU ms `agent` | CPU ms Postgres | MiB `mcp-server` | MiB `agent` | same SQL/s | of same SQL | bare SQL/s | of bare SQL | client's core |
-|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|";
+| call | at once | calls/s | p50 ms | p99 ms | CPU ms `mcp-server` | CPU ms `agent` | CPU ms Postgres | MiB `mcp-server` | MiB `agent` | statements | same SQL/s | of same SQL | bare SQL/s | of bare SQL | client's core |
+|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|";
 
 impl Line {
     pub(crate) fn text(&self) -> String {
@@ -42,7 +44,7 @@ impl Line {
         let of = |other: &Load| format!("{:.2}", rate / other.per_second());
         let client = self.usage.client_ms as f64 / 1000.0 / self.product.took.as_secs_f64();
         format!(
-            "| {} | {} | {:.0} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {:.0} | {:.0} | {:.0} | {} | {:.0} | {} | {:.0} % |",
+            "| {} | {} | {:.0} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {:.0} | {:.0} | {} | {:.0} | {} | {:.0} | {} | {:.0} % |",
             self.kind.title(),
             self.at_once,
             rate,
@@ -53,6 +55,7 @@ impl Line {
             per_call(self.usage.postgres_ms),
             mib(self.usage.server_kib),
             mib(self.usage.agent_kib),
+            self.statements,
             self.same_sql.per_second(),
             of(&self.same_sql),
             self.bare_sql.per_second(),
