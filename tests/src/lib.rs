@@ -5,5 +5,7 @@
     reason = "a stage that cannot be built ends the test that asked for it"
 )]
 
+pub mod meter;
 pub mod program;
+pub mod recording;
 pub mod world;

@@ -47,6 +47,12 @@ impl Program {
         Program { child, url }
     }
 
+    /// Its process id; `None` once it has ended.
+    #[must_use]
+    pub fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// `kill -9`.
     ///
     /// # Panics

@@ -1,0 +1,258 @@
+//! `cargo bench -p e2e`: one table of what calls and chat turns cost, beside the SQL they are made of.
+//!
+//! The SQL is not written down here. A call of each kind is made while Postgres logs every statement; what the log says is sent again by
+//! sqlx, over as many connections and against the same database. A replay is itself logged once and compared with the recording, so that
+//! "identical" is checked in every run: see `replay.rs`.
+//!
+//! `--quick` runs every cell for 0.3 s, to see that it works. `BENCH_SECONDS` sets the seconds per cell.
+
+mod calls;
+mod load;
+mod replay;
+mod report;
+mod stage;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use e2e::meter;
+use e2e::recording::Names;
+use migrations::settings::Reader;
+use tokio::sync::Mutex;
+
+use crate::calls::{Client, Kind, token};
+use crate::load::{Load, drive};
+use crate::replay::{Pools, Recorded, Script};
+use crate::report::{Line, Usage};
+use crate::stage::{Programs, Stage};
+
+/// Seconds per cell unless `BENCH_SECONDS` says otherwise.
+const CELL_SECONDS: u32 = 5;
+const CELL_SECONDS_MAX: u32 = 120;
+/// Time per cell of a quick run.
+const QUICK: Duration = Duration::from_millis(300);
+/// The warm-up is this part of a cell.
+const WARM_UP_PART: u32 = 5;
+/// Phases of a cell: the product, the same SQL, the bare SQL.
+const PHASES: u32 = 3;
+/// What everything but the cells may take.
+const REST: Duration = Duration::from_secs(180);
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match measured().await {
+        Ok(failures) if failures.is_empty() => ExitCode::SUCCESS,
+        Ok(failures) => {
+            for failure in failures {
+                say(&failure);
+            }
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            say(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints the table and returns what failed.
+async fn measured() -> anyhow::Result<Vec<String>> {
+    let quick = std::env::args().any(|argument| argument == "--quick");
+    let time = if quick {
+        QUICK
+    } else {
+        let reader = Reader::environment();
+        let seconds = reader.number("BENCH_SECONDS", CELL_SECONDS, 1, CELL_SECONDS_MAX);
+        Duration::from_secs(seconds?.into())
+    };
+    let cells = u32::try_from(
+        Kind::ALL
+            .iter()
+            .map(|kind| kind.at_once().len())
+            .sum::<usize>(),
+    )?;
+    let limit = REST + time * cells * PHASES * 2;
+    tokio::time::timeout(limit, table(time))
+        .await
+        .with_context(|| format!("not done within {} s", limit.as_secs()))?
+}
+
+async fn table(time: Duration) -> anyhow::Result<Vec<String>> {
+    let stage = Stage::new().await?;
+    let recorded = recordings(&stage).await?;
+    let programs = stage.start().await?;
+    let warm_up = time / WARM_UP_PART;
+    print(&report::heading(&stage, time, warm_up).await?);
+    let load_before = report::machine_load();
+    print(report::HEAD);
+    let mut failures = Vec::new();
+    for one in &recorded {
+        for at_once in one.kind().at_once() {
+            let cell = Cell {
+                stage: &stage,
+                at_once,
+                time,
+                warm_up,
+            };
+            let line = cell.measure(&programs, one).await?;
+            print(&line.text());
+            failures.extend(line.failures());
+        }
+    }
+    print(&format!(
+        "\nLoad average of the machine: {load_before} before, {} after.",
+        report::machine_load()
+    ));
+    programs.stop().await;
+    stage.close().await;
+    Ok(failures)
+}
+
+/// Furnishes the shop, records a call of every kind, and proves that the replays say the same.
+async fn recordings(stage: &Stage) -> anyhow::Result<Vec<Recorded>> {
+    let programs = stage.start().await?;
+    stage.furnish(&programs).await?;
+    programs.stop().await;
+    stage.begin_recording().await?;
+    let programs = stage.start().await?;
+    let mut recorded = Vec::new();
+    for kind in Kind::ALL {
+        let one = Recorded::make(stage, &programs.client, kind).await;
+        recorded.push(one.with_context(|| format!("recording {kind:?}"))?);
+    }
+    // Nobody else talks while the replays are compared.
+    programs.stop().await;
+    for one in &recorded {
+        one.prove(stage).await?;
+    }
+    stage.end_recording().await?;
+    Ok(recorded)
+}
+
+/// One cell of the table.
+struct Cell<'a> {
+    stage: &'a Stage,
+    at_once: usize,
+    time: Duration,
+    warm_up: Duration,
+}
+
+impl Cell<'_> {
+    async fn measure(&self, programs: &Programs, recorded: &Recorded) -> anyhow::Result<Line> {
+        let (product, usage) = self.product(programs, recorded.kind()).await?;
+        let same = recorded.script(self.stage).await?;
+        let same_sql = self.replay(recorded, same, false).await?;
+        let bare = recorded.bare_script(self.stage).await?;
+        let bare_sql = self.replay(recorded, bare, true).await?;
+        Ok(Line {
+            kind: recorded.kind(),
+            at_once: self.at_once,
+            statements: recorded.statements(),
+            product,
+            usage,
+            same_sql,
+            bare_sql,
+        })
+    }
+
+    async fn product(&self, programs: &Programs, kind: Kind) -> anyhow::Result<(Load, Usage)> {
+        self.stage.settle().await?;
+        let client = programs.client.clone();
+        drive(self.at_once, self.warm_up, call(client.clone(), kind)).await?;
+        let before = self.usage(programs)?;
+        let load = drive(self.at_once, self.time, call(client, kind)).await?;
+        let after = self.usage(programs)?;
+        let usage = Usage {
+            server_ms: after.server_ms - before.server_ms,
+            agent_ms: after.agent_ms - before.agent_ms,
+            postgres_ms: after.postgres_ms - before.postgres_ms,
+            client_ms: after.client_ms - before.client_ms,
+            ..after
+        };
+        Ok((load, usage))
+    }
+
+    async fn replay(
+        &self,
+        recorded: &Recorded,
+        script: Script,
+        tenant_set: bool,
+    ) -> anyhow::Result<Load> {
+        self.stage.settle().await?;
+        let pools = Arc::new(Pools::open(self.stage, tenant_set)?);
+        let mut names = Vec::with_capacity(self.at_once);
+        for worker in 0..self.at_once {
+            names.push(Mutex::new(recorded.worker_names(self.stage, worker).await?));
+        }
+        let (script, names) = (Arc::new(script), Arc::new(names));
+        let play = |_| {
+            let (script, names, pools) =
+                (Arc::clone(&script), Arc::clone(&names), Arc::clone(&pools));
+            move |worker: usize| {
+                let (script, names, pools) =
+                    (Arc::clone(&script), Arc::clone(&names), Arc::clone(&pools));
+                async move { play_once(&script, &names, &pools, worker).await }
+            }
+        };
+        drive(self.at_once, self.warm_up, play(())).await?;
+        let load = drive(self.at_once, self.time, play(())).await?;
+        pools.close().await;
+        Ok(load)
+    }
+
+    fn usage(&self, programs: &Programs) -> anyhow::Result<Usage> {
+        let server = programs.server.id().context("mcp-server has ended")?;
+        let agent = programs.agent.id().context("agent has ended")?;
+        Ok(Usage {
+            server_ms: meter::cpu_ms(server)?,
+            agent_ms: meter::cpu_ms(agent)?,
+            postgres_ms: meter::family_cpu_ms(self.stage.postmaster)?,
+            client_ms: meter::cpu_ms(std::process::id())?,
+            server_kib: meter::resident_kib(server)?,
+            agent_kib: meter::resident_kib(agent)?,
+        })
+    }
+}
+
+fn call(
+    client: Client,
+    kind: Kind,
+) -> impl Fn(usize) -> futures::future::BoxFuture<'static, anyhow::Result<()>> {
+    move |worker| {
+        let client = client.clone();
+        Box::pin(async move {
+            let name = if kind.is_chat() {
+                kind.session(worker)
+            } else {
+                token()
+            };
+            client.send(kind, &name).await
+        })
+    }
+}
+
+/// A worker plays one call after the other, so nobody waits for its names.
+async fn play_once(
+    script: &Script,
+    names: &[Mutex<Names>],
+    pools: &Pools,
+    worker: usize,
+) -> anyhow::Result<()> {
+    let names = names.get(worker).context("a worker too many")?;
+    script.play(pools, &mut *names.lock().await).await
+}
+
+#[expect(clippy::print_stdout, reason = "the table is what it is run for")]
+fn print(text: &str) {
+    println!("{text}");
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "a command line tool speaks to whoever runs it"
+)]
+fn say(text: &str) {
+    eprintln!("{text}");
+}

@@ -1,0 +1,130 @@
+//! The table as it is printed.
+
+use std::fs;
+use std::time::Duration;
+
+use crate::calls::Kind;
+use crate::load::Load;
+use crate::stage::{ITEMS, POOL_SIZE, Stage};
+
+/// Processor time and memory of everybody during a phase.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Usage {
+    pub(crate) server_ms: u64,
+    pub(crate) agent_ms: u64,
+    pub(crate) postgres_ms: u64,
+    pub(crate) client_ms: u64,
+    pub(crate) server_kib: u64,
+    pub(crate) agent_kib: u64,
+}
+
+/// One row.
+pub(crate) struct Line {
+    pub(crate) kind: Kind,
+    pub(crate) at_once: usize,
+    /// Statements of one call.
+    pub(crate) statements: usize,
+    pub(crate) product: Load,
+    pub(crate) usage: Usage,
+    pub(crate) same_sql: Load,
+    pub(crate) bare_sql: Load,
+}
+
+/// The names of the columns.
+pub(crate) const HEAD: &str = "\
+| call | at once | calls/s | p50 ms | p99 ms | CPU ms `mcp-server` | CPU ms `agent` | CPU ms Postgres | MiB `mcp-server` | MiB `agent` | statements | same SQL/s | of same SQL | bare SQL/s | of bare SQL | client's core |
+|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|";
+
+impl Line {
+    pub(crate) fn text(&self) -> String {
+        let calls = self.product.answered().max(1) as f64;
+        let per_call = |ms: u64| ms as f64 / calls;
+        let mib = |kib: u64| kib as f64 / 1024.0;
+        let rate = self.product.per_second();
+        let of = |other: &Load| format!("{:.2}", rate / other.per_second());
+        let client = self.usage.client_ms as f64 / 1000.0 / self.product.took.as_secs_f64();
+        format!(
+            "| {} | {} | {:.0} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {:.0} | {:.0} | {} | {:.0} | {} | {:.0} | {} | {:.0} % |",
+            self.kind.title(),
+            self.at_once,
+            rate,
+            self.product.latency_ms(50.0),
+            self.product.latency_ms(99.0),
+            per_call(self.usage.server_ms),
+            per_call(self.usage.agent_ms),
+            per_call(self.usage.postgres_ms),
+            mib(self.usage.server_kib),
+            mib(self.usage.agent_kib),
+            self.statements,
+            self.same_sql.per_second(),
+            of(&self.same_sql),
+            self.bare_sql.per_second(),
+            of(&self.bare_sql),
+            client * 100.0,
+        )
+    }
+
+    /// What went wrong, if anything did.
+    pub(crate) fn failures(&self) -> Vec<String> {
+        let phases = [
+            ("product", &self.product),
+            ("same SQL", &self.same_sql),
+            ("bare SQL", &self.bare_sql),
+        ];
+        let mut all = Vec::new();
+        for (phase, load) in phases {
+            let what = format!("{} at {}, {phase}", self.kind.title(), self.at_once);
+            if load.answered() == 0 {
+                all.push(format!("{what}: nothing was answered"));
+            }
+            if load.failed > 0 {
+                let first = load.first_failure.as_deref().unwrap_or_default();
+                all.push(format!(
+                    "{what}: {} of {} failed, first: {first}",
+                    load.failed, load.calls
+                ));
+            }
+        }
+        all
+    }
+}
+
+/// Where and how it was measured.
+pub(crate) async fn heading(
+    stage: &Stage,
+    time: Duration,
+    warm_up: Duration,
+) -> anyhow::Result<String> {
+    let cores = std::thread::available_parallelism()?;
+    let version = stage.setting("server_version").await?;
+    let mut settings = Vec::new();
+    for name in [
+        "fsync",
+        "synchronous_commit",
+        "full_page_writes",
+        "shared_buffers",
+    ] {
+        settings.push(format!("{name} = {}", stage.setting(name).await?));
+    }
+    Ok(format!(
+        "{cores} cores ({}), shared by Postgres {version} ({}), `mcp-server`, `agent` and the load; every commit waits for the disk.\n\
+         {} s per cell after {} s of warm-up; a shop of {ITEMS} items; {POOL_SIZE} database connections per program and per replay.\n",
+        processor(),
+        settings.join(", "),
+        time.as_secs_f64(),
+        warm_up.as_secs_f64(),
+    ))
+}
+
+fn processor() -> String {
+    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = text.lines().find(|line| line.starts_with("model name"));
+    name.and_then(|line| line.split_once(": "))
+        .map_or_else(|| "unknown".to_owned(), |(_, name)| name.trim().to_owned())
+}
+
+/// How busy the machine was over the last minute.
+pub(crate) fn machine_load() -> String {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().unwrap_or_default().to_owned()
+}

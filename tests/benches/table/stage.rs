@@ -1,0 +1,312 @@
+//! A shop on a Postgres that waits for its disk, and both programs as processes.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use contracts::ids::TenantId;
+use e2e::program::Program;
+use e2e::recording::{self, LINE_PREFIX, Statement};
+use e2e::world::http_client;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use migrations::database::{self, Role};
+use migrations::embedded::Embedded;
+use migrations::test_database::TestHome;
+use serde_json::json;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection, PgPool};
+use uuid::Uuid;
+
+use crate::calls::{Client, Kind, SESSIONS, item, token};
+
+/// Database connections of each program, its default, and of each replay.
+pub(crate) const POOL_SIZE: u32 = 20;
+/// The roles of the two programs.
+pub(crate) const ROLES: [Role; 2] = [Role::Shop, Role::Agent];
+/// Items in the shop before the measuring.
+pub(crate) const ITEMS: usize = 500;
+/// Turns a session has behind it: its window is full.
+const TURNS_BEFORE: usize = 6;
+/// The superuser of an embedded cluster.
+const ADMIN: &str = "countersign_admin";
+/// More than all bills of a run take, kg or pieces.
+const PLENTY: &str = "90000000";
+/// Bill numbers begin here, so that all have the same number of digits.
+const NUMBERS_FROM: i64 = 1_000_000;
+/// How often, and how often at most, the log is looked at until nothing more is written to it.
+const LOG_LOOK: Duration = Duration::from_millis(20);
+const LOG_LOOKS_MAX: usize = 100;
+
+/// The database and everything about it.
+pub(crate) struct Stage {
+    pub(crate) owner: PgPool,
+    admin: PgPool,
+    log: PathBuf,
+    /// The process that Postgres's others are children of.
+    pub(crate) postmaster: u32,
+    database: Embedded,
+    /// Declared last, so that it is removed after the server has stopped.
+    home: TestHome,
+}
+
+/// Both programs. Dropping them kills them.
+pub(crate) struct Programs {
+    pub(crate) server: Program,
+    pub(crate) agent: Program,
+    pub(crate) client: Client,
+}
+
+impl Programs {
+    pub(crate) async fn stop(self) {
+        self.agent.kill().await;
+        self.server.kill().await;
+    }
+}
+
+impl Stage {
+    /// A new cluster, kept as an owner's data is: nothing is turned off.
+    pub(crate) async fn new() -> anyhow::Result<Stage> {
+        let home = TestHome::new();
+        let database = Embedded::start(home.path(), &mut |_| {}).await?;
+        database::migrate(&database.owner_url()).await?;
+        let data = database.data_dir();
+        let log = data.with_file_name("server.log");
+        let pid = fs::read_to_string(data.join("postmaster.pid")).context("the server's number")?;
+        let postmaster = pid.lines().next().unwrap_or_default().trim().parse()?;
+        let owner_login: PgConnectOptions = database.owner_url().parse()?;
+        let pool = |login: PgConnectOptions| {
+            PgPoolOptions::new()
+                .max_connections(2)
+                .connect_lazy_with(login.disable_statement_logging())
+        };
+        Ok(Stage {
+            admin: pool(owner_login.clone().username(ADMIN)),
+            owner: pool(owner_login),
+            log,
+            postmaster,
+            database,
+            home,
+        })
+    }
+
+    /// Starts both programs with their default settings, only the limit of runs per user out of the way.
+    pub(crate) async fn start(&self) -> anyhow::Result<Programs> {
+        let variables = |role: Role, more: &[(&str, String)]| {
+            let home = self.home.path().to_string_lossy().into_owned();
+            let mut all = HashMap::from([
+                ("COUNTERSIGN_HOME".to_owned(), home),
+                ("DATABASE_URL".to_owned(), self.database.url(role)),
+                ("DATABASE_OWNER_URL".to_owned(), self.database.owner_url()),
+                ("DATABASE_POOL_SIZE".to_owned(), POOL_SIZE.to_string()),
+            ]);
+            all.extend(more.iter().map(|(n, v)| ((*n).to_owned(), v.clone())));
+            all
+        };
+        let loopback = || "127.0.0.1:0".to_owned();
+        let server = variables(Role::Shop, &[("MCP_BIND", loopback())]);
+        let server = Program::start(env!("CARGO_BIN_EXE_e2e-mcp-server"), &server).await;
+        let agent = [
+            ("AGENT_BIND", loopback()),
+            ("MCP_SERVER_URL", server.url.clone()),
+            ("RUNS_PER_USER_MAX", "1000".to_owned()),
+        ];
+        let agent = variables(Role::Agent, &agent);
+        let agent = Program::start(env!("CARGO_BIN_EXE_e2e-agent"), &agent).await;
+        let client = Client {
+            http: http_client(),
+            mcp_url: server.url.clone(),
+            agent_url: agent.url.clone(),
+        };
+        Ok(Programs {
+            server,
+            agent,
+            client,
+        })
+    }
+
+    /// Fills the shop through its tools, opens the sessions, and sets the policy that asks nobody about a bill.
+    pub(crate) async fn furnish(&self, programs: &Programs) -> anyhow::Result<()> {
+        let client = &programs.client;
+        for (name, category, unit) in [
+            ("Flour", "grocery", "kg"),
+            ("Shampoo", "beauty", "each"),
+            ("Soap", "beauty", "each"),
+        ] {
+            let goods = json!({"name": name, "category": category, "unit": unit, "unit_price": "250", "quantity": PLENTY});
+            client.tool("inventory_add_item", goods, &token()).await?;
+        }
+        stream::iter(3..ITEMS)
+            .map(|_| async {
+                let name = token();
+                client.tool("inventory_add_item", item(&name), &name).await
+            })
+            .buffer_unordered(8)
+            .try_collect::<Vec<_>>()
+            .await?;
+        self.set_policy_and_numbers().await?;
+        for kind in [Kind::Ask, Kind::Increase] {
+            let first = kind.session(0);
+            for _ in 0..TURNS_BEFORE {
+                client.send(kind, &first).await?;
+            }
+            // The first half for the programs, the second for the replays.
+            for worker in 1..2 * SESSIONS {
+                self.copy_session(&first, &kind.session(worker)).await?;
+            }
+        }
+        // The first bill makes the customer.
+        client.send(Kind::Bill, &token()).await?;
+        self.as_admin("vacuum analyze").await
+    }
+
+    async fn set_policy_and_numbers(&self) -> anyhow::Result<()> {
+        let tenant = TenantId::DEMO.0;
+        sqlx::query("insert into shop.policies (tenant_id, tool, ask) values ($1, 'billing_create_bill', 'never')")
+            .bind(tenant)
+            .execute(&self.owner)
+            .await?;
+        sqlx::query("insert into shop.counters (tenant_id, series, last) values ($1, 'INV', $2)")
+            .bind(tenant)
+            .bind(NUMBERS_FROM)
+            .execute(&self.owner)
+            .await?;
+        Ok(())
+    }
+
+    async fn copy_session(&self, from: &str, to: &str) -> anyhow::Result<()> {
+        let copied = sqlx::query(
+            "insert into agent.agent_sessions
+             select (jsonb_populate_record(s, jsonb_build_object('id', gen_random_uuid(), 'session_id', $2::text))).*
+             from agent.agent_sessions s where s.session_id = $1",
+        )
+        .bind(from)
+        .bind(to)
+        .execute(&self.owner)
+        .await?;
+        ensure!(copied.rows_affected() == 1, "no session {from} to copy");
+        Ok(())
+    }
+
+    /// The row id of a session.
+    pub(crate) async fn session(&self, name: &str) -> anyhow::Result<Uuid> {
+        sqlx::query_scalar("select id from agent.agent_sessions where session_id = $1")
+            .bind(name)
+            .fetch_one(&self.owner)
+            .await
+            .with_context(|| format!("session {name}"))
+    }
+
+    /// Rows of every table of both schemas.
+    pub(crate) async fn rows(&self) -> anyhow::Result<Vec<(String, i64)>> {
+        let tables: Vec<String> = sqlx::query_scalar(
+            "select format('%I.%I', schemaname, tablename) from pg_tables where schemaname in ('shop', 'agent') order by 1",
+        )
+        .fetch_all(&self.owner)
+        .await?;
+        let mut rows = Vec::with_capacity(tables.len());
+        for table in tables {
+            let count = AssertSqlSafe(format!("select count(*) from {table}"));
+            let count = sqlx::query_scalar(count).fetch_one(&self.owner).await?;
+            rows.push((table, count));
+        }
+        Ok(rows)
+    }
+
+    /// From now on, new connections of the programs' roles have every statement logged, with its parameters.
+    pub(crate) async fn begin_recording(&self) -> anyhow::Result<()> {
+        let prefix = format!("alter system set log_line_prefix = '{LINE_PREFIX}'");
+        self.as_admin(&prefix).await?;
+        self.as_admin("select pg_reload_conf()").await?;
+        for role in ROLES.map(Role::name) {
+            for setting in [
+                "log_statement = 'all'",
+                "log_error_verbosity = 'default'",
+                "log_parameter_max_length = -1",
+            ] {
+                self.as_admin(&format!("alter role {role} set {setting}"))
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// New connections are as they were before.
+    pub(crate) async fn end_recording(&self) -> anyhow::Result<()> {
+        for role in ROLES.map(Role::name) {
+            for setting in [
+                "log_statement",
+                "log_error_verbosity",
+                "log_parameter_max_length",
+            ] {
+                self.as_admin(&format!("alter role {role} reset {setting}"))
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What both programs' roles say to Postgres while `work` is done.
+    pub(crate) async fn record(
+        &self,
+        work: impl Future<Output = anyhow::Result<()>>,
+    ) -> anyhow::Result<Vec<Statement>> {
+        let from = self.log_end().await?;
+        work.await?;
+        let end = self.log_end().await?;
+        let mut text = String::new();
+        let mut log = fs::File::open(&self.log).context("the server's log")?;
+        log.seek(SeekFrom::Start(from))?;
+        log.take(end - from).read_to_string(&mut text)?;
+        recording::read(&text)
+    }
+
+    /// Where the log ends once nothing more is written to it.
+    async fn log_end(&self) -> anyhow::Result<u64> {
+        let length = || fs::metadata(&self.log).map(|meta| meta.len());
+        let mut last = length()?;
+        for _ in 0..LOG_LOOKS_MAX {
+            tokio::time::sleep(LOG_LOOK).await;
+            let now = length()?;
+            if now == last {
+                return Ok(now);
+            }
+            last = now;
+        }
+        anyhow::bail!("the server's log does not come to rest")
+    }
+
+    /// Puts every dirty page on disk, so that no phase pays for another's.
+    pub(crate) async fn settle(&self) -> anyhow::Result<()> {
+        self.as_admin("checkpoint").await
+    }
+
+    /// A value of the server's configuration.
+    pub(crate) async fn setting(&self, name: &str) -> anyhow::Result<String> {
+        let show = AssertSqlSafe(format!("show {name}"));
+        Ok(sqlx::query_scalar(show).fetch_one(&self.admin).await?)
+    }
+
+    /// The address a program's role works with.
+    pub(crate) fn url(&self, role: Role) -> String {
+        self.database.url(role)
+    }
+
+    /// Closes the connections; the server stops when this value is gone.
+    pub(crate) async fn close(self) {
+        self.owner.close().await;
+        self.admin.close().await;
+    }
+
+    async fn as_admin(&self, statement: &str) -> anyhow::Result<()> {
+        let mut connection = self.admin.acquire().await?;
+        let connection: &mut PgConnection = &mut connection;
+        sqlx::raw_sql(AssertSqlSafe(statement.to_owned()))
+            .execute(connection)
+            .await
+            .with_context(|| statement.to_owned())?;
+        Ok(())
+    }
+}
