@@ -6,7 +6,10 @@ const ENTRIES_MAX = 60; // kept over a reload
 const STORED_CHARACTERS_MAX = 300_000;
 const SILENCE_MS_MAX = 45_000; // three heartbeats: the connection is dead
 const RETRY_AFTER_MS = [500, 1_000, 2_000, 4_000, 8_000];
+const LOOK_EVERY_MS = 5_000; // for an answer that somebody gave elsewhere
+const LOOKED_AT_MAX = 3; // conversations with more open questions learn of the older ones on the next look
 const LOST = "Unable to reach the system. Please try again.";
+const TRYING = "Unable to reach the system. Trying again";
 
 const at = (id) => document.getElementById(id);
 const log = at("log"), box = at("message"), limit = at("limit"), main = document.querySelector("main");
@@ -18,10 +21,14 @@ let clockSkewMs = 0; // the server's clock minus ours
 // Entries: {said, key} is what the person said; {parts, run, id, cursor, done, said, key} answers it. Parts are
 // {kind: "text" | "tool" | "question" | "notice" | "problem", ...}. Nodes are kept apart, so that entries can be stored.
 const nodes = new WeakMap();
+// What is reading the turn of an entry: one at a time, or its text would be written twice.
+const readings = new WeakMap();
 
 // ---- talking to the agent
 
 function ask(text) {
+  // The message may answer an open question, and then its stream tells the same as theirs.
+  for (const entry of session.entries) if (!entry.working) leave(entry);
   const entry = { said: text, key: newId("key"), parts: [], done: false };
   session.entries.push(entry);
   show(entry);
@@ -46,36 +53,61 @@ function request(path, { method = "GET", body, headers = {} }) {
 }
 
 // Reads a turn to its end. A lost connection is taken up again: where it stopped, or by the same request, which the key makes safe.
-async function work(entry, begin) {
-  const mine = session;
-  entry.done = false;
-  entry.working = true;
-  update(entry);
-  let outcome = await read(entry, begin());
+// `quietly`: only a look whether there is something new; nothing shows until there is.
+async function work(entry, begin, quietly = false) {
+  const mine = session, reading = { heard: !quietly };
+  const current = () => mine === session && readings.get(entry) === reading;
+  leave(entry);
+  readings.set(entry, reading);
+  if (!quietly) begun(entry);
+  let outcome = await read(entry, begin(), reading);
   for (const pause of RETRY_AFTER_MS) {
-    if (outcome !== "lost" || mine !== session) break;
+    if (outcome !== "lost" || !reading.heard || !current()) break;
+    entry.trying = true;
+    update(entry);
     await new Promise((wake) => setTimeout(wake, pause));
-    outcome = await read(entry, entry.cursor ? attach(entry) : begin());
+    if (current()) outcome = await read(entry, entry.cursor ? attach(entry) : begin(), reading);
   }
-  entry.working = false;
+  if (!current()) return "left";
+  readings.delete(entry);
+  if (!reading.heard) return outcome;
+  entry.working = entry.trying = false;
   if (outcome === "lost") problem(entry, LOST, true);
   else entry.done = true;
   update(entry);
-  if (mine === session) { save(); announce(entry); }
+  save();
+  announce(entry);
   return outcome;
 }
 
-async function read(entry, { response, control }) {
+function begun(entry) {
+  entry.done = false;
+  entry.working = true;
+  update(entry);
+}
+
+function leave(entry) {
+  readings.get(entry)?.control?.abort();
+  readings.delete(entry);
+}
+
+async function read(entry, { response, control }, reading) {
+  reading.control = control;
   let watch;
   const alive = () => { clearTimeout(watch); watch = setTimeout(() => control.abort(), SILENCE_MS_MAX); };
+  const left = () => readings.get(entry) !== reading;
   try {
     alive();
     const answer = await response;
+    if (left()) return "left";
     noteClock(answer);
+    entry.trying = false;
     if (answer.status === 204) return "over";
-    if (!answer.ok) return await refused(entry, answer);
+    if (!answer.ok) return reading.heard ? await refused(entry, answer) : "refused";
     let ended = false;
     for await (const { id, data } of events(answer.body, alive)) {
+      if (left()) return "left";
+      if (!reading.heard) { reading.heard = true; begun(entry); }
       if (data === "[DONE]") ended = true;
       else apply(entry, JSON.parse(data));
       if (id) entry.cursor = id;
@@ -84,10 +116,11 @@ async function read(entry, { response, control }) {
     }
     return ended ? "over" : "lost";
   } catch (error) {
-    console.warn("stream", error);
+    if (!left()) console.warn("stream", error);
     return "lost";
   } finally {
     clearTimeout(watch);
+    control.abort();
   }
 }
 
@@ -140,7 +173,10 @@ function apply(entry, frame) {
     case "tool-output-available": Object.assign(call(), { state: "done", output: frame.output, result: frame.output?.summary ?? "" }); break;
     case "tool-output-error": Object.assign(call(), { state: "failed", result: frame.errorText }); break;
     case "tool-output-denied": Object.assign(call(), { state: "denied", result: "" }); break;
-    case "data-confirmation": Object.assign(part(entry, "question", frame.id), { asked: frame.data, told: "" }); break;
+    case "data-confirmation":
+      if (frame.data.status === "pending") bringDown(entry, frame.id);
+      Object.assign(part(entry, "question", frame.id), { asked: frame.data, told: "" });
+      break;
     case "data-fallback": part(entry, "notice", "fallback").text = `The model cannot be used; rules answer instead. ${frame.data.reason}`; break;
     case "abort": part(entry, "notice", "abort").text = `Stopped. ${frame.reason ?? ""}`; break;
     case "error": problem(entry, frame.errorText, true, true); break;
@@ -160,6 +196,17 @@ function part(entry, kind, id) {
   return found;
 }
 
+// A question that is asked again stands under the message that made it so, not where it has scrolled away.
+function bringDown(entry, id) {
+  const before = session.entries.find((e) => e !== entry && e.parts.some((p) => p.kind === "question" && p.id === id));
+  if (!before) return;
+  const question = before.parts.find((p) => p.kind === "question" && p.id === id);
+  before.parts = before.parts.filter((p) => p !== question);
+  entry.parts.push(question);
+  nodes.delete(question); // it is drawn anew, in its new place
+  update(before);
+}
+
 // `anew`: the run itself failed, so sending again is a new request; else the same request is sent again.
 function problem(entry, text, again, anew = false) {
   Object.assign(part(entry, "problem", "problem"), { text, again, anew });
@@ -175,6 +222,7 @@ async function decide(question, entry, decision) {
   const begin = () => request(`/agent/approvals/${question.id}`, { method: "POST", body: JSON.stringify({ decision }) });
   const outcome = await work(entry, begin);
   question.busy = false;
+  if (outcome === "left") return;
   entry.cursor ??= seen;
   entry.done = true;
   if (outcome !== "over") {
@@ -228,6 +276,7 @@ function update(entry) {
   for (const node of [...held.answer.children]) {
     if (node !== held.working && !entry.parts.some((p) => nodes.get(p).node === node)) node.remove();
   }
+  set(held.working, entry.trying ? TRYING : "Working");
   if (entry.working) held.answer.append(held.working); else held.working.remove();
   held.answer.setAttribute("aria-busy", String(Boolean(entry.working)));
   if (stick) scrollDown();
@@ -303,8 +352,11 @@ const draw = {
 function lapse(question, entry) {
   if (question.asked.status !== "pending" || question.busy || remainingMs(question) > 0) return;
   question.asked.status = "expired";
-  const call = entry.parts.find((p) => p.kind === "tool" && p.id === question.asked.toolCallId);
-  if (call?.state === "asking") { call.state = "lapsed"; nodes.get(call)?.update(); }
+  const asks = (p) => p.kind === "tool" && p.id === question.asked.toolCallId && p.state === "asking";
+  for (const e of session.entries) {
+    const call = e.run === entry.run && e.parts.find(asks);
+    if (call) { call.state = "lapsed"; nodes.get(call)?.update(); }
+  }
 }
 const remainingMs = (question) => Date.parse(question.asked.expiresAt) - (Date.now() + clockSkewMs);
 
@@ -359,7 +411,7 @@ function restore() {
     if (!kept) return;
     session = kept;
     for (const entry of session.entries) {
-      entry.working = false;
+      entry.working = entry.trying = false;
       for (const p of entry.parts) p.busy = false;
       show(entry);
     }
@@ -376,13 +428,13 @@ function restore() {
 
 // An open question may have been answered elsewhere.
 function catchUp() {
-  for (const entry of session.entries) {
-    const open = entry.parts.some((p) => p.kind === "question" && p.asked.status === "pending" && !p.busy);
-    if (open && entry.done && entry.cursor && !entry.working) work(entry, () => attach(entry));
-  }
+  if (session.entries.some((entry) => entry.working)) return;
+  const asking = session.entries.filter((e) => e.done && e.cursor && !readings.has(e) && e.parts.some((p) => p.kind === "question" && p.asked.status === "pending"));
+  for (const entry of asking.slice(-LOOKED_AT_MAX)) work(entry, () => attach(entry), true);
 }
 
 function startOver() {
+  session.entries.forEach(leave);
   session = { id: newId("web"), entries: [] };
   log.replaceChildren();
   at("welcome").hidden = false;
@@ -405,7 +457,7 @@ function noteClock(answer) {
 function measure() {
   const over = [...box.value.trim()].length - messageMax;
   limit.classList.toggle("over", over > 0);
-  set(limit, over > 0 ? `${over} characters too long. Shorten it, or send it in parts.` : over > -200 ? `${-over} characters left.` : "");
+  set(limit, over > 0 ? `${over} ${over === 1 ? "character" : "characters"} too long. Shorten it, or send it in parts.` : over > -200 ? `${-over} ${over === -1 ? "character" : "characters"} left.` : "");
   box.style.height = "auto";
   box.style.height = `${box.scrollHeight + 2}px`;
   return over <= 0;
@@ -430,6 +482,7 @@ for (const example of document.querySelectorAll(".example")) {
 at("new").addEventListener("click", startOver);
 addEventListener("pagehide", save);
 document.addEventListener("visibilitychange", () => { if (!document.hidden) catchUp(); });
+setInterval(() => { if (!document.hidden) catchUp(); }, LOOK_EVERY_MS);
 setInterval(() => {
   for (const entry of session.entries) {
     for (const p of entry.parts) if (p.kind === "question" && p.asked.status === "pending") nodes.get(p)?.update();
