@@ -19,11 +19,22 @@ async fn lived_in() -> World {
     let client = world.asking_client();
     let bill = json!({"lines": [{"item": "Soap", "quantity": "1"}], "payment": {"method": "cash"}, "idempotency_key": "k"});
     let state = asked(&client.call("billing_create_bill", &bill).await);
-    done(&client.retry("billing_create_bill", &bill, &state, yes()).await);
+    done(
+        &client
+            .retry("billing_create_bill", &bill, &state, yes())
+            .await,
+    );
     let policy = "insert into shop.policies (tenant_id, tool, approver) select id, 'inventory_delete_item', 'owner' from shop.tenants";
-    sqlx::query(policy).execute(&world.db).await.expect("a policy");
+    sqlx::query(policy)
+        .execute(&world.db)
+        .await
+        .expect("a policy");
     let other = "insert into shop.tenants (id, name, currency, created_at) values ($1, 'Other shop', 'KES', now())";
-    sqlx::query(other).bind(OTHER).execute(&world.db).await.expect("another tenant");
+    sqlx::query(other)
+        .bind(OTHER)
+        .execute(&world.db)
+        .await
+        .expect("another tenant");
     world
 }
 
@@ -33,17 +44,34 @@ async fn tables(world: &World, role: Role) -> Vec<(String, &'static str)> {
     let names = sqlx::query_scalar::<_, String>(
         "select tablename::text from pg_tables where schemaname = $1 and tablename not in ('currencies', 'units') order by 1",
     );
-    let names = names.bind(&schema).fetch_all(&world.db).await.expect("tables");
+    let names = names
+        .bind(&schema)
+        .fetch_all(&world.db)
+        .await
+        .expect("tables");
     assert!(names.len() >= 5, "{names:?}");
-    names.into_iter().map(|name| (format!("{schema}.{name}"), if name == "tenants" { "id" } else { "tenant_id" })).collect()
+    names
+        .into_iter()
+        .map(|name| {
+            (
+                format!("{schema}.{name}"),
+                if name == "tenants" { "id" } else { "tenant_id" },
+            )
+        })
+        .collect()
 }
 
 async fn connected(world: &World, role: Role) -> PgConnection {
-    PgConnection::connect(&world.database_url(role)).await.expect("a connection")
+    PgConnection::connect(&world.database_url(role))
+        .await
+        .expect("a connection")
 }
 
 async fn count(conn: &mut PgConnection, table: &str) -> Result<i64, String> {
-    sqlx::query_scalar::<_, i64>(AssertSqlSafe(format!("select count(*) from {table}"))).fetch_one(conn).await.map_err(|e| e.to_string())
+    sqlx::query_scalar::<_, i64>(AssertSqlSafe(format!("select count(*) from {table}")))
+        .fetch_one(conn)
+        .await
+        .map_err(|e| e.to_string())
 }
 
 #[tokio::test]
@@ -55,9 +83,17 @@ async fn without_a_tenant_every_table_is_closed() {
         let mut fresh = connected(&world, role).await;
         let mut used = connected(&world, role).await;
         let mut work = used.begin().await.expect("a transaction");
-        work.execute(AssertSqlSafe(format!("set local app.tenant = '{}'", TenantId::DEMO.0))).await.expect("a tenant");
+        work.execute(AssertSqlSafe(format!(
+            "set local app.tenant = '{}'",
+            TenantId::DEMO.0
+        )))
+        .await
+        .expect("a tenant");
         for (table, _) in &tables {
-            assert!(count(&mut work, table).await.expect("readable") > 0, "{table} is empty, so this scene tells nothing of it");
+            assert!(
+                count(&mut work, table).await.expect("readable") > 0,
+                "{table} is empty, so this scene tells nothing of it"
+            );
         }
         work.commit().await.expect("committed");
         for (table, _) in &tables {
@@ -67,9 +103,22 @@ async fn without_a_tenant_every_table_is_closed() {
             }
         }
         // And nothing at all of the other program's tables.
-        let others = self::tables(&world, if role == Role::Shop { Role::Agent } else { Role::Shop }).await;
+        let others = self::tables(
+            &world,
+            if role == Role::Shop {
+                Role::Agent
+            } else {
+                Role::Shop
+            },
+        )
+        .await;
         for (table, _) in others {
-            assert!(count(&mut fresh, &table).await.is_err_and(|e| e.contains("permission denied")), "{role:?}: {table}");
+            assert!(
+                count(&mut fresh, &table)
+                    .await
+                    .is_err_and(|e| e.contains("permission denied")),
+                "{role:?}: {table}"
+            );
         }
     }
 }
@@ -81,11 +130,15 @@ async fn a_tenant_sees_and_writes_only_its_own() {
         for (table, column) in tables(&world, role).await {
             let mut conn = connected(&world, role).await;
             let mut tx = conn.begin().await.expect("a transaction");
-            tx.execute(AssertSqlSafe(format!("set local app.tenant = '{OTHER}'"))).await.expect("a tenant");
-            let seen: i64 = sqlx::query_scalar(AssertSqlSafe(format!("select count(*) from {table} where {column} <> '{OTHER}'")))
-                .fetch_one(&mut *tx)
+            tx.execute(AssertSqlSafe(format!("set local app.tenant = '{OTHER}'")))
                 .await
-                .expect("readable");
+                .expect("a tenant");
+            let seen: i64 = sqlx::query_scalar(AssertSqlSafe(format!(
+                "select count(*) from {table} where {column} <> '{OTHER}'"
+            )))
+            .fetch_one(&mut *tx)
+            .await
+            .expect("readable");
             assert_eq!(seen, 0, "{table}");
             // The first tenant's own row, written again on behalf of the other one.
             let columns: Vec<String> = sqlx::query_scalar(
@@ -96,14 +149,23 @@ async fn a_tenant_sees_and_writes_only_its_own() {
             .await
             .expect("columns");
             let columns = columns.join(", ");
-            let row: serde_json::Value =
-                sqlx::query_scalar(AssertSqlSafe(format!("select to_jsonb(t) from {table} t where {column} <> '{OTHER}' limit 1")))
-                    .fetch_one(&world.db)
-                    .await
-                    .unwrap_or_else(|e| panic!("{table}: {e}"));
-            let forged = format!("insert into {table} ({columns}) select {columns} from jsonb_populate_record(null::{table}, $1)");
-            let refused = sqlx::query(AssertSqlSafe(forged)).bind(&row).execute(&mut *tx).await.expect_err(&table);
-            let code = refused.as_database_error().and_then(|e| e.code().map(std::borrow::Cow::into_owned));
+            let row: serde_json::Value = sqlx::query_scalar(AssertSqlSafe(format!(
+                "select to_jsonb(t) from {table} t where {column} <> '{OTHER}' limit 1"
+            )))
+            .fetch_one(&world.db)
+            .await
+            .unwrap_or_else(|e| panic!("{table}: {e}"));
+            let forged = format!(
+                "insert into {table} ({columns}) select {columns} from jsonb_populate_record(null::{table}, $1)"
+            );
+            let refused = sqlx::query(AssertSqlSafe(forged))
+                .bind(&row)
+                .execute(&mut *tx)
+                .await
+                .expect_err(&table);
+            let code = refused
+                .as_database_error()
+                .and_then(|e| e.code().map(std::borrow::Cow::into_owned));
             assert_eq!(code.as_deref(), Some("42501"), "{table}: {refused}");
         }
     }
@@ -118,29 +180,76 @@ async fn over_the_wire_another_tenant_is_a_stranger() {
     let ours = world.asking_client();
     let before = world.content("agent").await;
 
-    assert_eq!(done(&stranger.call("inventory_list_items", &json!({})).await)["items"], json!([]));
-    assert_eq!(done(&stranger.call("billing_list_bills", &json!({})).await)["bills"], json!([]));
-    assert_eq!(done(&stranger.call("sales_summary", &json!({"period": "today"})).await)["bills"], 0);
-    assert_eq!(refused(&stranger.call("inventory_get_item", &json!({"item": "Soap"})).await)["code"], "unknown_item");
+    assert_eq!(
+        done(&stranger.call("inventory_list_items", &json!({})).await)["items"],
+        json!([])
+    );
+    assert_eq!(
+        done(&stranger.call("billing_list_bills", &json!({})).await)["bills"],
+        json!([])
+    );
+    assert_eq!(
+        done(
+            &stranger
+                .call("sales_summary", &json!({"period": "today"}))
+                .await
+        )["bills"],
+        0
+    );
+    assert_eq!(
+        refused(
+            &stranger
+                .call("inventory_get_item", &json!({"item": "Soap"}))
+                .await
+        )["code"],
+        "unknown_item"
+    );
     let bill = world.text("select id::text from shop.bills limit 1").await;
     for name in [bill.as_str(), "INV-1", "last"] {
-        let failure = refused(&stranger.call("billing_get_bill", &json!({"bill": name})).await);
+        let failure = refused(
+            &stranger
+                .call("billing_get_bill", &json!({"bill": name}))
+                .await,
+        );
         assert_eq!(failure["code"], "unknown_bill", "{name}");
-        let there = refused(&ours.call("billing_get_bill", &json!({"bill": "INV-77"})).await);
+        let there = refused(
+            &ours
+                .call("billing_get_bill", &json!({"bill": "INV-77"}))
+                .await,
+        );
         assert_eq!(failure["hint"], there["hint"], "as if it were nowhere");
     }
     // Neither its questions.
     let delete = json!({"item": "Soap"});
     let question = ours.call("inventory_delete_item", &delete).await;
     let id = &question["_meta"]["countersign/confirmation"]["id"];
-    let stolen = stranger.retry("inventory_delete_item", &delete, &asked(&question), yes()).await;
+    let stolen = stranger
+        .retry("inventory_delete_item", &delete, &asked(&question), yes())
+        .await;
     assert_eq!(refused(&stolen)["code"], "unknown_confirmation");
-    let collected = stranger.call("confirm_action", &json!({"confirmation_id": id})).await;
+    let collected = stranger
+        .call("confirm_action", &json!({"confirmation_id": id}))
+        .await;
     assert_eq!(refused(&collected)["code"], "unknown_confirmation");
     // The same name and the same key are free to use there.
     let item = json!({"name": "Soap", "unit_price": "1", "idempotency_key": "k"});
-    assert_eq!(done(&stranger.call("inventory_add_item", &item).await)["item"]["unit_price"]["currency"], "KES");
-    assert_eq!(world.number("select count(*) from shop.items where name = 'Soap' and archived_at is null").await, 2);
-    assert_eq!(done(&ours.call("inventory_get_item", &json!({"item": "Soap"})).await)["item"]["unit_price"]["currency"], "RWF");
+    assert_eq!(
+        done(&stranger.call("inventory_add_item", &item).await)["item"]["unit_price"]["currency"],
+        "KES"
+    );
+    assert_eq!(
+        world
+            .number("select count(*) from shop.items where name = 'Soap' and archived_at is null")
+            .await,
+        2
+    );
+    assert_eq!(
+        done(
+            &ours
+                .call("inventory_get_item", &json!({"item": "Soap"}))
+                .await
+        )["item"]["unit_price"]["currency"],
+        "RWF"
+    );
     assert_eq!(world.content("agent").await, before);
 }
