@@ -62,9 +62,21 @@ impl Terminal for Scripted {
     }
 }
 
-async fn hold(url: &str, message: Option<&str>, person: bool, lines: Vec<&'static str>) -> (Ending, String) {
-    let options = ChatOptions { message: message.map(str::to_owned), session_id: Some("s".to_owned()) };
-    let mut io = Scripted { person, lines: lines.into_iter(), ..Scripted::default() };
+async fn hold(
+    url: &str,
+    message: Option<&str>,
+    person: bool,
+    lines: Vec<&'static str>,
+) -> (Ending, String) {
+    let options = ChatOptions {
+        message: message.map(str::to_owned),
+        session_id: Some("s".to_owned()),
+    };
+    let mut io = Scripted {
+        person,
+        lines: lines.into_iter(),
+        ..Scripted::default()
+    };
     let held = tokio::time::timeout(PATIENCE, chat(url, options, &mut io)).await;
     (held.expect("it ends").expect("it is held"), io.shown)
 }
@@ -74,10 +86,22 @@ async fn one_message_is_answered() {
     let world = World::open().await;
     let url = world.agent.url();
     assert!(is_running(&url).await.expect("an agent"));
-    let (ending, shown) = hold(&url, Some("Add 20kg sugar at 160 per kg to grocery"), false, vec![]).await;
+    let (ending, shown) = hold(
+        &url,
+        Some("Add 20kg sugar at 160 per kg to grocery"),
+        false,
+        vec![],
+    )
+    .await;
     assert_eq!(ending, Ending::Done);
-    assert_eq!(shown, "{[Add an item]}\nAdded 20 kg Sugar at RWF 160 per kg (grocery).\n");
-    assert_eq!(world.text("select channel from agent.agent_sessions").await, "cli");
+    assert_eq!(
+        shown,
+        "{[Add an item]}\nAdded 20 kg Sugar at RWF 160 per kg (grocery).\n"
+    );
+    assert_eq!(
+        world.text("select channel from agent.agent_sessions").await,
+        "cli"
+    );
 }
 
 #[tokio::test]
@@ -90,12 +114,18 @@ async fn a_question_is_asked_of_a_person_and_told_to_a_pipe() {
     assert!(shown.starts_with(&asked), "{shown}");
     assert!(shown.contains("INV-1"), "{shown}");
     assert_eq!(world.bills().await, 1);
-    assert_eq!(world.text("select decided_via from agent.approvals").await, "cli");
+    assert_eq!(
+        world.text("select decided_via from agent.approvals").await,
+        "cli"
+    );
 
     let (ending, shown) = hold(&url, Some(BILL), false, vec!["y"]).await;
     assert_eq!(ending.code(), 3);
     assert!(shown.contains(QUESTION), "{shown}");
-    assert!(shown.ends_with("{Nothing is done yet. To answer: agent chat --session s \"yes\"}\n"), "{shown}");
+    assert!(
+        shown.ends_with("{Nothing is done yet. To answer: agent chat --session s \"yes\"}\n"),
+        "{shown}"
+    );
     assert_eq!(world.bills().await, 1, "a pipe answers nothing");
 
     let (ending, shown) = hold(&url, Some("yes"), false, vec![]).await;
@@ -106,33 +136,85 @@ async fn a_question_is_asked_of_a_person_and_told_to_a_pipe() {
 
 #[tokio::test]
 async fn a_conversation_takes_answers_and_other_words_until_it_is_left() {
-    let setting = Setting { model: Some(Arc::new(Rehearsed::default())), ..Setting::default() };
+    let setting = Setting {
+        model: Some(Arc::new(Rehearsed::default())),
+        ..Setting::default()
+    };
     let world = World::open_with(setting).await;
-    let lines = vec!["two bills", "n", "What's in the beauty category?", "yes", "exit", "never said"];
+    let lines = vec![
+        "two bills",
+        "n",
+        "What's in the beauty category?",
+        "yes",
+        "exit",
+        "never said",
+    ];
     let (ending, shown) = hold(&world.agent.url(), None, true, lines).await;
     assert_eq!(ending, Ending::Done, "{shown}");
-    let prompts: Vec<&str> = shown.lines().filter(|l| l.starts_with("> ") || l.starts_with("[y/n] ")).collect();
-    assert_eq!(prompts, ["> two bills", "[y/n] n", "[y/n] What's in the beauty category?", "[y/n] yes", "> exit"], "{shown}");
-    assert_eq!(world.text("select customer_name from shop.bills").await, "Aline", "no to the first, yes to the second");
-    assert_eq!(world.number("select count(*) from agent.agent_sessions").await, 1);
-    assert_eq!(world.number("select count(*) from agent.agent_messages where text = 'never said'").await, 0);
+    let prompts: Vec<&str> = shown
+        .lines()
+        .filter(|l| l.starts_with("> ") || l.starts_with("[y/n] "))
+        .collect();
+    assert_eq!(
+        prompts,
+        [
+            "> two bills",
+            "[y/n] n",
+            "[y/n] What's in the beauty category?",
+            "[y/n] yes",
+            "> exit"
+        ],
+        "{shown}"
+    );
+    assert_eq!(
+        world.text("select customer_name from shop.bills").await,
+        "Aline",
+        "no to the first, yes to the second"
+    );
+    assert_eq!(
+        world
+            .number("select count(*) from agent.agent_sessions")
+            .await,
+        1
+    );
+    assert_eq!(
+        world
+            .number("select count(*) from agent.agent_messages where text = 'never said'")
+            .await,
+        0
+    );
 }
 
 #[tokio::test]
 async fn what_fails_is_one_sentence_and_exit_code_1() {
-    let setting = Setting { model: Some(Arc::new(Rehearsed::default())), ..Setting::default() };
+    let setting = Setting {
+        model: Some(Arc::new(Rehearsed::default())),
+        ..Setting::default()
+    };
     let world = World::open_with(setting).await;
     let url = world.agent.url();
     let (ending, shown) = hold(&url, Some("break down"), false, vec![]).await;
     assert_eq!(ending.code(), 1, "{shown}");
-    assert!(shown.lines().count() == 1 && !shown.contains("relation"), "{shown}");
+    assert!(
+        shown.lines().count() == 1 && !shown.contains("relation"),
+        "{shown}"
+    );
     let (ending, shown) = hold(&url, Some(&"é".repeat(2001)), false, vec![]).await;
-    assert_eq!((ending, shown.as_str()), (Ending::Failed, "{The message has more than 2,000 characters. Send a shorter one, or several.}\n"));
+    assert_eq!(
+        (ending, shown.as_str()),
+        (
+            Ending::Failed,
+            "{The message has more than 2,000 characters. Send a shorter one, or several.}\n"
+        )
+    );
 }
 
 #[tokio::test]
 async fn what_comes_from_elsewhere_cannot_play_with_the_terminal() {
-    let setting = Setting { model: Some(Arc::new(Rehearsed::default())), ..Setting::default() };
+    let setting = Setting {
+        model: Some(Arc::new(Rehearsed::default())),
+        ..Setting::default()
+    };
     let world = World::open_with(setting).await;
     let (_, shown) = hold(&world.agent.url(), Some("show off"), false, vec![]).await;
     assert_eq!(shown, "plain [2Jwords\n");
@@ -141,7 +223,11 @@ async fn what_comes_from_elsewhere_cannot_play_with_the_terminal() {
 #[tokio::test]
 async fn ctrl_c_leaves_and_the_work_goes_on() {
     let model = Rehearsed::default();
-    let world = World::open_with(Setting { model: Some(Arc::new(model.clone())), ..Setting::default() }).await;
+    let world = World::open_with(Setting {
+        model: Some(Arc::new(model.clone())),
+        ..Setting::default()
+    })
+    .await;
     let url = world.agent.url();
     let (ending, shown) = hold(&url, None, true, vec!["^C"]).await;
     assert_eq!(ending, Ending::Done, "{shown}");
@@ -151,11 +237,20 @@ async fn ctrl_c_leaves_and_the_work_goes_on() {
 
     // In the middle of an answer.
     let ctrl_c = Arc::new(Notify::new());
-    let mut io = Scripted { ctrl_c: Arc::clone(&ctrl_c), ..Scripted::default() };
-    let options = ChatOptions { message: Some("hold".to_owned()), session_id: Some("s2".to_owned()) };
+    let mut io = Scripted {
+        ctrl_c: Arc::clone(&ctrl_c),
+        ..Scripted::default()
+    };
+    let options = ChatOptions {
+        message: Some("hold".to_owned()),
+        session_id: Some("s2".to_owned()),
+    };
     let pressed = async {
         let begun = "select count(*) from agent.runs where status = 'running'";
-        until("the run has begun", || async { world.number(begun).await == 1 }).await;
+        until("the run has begun", || async {
+            world.number(begun).await == 1
+        })
+        .await;
         ctrl_c.notify_one();
     };
     let (ending, ()) = tokio::join!(chat(&url, options, &mut io), pressed);
@@ -164,7 +259,10 @@ async fn ctrl_c_leaves_and_the_work_goes_on() {
     model.go_on();
     let said = format!("{BEGUN}{ENDED}");
     let answers = "select coalesce((select text from agent.agent_messages where role = 'assistant' and text like '%There you are.'), '')";
-    until("the answer is in the transcript", || async { world.text(answers).await == said }).await;
+    until("the answer is in the transcript", || async {
+        world.text(answers).await == said
+    })
+    .await;
 }
 
 /// A way to the agent on which the first connections break after so many bytes of answer.
@@ -195,7 +293,9 @@ async fn relay(client: TcpStream, agent: SocketAddr, limit: usize) {
         while left > 0 {
             let room = left.min(piece.len());
             match from_server.read(&mut piece[..room]).await {
-                Ok(read) if read > 0 && to_client.write_all(&piece[..read]).await.is_ok() => left -= read,
+                Ok(read) if read > 0 && to_client.write_all(&piece[..read]).await.is_ok() => {
+                    left -= read;
+                }
                 _ => return,
             }
         }
@@ -211,17 +311,47 @@ async fn relay(client: TcpStream, agent: SocketAddr, limit: usize) {
 async fn a_lost_stream_is_taken_up_where_it_stopped() {
     let world = World::open().await;
     // Before a byte, within the headers, within the first frames, within the text.
-    for (n, breaks) in [vec![0, 0], vec![40], vec![700], vec![1100, 600], vec![1300, 700]].into_iter().enumerate() {
+    for (n, breaks) in [
+        vec![0, 0],
+        vec![40],
+        vec![700],
+        vec![1100, 600],
+        vec![1300, 700],
+    ]
+    .into_iter()
+    .enumerate()
+    {
         let (url, used) = breaking(world.agent.address, breaks.clone()).await;
         let message = ["flour", "rice", "milk", "eggs", "soap"][n];
-        let (ending, shown) = hold(&url, Some(&format!("Increase {message} by 1")), false, vec![]).await;
+        let (ending, shown) = hold(
+            &url,
+            Some(&format!("Increase {message} by 1")),
+            false,
+            vec![],
+        )
+        .await;
         assert_eq!(ending, Ending::Done, "{breaks:?}: {shown}");
         let answer = world.text("select text from agent.agent_messages where role = 'assistant' order by created_at desc, id desc limit 1").await;
-        assert!(shown.ends_with(&format!("}}\n{answer}\n")), "{breaks:?}: whole and once: {shown} for {answer}");
-        assert!(used.load(Ordering::SeqCst) > breaks.len(), "{breaks:?}: nothing broke");
+        assert!(
+            shown.ends_with(&format!("}}\n{answer}\n")),
+            "{breaks:?}: whole and once: {shown} for {answer}"
+        );
+        assert!(
+            used.load(Ordering::SeqCst) > breaks.len(),
+            "{breaks:?}: nothing broke"
+        );
     }
-    assert_eq!(world.number("select count(*) from agent.runs").await, 5, "each message was worked on once");
-    assert_eq!(world.number("select count(*) from shop.audit_log where tool = 'inventory_update_item'").await, 5);
+    assert_eq!(
+        world.number("select count(*) from agent.runs").await,
+        5,
+        "each message was worked on once"
+    );
+    assert_eq!(
+        world
+            .number("select count(*) from shop.audit_log where tool = 'inventory_update_item'")
+            .await,
+        5
+    );
 }
 
 #[tokio::test]
@@ -237,11 +367,19 @@ async fn an_address_is_told_from_a_wrong_one() {
         while let Ok((mut client, _)) = other.accept().await {
             let mut request = vec![0; 1024];
             let _ = client.read(&mut request).await;
-            let _ = client.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello").await;
+            let _ = client
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello")
+                .await;
         }
     });
-    assert!(matches!(is_running(&url).await, Err(CliError::SomethingElse(_))));
+    assert!(matches!(
+        is_running(&url).await,
+        Err(CliError::SomethingElse(_))
+    ));
     for bad in ["", "localhost:8000", "ftp://localhost", "http://"] {
-        assert!(matches!(is_running(bad).await, Err(CliError::BadUrl(_))), "{bad}");
+        assert!(
+            matches!(is_running(bad).await, Err(CliError::BadUrl(_))),
+            "{bad}"
+        );
     }
 }

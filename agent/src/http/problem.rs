@@ -322,14 +322,21 @@ mod tests {
 
     #[tokio::test]
     async fn a_handler_that_panics_is_answered_like_any_other_failure() {
-        let panicking = axum::routing::get(async || -> StatusCode { panic!("relation \"x\" does not exist") });
-        let finished = axum::middleware::from_fn(|request, next| finish_as("r1".to_owned(), request, next));
+        let panicking =
+            axum::routing::get(async || -> StatusCode { panic!("relation \"x\" does not exist") });
+        let finished =
+            axum::middleware::from_fn(|request, next| finish_as("r1".to_owned(), request, next));
         let router: axum::Router = axum::Router::new().route("/", panicking).layer(finished);
         let request = Request::builder().body(axum::body::Body::empty()).unwrap();
         let response = tower::ServiceExt::oneshot(router, request).await.unwrap();
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
-        let body = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();
+        let body = axum::body::to_bytes(response.into_body(), 10_000)
+            .await
+            .unwrap();
         let problem: Problem = serde_json::from_slice(&body).unwrap();
-        assert_eq!((problem.detail.as_str(), problem.request_id.as_deref()), (INTERNAL, Some("r1")));
+        assert_eq!(
+            (problem.detail.as_str(), problem.request_id.as_deref()),
+            (INTERNAL, Some("r1"))
+        );
     }
 }

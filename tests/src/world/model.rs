@@ -21,7 +21,9 @@ pub struct Rehearsed {
 
 impl Default for Rehearsed {
     fn default() -> Rehearsed {
-        Rehearsed { may_end: Arc::new(Semaphore::new(0)) }
+        Rehearsed {
+            may_end: Arc::new(Semaphore::new(0)),
+        }
     }
 }
 
@@ -34,12 +36,19 @@ impl Rehearsed {
 
 fn text(pieces: &[&str], sink: &mut dyn TextSink) -> ModelAnswer {
     pieces.iter().for_each(|piece| sink.delta(piece));
-    ModelAnswer { text: pieces.concat(), ..ModelAnswer::default() }
+    ModelAnswer {
+        text: pieces.concat(),
+        ..ModelAnswer::default()
+    }
 }
 
 fn bill(id: &str, customer: &str) -> ToolCall {
     let arguments = json!({"customer": customer, "lines": [{"item": "shampoo", "quantity": "1"}]});
-    ToolCall { id: id.to_owned(), tool: "billing_create_bill".to_owned(), arguments }
+    ToolCall {
+        id: id.to_owned(),
+        tool: "billing_create_bill".to_owned(),
+        arguments,
+    }
 }
 
 impl Model for Rehearsed {
@@ -47,7 +56,11 @@ impl Model for Rehearsed {
         "rehearsed"
     }
 
-    fn answer<'a>(&'a self, request: &'a ModelRequest, sink: &'a mut dyn TextSink) -> Answering<'a> {
+    fn answer<'a>(
+        &'a self,
+        request: &'a ModelRequest,
+        sink: &'a mut dyn TextSink,
+    ) -> Answering<'a> {
         Box::pin(async move {
             let said = match request.messages.last() {
                 Some(Message::User { text }) => text.as_str(),
@@ -61,11 +74,19 @@ impl Model for Rehearsed {
                         permit.forget();
                     }
                     sink.delta(ENDED);
-                    Ok(ModelAnswer { text: format!("{BEGUN}{ENDED}"), ..ModelAnswer::default() })
+                    Ok(ModelAnswer {
+                        text: format!("{BEGUN}{ENDED}"),
+                        ..ModelAnswer::default()
+                    })
                 }
-                "two bills" => Ok(ModelAnswer { calls: vec![bill("one", "Ali"), bill("two", "Aline")], ..ModelAnswer::default() }),
+                "two bills" => Ok(ModelAnswer {
+                    calls: vec![bill("one", "Ali"), bill("two", "Aline")],
+                    ..ModelAnswer::default()
+                }),
                 "show off" => Ok(text(&["plain ", "\u{1b}[2J", "words"], sink)),
-                "break down" => Err(agent::models::ModelError::Refused("relation \"shop.secrets\" does not exist".to_owned())),
+                "break down" => Err(agent::models::ModelError::Refused(
+                    "relation \"shop.secrets\" does not exist".to_owned(),
+                )),
                 _ => Interpreter.answer(request, sink).await,
             }
         })
