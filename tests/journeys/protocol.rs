@@ -352,7 +352,7 @@ fn faults(schema: &Value, value: &Value, place: &str) -> Vec<String> {
             "type" if !is_of_type(value, rule) => faults.push(format!("{place} is no {rule}")),
             "const" if value != rule => faults.push(format!("{place} is not {rule}")),
             "enum" if !rule.as_array().is_some_and(|all| all.contains(value)) => {
-                faults.push(format!("{place} is none of {rule}"))
+                faults.push(format!("{place} is none of {rule}"));
             }
             "required" => {
                 let missing = rule

@@ -294,7 +294,7 @@ async fn relay(client: TcpStream, agent: SocketAddr, limit: usize) {
             let room = left.min(piece.len());
             match from_server.read(&mut piece[..room]).await {
                 Ok(read) if read > 0 && to_client.write_all(&piece[..read]).await.is_ok() => {
-                    left -= read
+                    left -= read;
                 }
                 _ => return,
             }

@@ -153,7 +153,6 @@ impl McpClient {
     }
 
     /// A request, complete but for what a scene wants to spoil.
-    #[must_use]
     pub fn prepare(&self, method: &str, params: Value) -> RequestBuilder {
         let mut params = params;
         let mut request = self
