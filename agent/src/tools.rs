@@ -23,7 +23,9 @@ use rmcp::service::{
     ClientLifecycleMode, ClientServiceExt as _, Peer, RoleClient, RunningService, ServiceError,
 };
 use rmcp::transport::StreamableHttpClientTransport;
-use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
+use rmcp::transport::streamable_http_client::{
+    StreamableHttpClientTransportConfig, StreamableHttpError,
+};
 use serde_json::{Value, json};
 use tokio::sync::RwLock;
 
@@ -75,10 +77,12 @@ impl Unreachable {
             source = Some(&*sending.error);
         }
         while let Some(cause) = source {
-            if cause
-                .downcast_ref::<reqwest::Error>()
-                .is_some_and(reqwest::Error::is_connect)
-            {
+            // The transport's error shows the client's in its text but does not name it as its source.
+            let client = match cause.downcast_ref::<StreamableHttpError<reqwest::Error>>() {
+                Some(StreamableHttpError::Client(client)) => Some(client),
+                _ => cause.downcast_ref::<reqwest::Error>(),
+            };
+            if client.is_some_and(reqwest::Error::is_connect) {
                 return Unreachable::before_sending(error.to_string());
             }
             source = cause.source();

@@ -155,7 +155,7 @@ pub async fn answer_on_page(
         app.clock.now(),
     )
     .await?;
-    tx.commit().await?;
+    tx.commit().await.map_err(CallError::of_commit)?;
     Ok(decided(app, &shop, shop.locale, decision))
 }
 
@@ -275,7 +275,7 @@ async fn once(
         Runner::Write(_) => write(app, &mut call, route, checked).await?,
         Runner::Commit { .. } => commit(app, &mut call, route, checked, askable).await?,
     };
-    tx.commit().await?;
+    tx.commit().await.map_err(CallError::of_commit)?;
     Ok(answer)
 }
 

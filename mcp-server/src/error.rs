@@ -12,18 +12,34 @@ pub enum CallError {
     /// The database failed, or answered what it never should. Rolled back, not stored, logged once at the boundary.
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),
+    /// The connection was lost in the middle of the commit: whether it was done is not known.
+    #[error("commit not confirmed: {0}")]
+    NotConfirmed(sqlx::Error),
     /// Something we promised ourselves is not true.
     #[error("broken: {0}")]
     Broken(String),
 }
 
 impl CallError {
+    /// What a failed commit means: with the connection gone, its answer may have been on the way.
+    #[must_use]
+    pub fn of_commit(error: sqlx::Error) -> CallError {
+        if is_lost(&error) {
+            CallError::NotConfirmed(error)
+        } else {
+            CallError::Database(error)
+        }
+    }
+
     /// The name of the constraint that was violated, if that is what happened.
     #[must_use]
     pub fn constraint(&self) -> Option<&str> {
         match self {
             CallError::Database(sqlx::Error::Database(e)) => e.constraint(),
-            CallError::Refused(_) | CallError::Database(_) | CallError::Broken(_) => None,
+            CallError::Refused(_)
+            | CallError::Database(_)
+            | CallError::NotConfirmed(_)
+            | CallError::Broken(_) => None,
         }
     }
 
@@ -34,7 +50,10 @@ impl CallError {
             CallError::Database(sqlx::Error::Database(e)) => {
                 matches!(e.code().as_deref(), Some("40001" | "40P01"))
             }
-            CallError::Refused(_) | CallError::Database(_) | CallError::Broken(_) => false,
+            CallError::Refused(_)
+            | CallError::Database(_)
+            | CallError::NotConfirmed(_)
+            | CallError::Broken(_) => false,
         }
     }
 
@@ -45,6 +64,8 @@ impl CallError {
             CallError::Refused(failure) => failure,
             CallError::Database(error) if is_timeout(&error) => timeout(locale),
             CallError::Database(error) if is_lost(&error) => unavailable(locale),
+            // `unavailable` would say that nothing was done.
+            CallError::NotConfirmed(_) => timeout(locale),
             CallError::Database(_) | CallError::Broken(_) => internal(locale),
         }
     }
@@ -110,5 +131,20 @@ fn is_lost(error: &sqlx::Error) -> bool {
             .code()
             .is_some_and(|c| c.starts_with("57P") || c.starts_with("08") || c == "53300"),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_lost_in_the_commit_is_not_said_to_have_done_nothing() {
+        let lost = || sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into());
+        let code = |error: CallError| error.into_failure(Locale::En).code;
+        assert_eq!(code(CallError::Database(lost())), FailureCode::Unavailable);
+        assert_eq!(code(CallError::of_commit(lost())), FailureCode::Timeout);
+        let other = CallError::of_commit(sqlx::Error::RowNotFound);
+        assert_eq!(code(other), FailureCode::Internal);
     }
 }

@@ -8,10 +8,19 @@
 
 mod bad_input;
 mod confirmation;
+mod crash;
 mod door;
 mod isolation;
 mod protocol;
+mod restarts;
 mod sources;
 mod stories;
 mod streams;
 mod terminal;
+mod together;
+
+/// The programs of this package, which only its tests know.
+const PROGRAMS: e2e::program::Executables = e2e::program::Executables {
+    agent: env!("CARGO_BIN_EXE_e2e-agent"),
+    server: env!("CARGO_BIN_EXE_e2e-mcp-server"),
+};

@@ -1,25 +1,40 @@
-//! The programs as processes, so that they can be killed.
+//! The programs as processes, so that they can be killed, and a shop for them to run over.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use contracts::http::chat::ChatResponse;
 use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use mcp_server::demo;
+use migrations::clock;
+use migrations::database::Role;
+use migrations::test_database::{TestDatabase, TestHome};
+use reqwest::{RequestBuilder, Response, StatusCode};
+use serde_json::json;
+use sqlx::PgPool;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-/// The variable that names a place at which a program stops for ever, and the one that names the file it makes there.
-pub const PAUSE_AT: &str = "E2E_PAUSE_AT";
-/// See [`PAUSE_AT`].
-pub const PAUSED_FILE: &str = "E2E_PAUSED_FILE";
+use crate::world::{PATIENCE, http_client, on_hand, until};
 
-/// A running program.
+/// The variable that names the file a program looks into at every place of its hooks. The place written there is where it stops.
+pub const PAUSE_FILE: &str = "E2E_PAUSE_FILE";
+/// How often a stopped program looks whether it may go on.
+const PAUSE_POLL: Duration = Duration::from_millis(10);
+
+/// A running program. Killed when dropped.
 pub struct Program {
-    child: Child,
     /// The address it prints first.
     pub url: String,
+    /// Stops it in the middle of something.
+    pub pause: Pause,
+    http: reqwest::Client,
+    child: Child,
 }
 
 impl Program {
@@ -27,10 +42,15 @@ impl Program {
     ///
     /// # Panics
     /// When it does not start.
-    pub async fn start(executable: &str, variables: &HashMap<String, String>) -> Program {
+    pub async fn start(
+        executable: &str,
+        variables: &HashMap<String, String>,
+        pause_file: PathBuf,
+    ) -> Program {
         let mut child = Command::new(executable)
             .env_clear()
             .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .env(PAUSE_FILE, &pause_file)
             .envs(variables)
             .stdout(Stdio::piped())
             .stdin(Stdio::null())
@@ -39,12 +59,17 @@ impl Program {
             .expect("the program starts");
         let stdout = child.stdout.take().expect("its output");
         let mut lines = BufReader::new(stdout).lines();
-        let url = tokio::time::timeout(Duration::from_secs(30), lines.next_line())
+        let url = tokio::time::timeout(PATIENCE, lines.next_line())
             .await
             .expect("in time")
             .expect("a line")
             .expect("an address");
-        Program { child, url }
+        Program {
+            url,
+            http: http_client(),
+            pause: Pause::by(pause_file),
+            child,
+        }
     }
 
     /// Its process id; `None` once it has ended.
@@ -57,33 +82,247 @@ impl Program {
     ///
     /// # Panics
     /// When it is gone already.
-    pub async fn kill(mut self) {
+    pub async fn kill(&mut self) {
         self.child.kill().await.expect("it was running");
     }
-}
 
-/// Stops for ever at the place the environment names, after making the file it names. For the hooks of the programs.
-pub fn pause(
-    pause_at: Option<String>,
-    paused_file: Option<String>,
-) -> impl Fn(&'static str) -> futures::future::BoxFuture<'static, ()> + Send + Sync + 'static {
-    let wanted = Arc::new(pause_at.zip(paused_file));
-    move |place| {
-        let wanted = Arc::clone(&wanted);
-        async move {
-            if let Some((at, file)) = &*wanted
-                && at == place
-            {
-                let _ = std::fs::write(file, place);
-                std::future::pending::<()>().await;
-            }
-        }
-        .boxed()
+    /// A POST to be sent.
+    pub fn post(&self, path: &str) -> RequestBuilder {
+        self.http.post(format!("{}{path}", self.url))
+    }
+
+    /// A GET to be sent.
+    pub fn get(&self, path: &str) -> RequestBuilder {
+        self.http.get(format!("{}{path}", self.url))
+    }
+
+    /// A message in a session, to be sent under a key.
+    pub fn message(&self, session: &str, key: &str, message: &str) -> RequestBuilder {
+        self.post("/agent/chat")
+            .header("idempotency-key", key)
+            .json(&json!({"session_id": session, "message": message}))
+    }
+
+    /// Says something and returns the agent's answer, which must be 200.
+    ///
+    /// # Panics
+    /// When it is not.
+    pub async fn say(&self, session: &str, key: &str, message: &str) -> ChatResponse {
+        let sent = self.message(session, key, message).send().await;
+        chat_response(sent.expect("an answer")).await
     }
 }
 
-/// A file that does not exist yet.
-#[must_use]
-pub fn marker(folder: &Path, name: &str) -> PathBuf {
-    folder.join(format!("paused-{name}"))
+/// The body of a 200.
+///
+/// # Panics
+/// When it is something else.
+pub async fn chat_response(response: Response) -> ChatResponse {
+    let status = response.status();
+    let text = response.text().await.expect("a body");
+    assert_eq!(status, StatusCode::OK, "{text}");
+    serde_json::from_str(&text).expect("a chat response")
+}
+
+/// Stops whatever comes first to a place, until it is let go on. Works through a file, so in another process as in this one.
+#[derive(Debug, Clone)]
+pub struct Pause {
+    /// Holds the name of the place; renamed by whoever stops there, so of several at one place only the first does.
+    file: PathBuf,
+    paused: PathBuf,
+}
+
+impl Pause {
+    /// By a file that is not there yet.
+    #[must_use]
+    pub fn by(file: PathBuf) -> Pause {
+        let paused = file.with_extension("paused");
+        Pause { file, paused }
+    }
+
+    /// From now on the first call or run that comes to the place stops there.
+    ///
+    /// # Panics
+    /// When the file cannot be written.
+    pub fn at(&self, place: &str) {
+        // Whole or not at all: the program may be looking.
+        let draft = self.file.with_extension("draft");
+        let written =
+            std::fs::write(&draft, place).and_then(|()| std::fs::rename(draft, &self.file));
+        written.expect("the pause file");
+    }
+
+    /// Waits until something has stopped at the place.
+    pub async fn reached(&self) {
+        until("stopped", || async { self.paused.exists() }).await;
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Panics
+    /// When nothing has stopped.
+    pub fn go_on(&self) {
+        std::fs::remove_file(&self.paused).expect("it has stopped");
+    }
+
+    /// For the hooks of the programs.
+    pub fn hook(self) -> impl Fn(&'static str) -> BoxFuture<'static, ()> + Send + Sync + 'static {
+        let pause = Arc::new(self);
+        move |place| {
+            let pause = Arc::clone(&pause);
+            async move {
+                if std::fs::read_to_string(&pause.file).is_ok_and(|wanted| wanted == place) {
+                    pause.stop_here().await;
+                }
+            }
+            .boxed()
+        }
+    }
+
+    async fn stop_here(&self) {
+        if std::fs::rename(&self.file, &self.paused).is_err() {
+            return;
+        }
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        while self.paused.exists() && tokio::time::Instant::now() < deadline {
+            tokio::time::sleep(PAUSE_POLL).await;
+        }
+    }
+}
+
+/// The executables of this package, which only a test knows.
+#[derive(Debug, Clone, Copy)]
+pub struct Executables {
+    /// `agent` with places to stop at.
+    pub agent: &'static str,
+    /// `mcp-server` with places to stop at.
+    pub server: &'static str,
+}
+
+/// The demo shop in a database of its own, with no program running yet.
+pub struct Stage {
+    /// The owner's view of the database, for looking.
+    pub db: PgPool,
+    executables: Executables,
+    variables: HashMap<String, String>,
+    programs: AtomicU32,
+    home: TestHome,
+    database: TestDatabase,
+}
+
+impl Stage {
+    /// The demo shop, both programs' leases lasting a second.
+    ///
+    /// # Panics
+    /// When the shop cannot be made.
+    pub async fn open(executables: Executables) -> Stage {
+        agent::start::install_crypto();
+        let database = TestDatabase::new().await;
+        let home = TestHome::new();
+        let clock = clock::from_setting(None);
+        let made = demo::make_tenant(&database.owner_url(), clock.now()).await;
+        made.expect("the tenant");
+        let (pool, address) = (database.pool(Role::Shop).await, String::new());
+        // Adding goods asks nothing, so these keys sign nothing.
+        let app = mcp_server::app::App::new(pool, clock, address, [0; 32], [0; 32]);
+        demo::stock(&app).await.expect("demo goods");
+        let home_text = home.path().to_str().expect("a plain path").to_owned();
+        std::fs::create_dir_all(home.path()).expect("the home");
+        let variables = HashMap::from([
+            ("COUNTERSIGN_HOME".to_owned(), home_text),
+            ("AGENT_BIND".to_owned(), "127.0.0.1:0".to_owned()),
+            ("RUN_LEASE_SECONDS".to_owned(), "1".to_owned()),
+            ("DATABASE_POOL_SIZE".to_owned(), "5".to_owned()),
+        ]);
+        Stage {
+            db: database.owner_pool().await,
+            executables,
+            variables,
+            programs: AtomicU32::new(0),
+            home,
+            database,
+        }
+    }
+
+    /// The same with another setting of both programs.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &str) -> Stage {
+        self.variables.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// A tool server on a port of its own.
+    pub async fn server(&self) -> Program {
+        self.server_on("127.0.0.1:0").await
+    }
+
+    /// A tool server where a killed one was.
+    ///
+    /// # Panics
+    /// When the address is not one a server printed.
+    pub async fn server_again(&self, url: &str) -> Program {
+        let address = url
+            .strip_prefix("http://")
+            .and_then(|u| u.strip_suffix("/mcp"));
+        self.server_on(address.expect("the address of a server"))
+            .await
+    }
+
+    async fn server_on(&self, bind: &str) -> Program {
+        let more = [
+            ("MCP_BIND", bind.to_owned()),
+            ("DATABASE_URL", self.database.url(Role::Shop)),
+        ];
+        self.start(self.executables.server, more).await
+    }
+
+    /// An agent that works with this server.
+    pub async fn agent(&self, server: &Program) -> Program {
+        let more = [
+            ("MCP_SERVER_URL", server.url.clone()),
+            ("DATABASE_URL", self.database.url(Role::Agent)),
+        ];
+        self.start(self.executables.agent, more).await
+    }
+
+    async fn start<const N: usize>(&self, executable: &str, more: [(&str, String); N]) -> Program {
+        let mut variables = self.variables.clone();
+        let owner = ("DATABASE_OWNER_URL", self.database.owner_url());
+        variables.extend(
+            more.into_iter()
+                .chain([owner])
+                .map(|(k, v)| (k.to_owned(), v)),
+        );
+        let number = self.programs.fetch_add(1, Ordering::Relaxed);
+        let pause_file = self.home.path().join(format!("pause-{number}"));
+        Program::start(executable, &variables, pause_file).await
+    }
+
+    /// One number from the owner's view.
+    ///
+    /// # Panics
+    /// When the query fails.
+    pub async fn number(&self, sql: &'static str) -> i64 {
+        let found = sqlx::query_scalar::<_, i64>(sql).fetch_one(&self.db).await;
+        found.expect(sql)
+    }
+
+    /// What is on hand of an item, as text.
+    ///
+    /// # Panics
+    /// When there is no such item.
+    pub async fn on_hand(&self, item: &str) -> String {
+        on_hand(&self.db, item).await
+    }
+
+    /// One text from the owner's view.
+    ///
+    /// # Panics
+    /// When the query fails.
+    pub async fn text(&self, sql: &'static str) -> String {
+        let found = sqlx::query_scalar::<_, String>(sql)
+            .fetch_one(&self.db)
+            .await;
+        found.expect(sql)
+    }
 }

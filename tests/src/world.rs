@@ -14,10 +14,11 @@ use contracts::http::chat::ChatResponse;
 use mcp_server::demo;
 use migrations::database::Role;
 use migrations::settings::Reader;
-use migrations::test_database::{TestDatabase, TestHome};
+use migrations::test_database::{PrivateCluster, TestDatabase, TestHome};
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
 use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
 use tokio::net::TcpListener;
 
 /// How long a journey waits for something before it fails.
@@ -38,6 +39,44 @@ pub struct Setting {
     pub empty: bool,
     /// What the owner of the tables changes before the shop opens: the tenant's settings and policies.
     pub owner_sql: Vec<&'static str>,
+    /// A Postgres of its own, which can be stopped and started.
+    pub own_postgres: bool,
+}
+
+/// Where a shop's data is.
+enum Place {
+    Shared(TestDatabase),
+    Own(PrivateCluster),
+}
+
+impl Place {
+    async fn new(own: bool) -> Place {
+        if own {
+            Place::Own(PrivateCluster::new().await)
+        } else {
+            Place::Shared(TestDatabase::new().await)
+        }
+    }
+
+    fn url(&self, role: Role) -> String {
+        match self {
+            Place::Shared(database) => database.url(role),
+            Place::Own(cluster) => cluster.url(role),
+        }
+    }
+
+    fn owner_url(&self) -> String {
+        match self {
+            Place::Shared(database) => database.owner_url(),
+            Place::Own(cluster) => cluster.owner_url(),
+        }
+    }
+
+    fn owner_pool(&self) -> PgPool {
+        let options = PgPoolOptions::new().max_connections(5);
+        let pool = options.connect_lazy(&self.owner_url());
+        pool.expect("the owner's address")
+    }
 }
 
 /// An open shop.
@@ -54,7 +93,7 @@ pub struct World {
     offset_seconds: std::sync::atomic::AtomicI64,
     variables: HashMap<String, String>,
     _home: TestHome,
-    database: TestDatabase,
+    database: Place,
 }
 
 impl World {
@@ -66,7 +105,7 @@ impl World {
     /// A shop with other settings.
     pub async fn open_with(setting: Setting) -> World {
         agent::start::install_crypto();
-        let database = TestDatabase::new().await;
+        let database = Place::new(setting.own_postgres).await;
         let home = TestHome::new();
         let clock_file = home.path().join("clock");
         let variables = variables(&home, &clock_file, setting.variables);
@@ -81,7 +120,7 @@ impl World {
             mcp_server::start::start_on(listener, server_config, setting.server_hooks, quiet)
                 .await
                 .expect("tool server");
-        let db = database.owner_pool().await;
+        let db = database.owner_pool();
         for sql in setting.owner_sql {
             sqlx::query(sql).execute(&db).await.expect(sql);
         }
@@ -160,6 +199,15 @@ impl World {
             .expect("an answer")
     }
 
+    /// The Postgres of its own that the setting asked for; none where it did not.
+    #[must_use]
+    pub fn postgres(&self) -> Option<&PrivateCluster> {
+        match &self.database {
+            Place::Own(cluster) => Some(cluster),
+            Place::Shared(_) => None,
+        }
+    }
+
     /// Moves both programs' clocks forward.
     pub fn advance(&self, seconds: i64) {
         let total = self
@@ -216,14 +264,7 @@ impl World {
 
     /// What is on hand of an item, as text.
     pub async fn on_hand(&self, item: &str) -> String {
-        sqlx::query_scalar::<_, String>(
-            "select trim_scale(l.on_hand)::text from shop.stock_levels l join shop.items i on i.tenant_id = l.tenant_id and i.id = l.item_id
-             where i.name = $1",
-        )
-        .bind(item)
-        .fetch_one(&self.db)
-        .await
-        .expect(item)
+        on_hand(&self.db, item).await
     }
 
     /// Changes an item's price as the owner of the tables, behind everybody's back.
@@ -235,6 +276,21 @@ impl World {
             .await
             .expect("a new price");
     }
+}
+
+/// What is on hand of an item, as text.
+///
+/// # Panics
+/// When there is no such item.
+pub async fn on_hand(db: &PgPool, item: &str) -> String {
+    sqlx::query_scalar::<_, String>(
+        "select trim_scale(l.on_hand)::text from shop.stock_levels l join shop.items i on i.tenant_id = l.tenant_id and i.id = l.item_id
+         where i.name = $1",
+    )
+    .bind(item)
+    .fetch_one(db)
+    .await
+    .expect(item)
 }
 
 /// An HTTP client that follows no redirect, like curl.
@@ -282,7 +338,7 @@ fn variables(
     all
 }
 
-fn reader(variables: &HashMap<String, String>, database: &TestDatabase, role: Role) -> Reader {
+fn reader(variables: &HashMap<String, String>, database: &Place, role: Role) -> Reader {
     let mut all = variables.clone();
     all.insert("DATABASE_URL".to_owned(), database.url(role));
     all.insert("DATABASE_OWNER_URL".to_owned(), database.owner_url());

@@ -139,7 +139,7 @@ async fn dispatch(app: &App, held: &Held, attempt: &Attempt) -> Result<CallResul
     let tool = &attempt.call.call.tool;
     if !app.breaker.admits(tool, Instant::now()) {
         return Err(NoAnswer {
-            maybe_sent: false,
+            maybe_sent: held.resumptions > 0,
             cause: format!("{tool} is switched off for a while"),
         });
     }
@@ -222,7 +222,14 @@ fn record(
             tracing::error!(run_id = %held.run_id, tool = call.tool, cause = no_answer.cause, "outcome not known");
             ToolOutcome::Unknown
         }
-        Err(no_answer) => return Err(unreachable(no_answer.cause)),
+        Err(no_answer) => {
+            // Nothing was sent, so the action is over and not left hanging.
+            let over = attempt.approval.as_ref();
+            batch
+                .approvals
+                .extend(over.map(|a| (a.id, ApprovalStatus::Failed)));
+            return Err(unreachable(no_answer.cause));
+        }
     };
     if let Some(approval) = &attempt.approval {
         let status = match &outcome {

@@ -1,9 +1,11 @@
 //! `agent` with a place to stop at, for crash tests. Prints its address and serves until it is killed.
 
+use std::path::PathBuf;
+
 use agent::app::Hooks;
 use agent::config::Config;
 use agent::start;
-use e2e::program::{PAUSE_AT, PAUSED_FILE, pause};
+use e2e::program::{PAUSE_FILE, Pause};
 use migrations::settings::Reader;
 
 #[tokio::main]
@@ -13,10 +15,11 @@ async fn main() -> anyhow::Result<()> {
         .with_max_level(tracing::Level::WARN)
         .init();
     let settings = Reader::environment();
-    let hooks = Hooks::new(pause(
-        settings.optional(PAUSE_AT),
-        settings.optional(PAUSED_FILE),
-    ));
+    let hooks = settings
+        .optional(PAUSE_FILE)
+        .map_or_else(Hooks::default, |file| {
+            Hooks::new(Pause::by(PathBuf::from(file)).hook())
+        });
     let config = Config::read(&settings)?;
     let tools = config
         .mcp_server_url

@@ -1,6 +1,8 @@
 //! `mcp-server` with a place to stop at, for crash tests. Prints its address and serves until it is killed.
 
-use e2e::program::{PAUSE_AT, PAUSED_FILE, pause};
+use std::path::PathBuf;
+
+use e2e::program::{PAUSE_FILE, Pause};
 use mcp_server::app::Hooks;
 use mcp_server::config::Config;
 use mcp_server::start;
@@ -13,10 +15,11 @@ async fn main() -> anyhow::Result<()> {
         .with_max_level(tracing::Level::WARN)
         .init();
     let settings = Reader::environment();
-    let hooks = Hooks::new(pause(
-        settings.optional(PAUSE_AT),
-        settings.optional(PAUSED_FILE),
-    ));
+    let hooks = settings
+        .optional(PAUSE_FILE)
+        .map_or_else(Hooks::default, |file| {
+            Hooks::new(Pause::by(PathBuf::from(file)).hook())
+        });
     let started = start::start(Config::read(&settings)?, hooks, &mut |_| {}).await?;
     #[expect(clippy::print_stdout, reason = "the test reads the address")]
     {

@@ -145,6 +145,18 @@ pub fn signed_with(claims: &AgentClaims, key: &[u8]) -> String {
 }
 
 impl McpClient {
+    /// A client of the stateless revision that can ask its person, with connections of its own, of the server at this address.
+    #[must_use]
+    pub fn at(url: &str) -> McpClient {
+        McpClient {
+            http: super::http_client(),
+            url: url.to_owned(),
+            version: MODERN,
+            elicits: true,
+            bearer: None,
+        }
+    }
+
     /// The same client with a token.
     #[must_use]
     pub fn bearer(mut self, token: &str) -> McpClient {
