@@ -30,7 +30,8 @@ pub(crate) async fn admit(
     next: Next,
 ) -> Response {
     let admitted = same_site(request.headers(), &guard.allowed_hosts)
-        .and_then(|()| one_host(request.uri(), request.headers()));
+        .and_then(|()| one_host(request.uri(), request.headers()))
+        .and_then(|()| from_own_page(request.uri().path(), request.headers()));
     if let Err(reason) = admitted {
         return refuse(StatusCode::FORBIDDEN, reason);
     }
@@ -81,6 +82,22 @@ pub(crate) fn same_site(headers: &HeaderMap, allowed_hosts: &[String]) -> Result
             Ok(())
         }
         Some(_) => Err("Requests from other sites are refused."),
+    }
+}
+
+/// An answer on the approval page comes from that page. Another program's page on this machine, on a port of its own, is a stranger too;
+/// a browser too old for `Sec-Fetch-Site` still names it in `Origin`.
+fn from_own_page(path: &str, headers: &HeaderMap) -> Result<(), &'static str> {
+    let (Some(origin), Some(host)) = (headers.get(header::ORIGIN), headers.get(header::HOST))
+    else {
+        return Ok(());
+    };
+    let page = origin.to_str().ok().and_then(|o| o.split_once("://"));
+    let own = page.is_some_and(|(_, authority)| authority.as_bytes() == host.as_bytes());
+    if own || !path.starts_with("/approvals") {
+        Ok(())
+    } else {
+        Err("A question is answered on its own page only.")
     }
 }
 
@@ -156,6 +173,26 @@ mod tests {
             headers.insert(*name, value.parse().unwrap());
         }
         same_site(&headers, &["shop.example".to_owned()]).is_ok()
+    }
+
+    #[test]
+    fn a_question_is_answered_on_its_own_page_only() {
+        let from = |path: &str, origin: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, "127.0.0.1:8001".parse().unwrap());
+            headers.insert(header::ORIGIN, origin.parse().unwrap());
+            from_own_page(path, &headers).is_ok()
+        };
+        assert!(from("/approvals/1", "http://127.0.0.1:8001"));
+        assert!(
+            !from("/approvals/1", "http://127.0.0.1:3000"),
+            "another program's page"
+        );
+        assert!(!from("/approvals/1", "null"));
+        assert!(
+            from("/mcp", "http://127.0.0.1:3000"),
+            "MCP clients in a browser have pages of their own"
+        );
     }
 
     #[test]
