@@ -145,7 +145,9 @@ async fn serve(given: Vec<Given>) -> (String, Asked) {
         async move {
             let body = axum::body::to_bytes(request.into_body(), 100_000).await;
             let sent: Value = serde_json::from_slice(&body.unwrap()).unwrap_or_default();
-            let said = sent["message"].as_str().or(sent["decision"].as_str());
+            let said = sent["message"]
+                .as_str()
+                .or_else(|| sent["decision"].as_str());
             let line = format!("{path} {place}{key} {}", said.unwrap_or_default());
             noted.lock().unwrap().push(line);
             let next = given.lock().unwrap().next().unwrap();

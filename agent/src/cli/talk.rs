@@ -265,7 +265,7 @@ impl Talk {
             "text-start" if !self.turn.said.is_empty() => self.write("\n", io)?,
             "text-delta" => self.write(&text("delta"), io)?,
             "tool-input-start" if self.turn.settled.as_deref() != frame["toolCallId"].as_str() => {
-                io.note(&format!("[{}]", text("title")))?
+                io.note(&format!("[{}]", text("title")))?;
             }
             "tool-output-error" => io.note(&text("errorText"))?,
             "data-confirmation" => {
