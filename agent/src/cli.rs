@@ -133,7 +133,7 @@ pub enum CliError {
     #[error("{0} is not an address. Write it like http://127.0.0.1:8000.")]
     BadUrl(String),
     /// The terminal cannot be read or written.
-    #[error("The terminal cannot be used: {0}. Try again in another one.")]
+    #[error("The terminal cannot be used. Try again in another one")]
     Terminal(#[from] io::Error),
     /// No HTTP client could be made.
     #[error("The connection cannot be set up: {0}. Try again.")]
@@ -325,6 +325,9 @@ fn client() -> Result<reqwest::Client, CliError> {
         .build()
         .map_err(CliError::Client)
 }
+
+#[cfg(test)]
+mod scenes;
 
 #[cfg(test)]
 mod tests {

@@ -81,8 +81,10 @@ impl Terminal for Console {
 fn read_lines() -> mpsc::Receiver<io::Result<String>> {
     let (sender, lines) = mpsc::channel(1);
     std::thread::spawn(move || {
-        for line in io::stdin().lock().lines() {
+        for line in io::stdin().lock().split(b'\n') {
             let failed = line.is_err();
+            // What is pasted in another encoding is read as far as it goes: the conversation does not end over it.
+            let line = line.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
             if sender.blocking_send(line).is_err() || failed {
                 break;
             }

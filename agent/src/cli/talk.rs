@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use contracts::http::problem::Problem;
-use reqwest::{RequestBuilder, Response, StatusCode, header};
+use reqwest::{RequestBuilder, StatusCode, header};
 use serde_json::{Value, json};
 
 use super::Terminal;
@@ -20,6 +20,9 @@ const RETRY_AFTER: [Duration; 4] = [
     Duration::from_secs(2),
     Duration::from_secs(4),
 ];
+
+/// Said once per turn, while it is taken up again.
+const TRYING: &str = "Unable to reach the system. Trying again ...";
 
 /// Why a turn did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +50,8 @@ pub(super) struct Talk {
     session_id: Option<String>,
     open: VecDeque<Question>,
     turn: Turn,
+    /// Whether an agent has answered yet.
+    met: bool,
 }
 
 /// What the stream of the current turn has told so far.
@@ -57,6 +62,10 @@ struct Turn {
     /// The text as written, to see whether it holds the question already.
     said: String,
     failure: Option<String>,
+    /// The call whose question was settled in this turn: it was named when it was asked about.
+    settled: Option<String>,
+    /// Whether the person was told of the first lost connection.
+    told_lost: bool,
 }
 
 /// How a stream ended.
@@ -77,6 +86,7 @@ impl Talk {
             session_id,
             open: VecDeque::new(),
             turn: Turn::default(),
+            met: false,
         }
     }
 
@@ -153,7 +163,12 @@ impl Talk {
                 Ok(Read::Over) => break Ok(()),
                 Err(error) => break Err(error),
                 Ok(Read::Lost) => match pauses.next() {
-                    Some(pause) => tokio::time::sleep(*pause).await,
+                    Some(pause) => {
+                        if !std::mem::replace(&mut self.turn.told_lost, true) {
+                            io.note(TRYING)?;
+                        }
+                        tokio::time::sleep(*pause).await;
+                    }
                     None => break Err(TalkError::Told(UNAVAILABLE.to_owned())),
                 },
             }
@@ -188,6 +203,9 @@ impl Talk {
             Ok(answer) => answer,
             Err(error) => {
                 tracing::debug!(%error, "the agent did not answer");
+                if error.is_connect() && !self.met {
+                    return Err(self.nobody());
+                }
                 return Ok(Read::Lost);
             }
         };
@@ -195,8 +213,13 @@ impl Talk {
             return Ok(Read::Over);
         }
         if !answer.status().is_success() {
-            return Err(TalkError::Told(detail(answer).await));
+            return Err(match answer.json::<Problem>().await {
+                Ok(problem) => TalkError::Told(clean(&problem.detail)),
+                Err(_) if self.met => TalkError::Told(UNAVAILABLE.to_owned()),
+                Err(_) => self.nobody(),
+            });
         }
+        self.met = true;
         let mut reader = EventReader::default();
         while let Ok(Some(piece)) = answer.chunk().await {
             let Ok(events) = reader.feed(&piece) else {
@@ -209,6 +232,13 @@ impl Talk {
             }
         }
         Ok(Read::Lost)
+    }
+
+    fn nobody(&self) -> TalkError {
+        TalkError::Told(format!(
+            "No agent answers at {}. Start one with `agent`, or give the right address with --url.",
+            self.base_url
+        ))
     }
 
     /// Takes one event; true when it was the last.
@@ -234,9 +264,17 @@ impl Talk {
             }
             "text-start" if !self.turn.said.is_empty() => self.write("\n", io)?,
             "text-delta" => self.write(&text("delta"), io)?,
-            "tool-input-start" => io.note(&format!("[{}]", text("title")))?,
+            "tool-input-start" if self.turn.settled.as_deref() != frame["toolCallId"].as_str() => {
+                io.note(&format!("[{}]", text("title")))?;
+            }
             "tool-output-error" => io.note(&text("errorText"))?,
-            "data-confirmation" => self.ask(&frame["data"]),
+            "data-confirmation" => {
+                let data = &frame["data"];
+                if data["status"] != "pending" {
+                    self.turn.settled = data["toolCallId"].as_str().map(ToOwned::to_owned);
+                }
+                self.ask(data);
+            }
             "data-fallback" => {
                 io.note(&clean(frame["data"]["reason"].as_str().unwrap_or_default()))?;
             }
@@ -269,14 +307,6 @@ impl Talk {
                 message: clean(data["summary"].as_str().unwrap_or_default()),
             });
         }
-    }
-}
-
-/// The server's sentence about a refusal.
-async fn detail(answer: Response) -> String {
-    match answer.json::<Problem>().await {
-        Ok(problem) => clean(&problem.detail),
-        Err(_) => UNAVAILABLE.to_owned(),
     }
 }
 

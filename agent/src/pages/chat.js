@@ -297,7 +297,7 @@ const draw = {
     const node = make("p", "notice");
     return { node, update: () => set(node, part.text) };
   },
-  tool(part) {
+  tool(part, entry) {
     const node = make("details", "tool"), summary = make("summary");
     const title = make("span", "title"), state = make("span", "state"), result = make("span", "result");
     const input = make("pre"), outputTitle = make("h3", "", "Result"), output = make("pre");
@@ -310,6 +310,8 @@ const draw = {
       title.title = part.name ?? "";
       set(state, STATES[part.state] ?? "");
       set(result, String(part.result ?? ""));
+      // Said once: by the answer, where it repeats the tool's own sentence.
+      result.hidden = session.entries.some((e) => e.run === entry.run && e.parts.some((p) => p.kind === "text" && p.text === part.result));
       set(input, pretty(part.input));
       set(output, pretty(part.output));
       outputTitle.hidden = output.hidden = part.output === undefined;
