@@ -254,10 +254,10 @@ impl Scene {
         }
     }
 
-    fn victim(&mut self) -> &mut Program {
+    fn victim(&self) -> &Program {
         match self.death.victim {
-            Victim::Agent => &mut self.agent,
-            Victim::Server => &mut self.server,
+            Victim::Agent => &self.agent,
+            Victim::Server => &self.server,
         }
     }
 
@@ -296,7 +296,7 @@ impl Scene {
     }
 
     /// Dies, at a place if there is one, with everything as the table of deaths says.
-    async fn die(&mut self, place: Option<&str>) {
+    async fn die(&self, place: Option<&str>) {
         if place.is_some() {
             self.victim().pause.reached().await;
         }

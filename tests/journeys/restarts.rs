@@ -223,7 +223,7 @@ async fn finished_after_an_outage(place: &'static str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tool_server_that_is_away_is_said_to_be_and_an_agent_needs_no_restart() {
     let stage = Stage::open(PROGRAMS).await;
-    let mut server = stage.server().await;
+    let server = stage.server().await;
     let agent = stage.agent(&server).await;
     let asked = agent.say("s", "1", BILL).await;
     assert_eq!(asked.status, ChatStatus::PendingConfirmation);

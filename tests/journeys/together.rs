@@ -30,7 +30,7 @@ const NUMBERS: &str =
 struct ToolCall(Value);
 
 impl ToolCall {
-    fn new(tool: &str, arguments: Value) -> ToolCall {
+    fn new(tool: &str, arguments: &Value) -> ToolCall {
         ToolCall(json!({"name": tool, "arguments": arguments}))
     }
 
@@ -89,13 +89,13 @@ fn bill(item: &str) -> ToolCall {
     let lines = json!([{"item": item, "quantity": "1"}]);
     ToolCall::new(
         "billing_create_bill",
-        json!({"customer": "Ali", "lines": lines}),
+        &json!({"customer": "Ali", "lines": lines}),
     )
 }
 
 fn adjust(item: &str, delta: &str) -> ToolCall {
     let arguments = json!({"item": item, "adjust": {"delta": delta}});
-    ToolCall::new("inventory_update_item", arguments)
+    ToolCall::new("inventory_update_item", &arguments)
 }
 
 /// Sixteen connections make a call each, as nearly at the same moment as can be.
@@ -129,7 +129,7 @@ async fn sixteen_clients_bill_the_last_units_and_nobody_gets_what_is_not_there()
         let world = World::open().await;
         for (name, quantity) in [("Lamp", 1), ("Cup", 6)] {
             let goods = json!({"name": name, "category": "home", "unit": "each", "unit_price": "1000", "quantity": quantity.to_string()});
-            ToolCall::new("inventory_add_item", goods)
+            ToolCall::new("inventory_add_item", &goods)
                 .by(&world.asking_client())
                 .await
                 .done();
@@ -518,7 +518,7 @@ async fn a_stream_follows_a_run_of_another_replica_and_outlives_it() {
     for dies in [false, true] {
         let stage = Stage::open(PROGRAMS).await;
         let server = stage.server().await;
-        let (mut a, b) = tokio::join!(stage.agent(&server), stage.agent(&server));
+        let (a, b) = tokio::join!(stage.agent(&server), stage.agent(&server));
         a.pause.at("dispatched");
         let working = tokio::spawn(a.message("s", "1", "Increase flour stock by 25kg").send());
         a.pause.reached().await;
@@ -566,7 +566,7 @@ async fn the_last_unit_is_sold_once_by_two_servers() {
     let soap = |quantity: &str| {
         ToolCall::new(
             "billing_create_bill",
-            json!({"lines": [{"item": "Soap", "quantity": quantity}]}),
+            &json!({"lines": [{"item": "Soap", "quantity": quantity}]}),
         )
     };
     let asked = [

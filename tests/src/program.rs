@@ -19,6 +19,7 @@ use serde_json::json;
 use sqlx::PgPool;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
+use tokio::sync::Mutex;
 
 use crate::world::{PATIENCE, http_client, on_hand, until};
 
@@ -31,10 +32,11 @@ const PAUSE_POLL: Duration = Duration::from_millis(10);
 pub struct Program {
     /// The address it prints first.
     pub url: String,
-    /// Stops it in the middle of something.
+    /// Stops it in the middle of something, if [`PAUSE_FILE`] was among its variables.
     pub pause: Pause,
     http: reqwest::Client,
-    child: Child,
+    id: Option<u32>,
+    child: Mutex<Child>,
 }
 
 impl Program {
@@ -42,15 +44,10 @@ impl Program {
     ///
     /// # Panics
     /// When it does not start.
-    pub async fn start(
-        executable: &str,
-        variables: &HashMap<String, String>,
-        pause_file: PathBuf,
-    ) -> Program {
+    pub async fn start(executable: &str, variables: &HashMap<String, String>) -> Program {
         let mut child = Command::new(executable)
             .env_clear()
             .env("PATH", "/usr/local/bin:/usr/bin:/bin")
-            .env(PAUSE_FILE, &pause_file)
             .envs(variables)
             .stdout(Stdio::piped())
             .stdin(Stdio::null())
@@ -64,26 +61,33 @@ impl Program {
             .expect("in time")
             .expect("a line")
             .expect("an address");
+        let pause_file = variables.get(PAUSE_FILE);
         Program {
             url,
             http: http_client(),
-            pause: Pause::by(pause_file),
-            child,
+            pause: Pause::by(pause_file.map(PathBuf::from).unwrap_or_default()),
+            id: child.id(),
+            child: Mutex::new(child),
         }
     }
 
-    /// Its process id; `None` once it has ended.
+    /// The process id it was given.
     #[must_use]
     pub fn id(&self) -> Option<u32> {
-        self.child.id()
+        self.id
     }
 
     /// `kill -9`.
     ///
     /// # Panics
     /// When it is gone already.
-    pub async fn kill(&mut self) {
-        self.child.kill().await.expect("it was running");
+    pub async fn kill(&self) {
+        self.child
+            .lock()
+            .await
+            .kill()
+            .await
+            .expect("it was running");
     }
 
     /// A POST to be sent.
@@ -206,7 +210,7 @@ pub struct Stage {
     executables: Executables,
     variables: HashMap<String, String>,
     programs: AtomicU32,
-    home: TestHome,
+    _home: TestHome,
     database: TestDatabase,
 }
 
@@ -239,7 +243,7 @@ impl Stage {
             executables,
             variables,
             programs: AtomicU32::new(0),
-            home,
+            _home: home,
             database,
         }
     }
@@ -294,8 +298,9 @@ impl Stage {
                 .map(|(k, v)| (k.to_owned(), v)),
         );
         let number = self.programs.fetch_add(1, Ordering::Relaxed);
-        let pause_file = self.home.path().join(format!("pause-{number}"));
-        Program::start(executable, &variables, pause_file).await
+        let pause_file = format!("{}/pause-{number}", variables["COUNTERSIGN_HOME"]);
+        variables.insert(PAUSE_FILE.to_owned(), pause_file);
+        Program::start(executable, &variables).await
     }
 
     /// One number from the owner's view.
