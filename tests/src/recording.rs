@@ -60,6 +60,29 @@ pub fn agree(one: &[Statement], other: &[Statement]) -> bool {
     one.len() == other.len() && one.iter().zip(other).all(|(a, b)| a.says_as(b))
 }
 
+/// Transactions one after the other, in the order they began. A program runs some side by side, each in a task of its own; a single
+/// worker that held one connection while it waited for another would lock out others who do the same.
+#[must_use]
+pub fn untangle(statements: Vec<Statement>) -> Vec<Statement> {
+    let mut transactions: Vec<(u32, bool, Vec<Statement>)> = Vec::new();
+    for statement in statements {
+        let going = transactions
+            .iter_mut()
+            .find(|(backend, open, _)| *open && *backend == statement.backend);
+        if let Some((_, open, all)) = going {
+            *open = !statement.closes(true);
+            all.push(statement);
+        } else {
+            let open = !statement.closes(false);
+            transactions.push((statement.backend, open, vec![statement]));
+        }
+    }
+    transactions
+        .into_iter()
+        .flat_map(|(_, _, all)| all)
+        .collect()
+}
+
 /// Reads the statements in a piece of a server log made with [`LINE_PREFIX`], `log_statement = all` and details on.
 ///
 /// # Errors
@@ -304,6 +327,44 @@ mod tests {
         );
         assert!(said[1].closes(false) && !said[1].closes(true));
         assert!(read("@7@shop@LOG:  execute s: x\n@7@shop@DETAIL:  parameters: $2 = '1'").is_err());
+    }
+
+    #[test]
+    fn transactions_that_ran_side_by_side_come_one_after_the_other() {
+        let said = |backend, sql: &str| Statement {
+            backend,
+            sql: sql.to_owned(),
+            ..read(LOG).unwrap().remove(0)
+        };
+        let tangled = [
+            (1, "BEGIN"),
+            (1, "a"),
+            (2, "begin; set"),
+            (3, "alone"),
+            (1, "b"),
+            (2, "c"),
+            (2, "ROLLBACK"),
+            (1, "COMMIT"),
+            (2, "begin; set"),
+        ];
+        let order: Vec<String> = untangle(tangled.map(|(b, sql)| said(b, sql)).to_vec())
+            .into_iter()
+            .map(|s| s.sql)
+            .collect();
+        assert_eq!(
+            order,
+            [
+                "BEGIN",
+                "a",
+                "b",
+                "COMMIT",
+                "begin; set",
+                "c",
+                "ROLLBACK",
+                "alone",
+                "begin; set"
+            ]
+        );
     }
 
     #[test]

@@ -23,7 +23,7 @@ use migrations::settings::Reader;
 use tokio::sync::Mutex;
 
 use crate::calls::{Client, Kind, token};
-use crate::load::{Load, drive};
+use crate::load::{Load, Times, drive};
 use crate::replay::{Pools, Recorded, Script};
 use crate::report::{Line, Usage};
 use crate::stage::{Programs, Stage};
@@ -33,7 +33,9 @@ const CELL_SECONDS: u32 = 5;
 const CELL_SECONDS_MAX: u32 = 120;
 /// Time per cell of a quick run.
 const QUICK: Duration = Duration::from_millis(300);
-/// The warm-up is this part of a cell.
+/// The phases of a cell take turns so often.
+const ROUNDS: u32 = 2;
+/// A warm-up is this part of the time after it.
 const WARM_UP_PART: u32 = 5;
 /// Phases of a cell: the product, the same SQL, the bare SQL.
 const PHASES: u32 = 3;
@@ -83,8 +85,11 @@ async fn table(time: Duration) -> anyhow::Result<Vec<String>> {
     let stage = Stage::new().await?;
     let recorded = recordings(&stage).await?;
     let programs = stage.start().await?;
-    let warm_up = time / WARM_UP_PART;
-    print(&report::heading(&stage, time, warm_up).await?);
+    let times = Times {
+        warm_up: time / ROUNDS / WARM_UP_PART,
+        window: time / ROUNDS,
+    };
+    print(&report::heading(&stage, times, ROUNDS).await?);
     let load_before = report::machine_load();
     print(report::HEAD);
     let mut failures = Vec::new();
@@ -93,8 +98,7 @@ async fn table(time: Duration) -> anyhow::Result<Vec<String>> {
             let cell = Cell {
                 stage: &stage,
                 at_once,
-                time,
-                warm_up,
+                times,
             };
             let line = cell.measure(&programs, one).await?;
             print(&line.text());
@@ -135,19 +139,40 @@ async fn recordings(stage: &Stage) -> anyhow::Result<Vec<Recorded>> {
 struct Cell<'a> {
     stage: &'a Stage,
     at_once: usize,
-    time: Duration,
-    warm_up: Duration,
+    times: Times,
+}
+
+/// A script with the connections and names it is played with.
+struct Replay {
+    script: Arc<Script>,
+    pools: Arc<Pools>,
+    names: Arc<Vec<Mutex<Names>>>,
 }
 
 impl Cell<'_> {
+    /// Product, same SQL and bare SQL take turns, so that whatever else the machine does hits all three.
     async fn measure(&self, programs: &Programs, recorded: &Recorded) -> anyhow::Result<Line> {
-        let (product, usage) = self.product(programs, recorded.kind()).await?;
-        let same = recorded.script(self.stage).await?;
-        let same_sql = self.replay(recorded, same, false).await?;
-        let bare = recorded.bare_script(self.stage).await?;
-        let bare_sql = self.replay(recorded, bare, true).await?;
+        let kind = recorded.kind();
+        let same = self.replay(recorded, recorded.script(self.stage).await?, false);
+        let same = same.await?;
+        let bare = self.replay(recorded, recorded.bare_script(self.stage).await?, true);
+        let bare = bare.await?;
+        let (mut usage, mut product) = (Usage::default(), Load::new()?);
+        let (mut same_sql, mut bare_sql) = (Load::new()?, Load::new()?);
+        self.stage.settle().await?;
+        for _ in 0..ROUNDS {
+            let call = call(programs.client.clone(), kind);
+            let look = || self.usage(programs);
+            let slice = drive(self.at_once, self.times, call, look).await?;
+            product.add(slice.load)?;
+            usage.add(slice.before, slice.after);
+            same_sql.add(self.play(&same).await?)?;
+            bare_sql.add(self.play(&bare).await?)?;
+        }
+        same.pools.close().await;
+        bare.pools.close().await;
         Ok(Line {
-            kind: recorded.kind(),
+            kind,
             at_once: self.at_once,
             statements: recorded.statements(),
             product,
@@ -157,49 +182,34 @@ impl Cell<'_> {
         })
     }
 
-    async fn product(&self, programs: &Programs, kind: Kind) -> anyhow::Result<(Load, Usage)> {
-        self.stage.settle().await?;
-        let client = programs.client.clone();
-        drive(self.at_once, self.warm_up, call(client.clone(), kind)).await?;
-        let before = self.usage(programs)?;
-        let load = drive(self.at_once, self.time, call(client, kind)).await?;
-        let after = self.usage(programs)?;
-        let usage = Usage {
-            server_ms: after.server_ms - before.server_ms,
-            agent_ms: after.agent_ms - before.agent_ms,
-            postgres_ms: after.postgres_ms - before.postgres_ms,
-            client_ms: after.client_ms - before.client_ms,
-            ..after
-        };
-        Ok((load, usage))
-    }
-
     async fn replay(
         &self,
         recorded: &Recorded,
         script: Script,
         tenant_set: bool,
-    ) -> anyhow::Result<Load> {
-        self.stage.settle().await?;
-        let pools = Arc::new(Pools::open(self.stage, tenant_set)?);
+    ) -> anyhow::Result<Replay> {
         let mut names = Vec::with_capacity(self.at_once);
         for worker in 0..self.at_once {
             names.push(Mutex::new(recorded.worker_names(self.stage, worker).await?));
         }
-        let (script, names) = (Arc::new(script), Arc::new(names));
-        let play = |_| {
-            let (script, names, pools) =
-                (Arc::clone(&script), Arc::clone(&names), Arc::clone(&pools));
-            move |worker: usize| {
-                let (script, names, pools) =
-                    (Arc::clone(&script), Arc::clone(&names), Arc::clone(&pools));
-                async move { play_once(&script, &names, &pools, worker).await }
-            }
+        Ok(Replay {
+            script: Arc::new(script),
+            pools: Arc::new(Pools::open(self.stage, tenant_set)?),
+            names: Arc::new(names),
+        })
+    }
+
+    async fn play(&self, replay: &Replay) -> anyhow::Result<Load> {
+        let all = (
+            Arc::clone(&replay.script),
+            Arc::clone(&replay.names),
+            Arc::clone(&replay.pools),
+        );
+        let play = move |worker: usize| {
+            let (script, names, pools) = all.clone();
+            async move { play_once(&script, &names, &pools, worker).await }
         };
-        drive(self.at_once, self.warm_up, play(())).await?;
-        let load = drive(self.at_once, self.time, play(())).await?;
-        pools.close().await;
-        Ok(load)
+        Ok(drive(self.at_once, self.times, play, || Ok(())).await?.load)
     }
 
     fn usage(&self, programs: &Programs) -> anyhow::Result<Usage> {

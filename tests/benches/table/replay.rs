@@ -271,8 +271,14 @@ impl Script {
                 Some(connection) => connection,
                 None => pools.of(step.role).acquire().await?,
             };
-            if let Some(number) = step.say(&mut connection, names).await? {
-                names.number = Some(number);
+            match step.say(&mut connection, names).await {
+                Ok(number) => names.number = number.or(names.number),
+                Err(error) => {
+                    // It stands in the middle of a transaction that sqlx knows nothing of.
+                    connection.close_on_drop();
+                    held.values_mut().for_each(PoolConnection::close_on_drop);
+                    return Err(error.context(format!("replaying {}", step.sql)));
+                }
             }
             if !step.closes {
                 held.insert(step.backend, connection);

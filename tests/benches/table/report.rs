@@ -1,10 +1,9 @@
 //! The table as it is printed.
 
 use std::fs;
-use std::time::Duration;
 
 use crate::calls::Kind;
-use crate::load::Load;
+use crate::load::{Load, Times};
 use crate::stage::{ITEMS, POOL_SIZE, Stage};
 
 /// Processor time and memory of everybody during a phase.
@@ -16,6 +15,18 @@ pub(crate) struct Usage {
     pub(crate) client_ms: u64,
     pub(crate) server_kib: u64,
     pub(crate) agent_kib: u64,
+}
+
+impl Usage {
+    /// Adds what was used between two looks. Memory is as it was at the last one.
+    pub(crate) fn add(&mut self, before: Usage, after: Usage) {
+        self.server_ms += after.server_ms - before.server_ms;
+        self.agent_ms += after.agent_ms - before.agent_ms;
+        self.postgres_ms += after.postgres_ms.saturating_sub(before.postgres_ms);
+        self.client_ms += after.client_ms - before.client_ms;
+        self.server_kib = after.server_kib;
+        self.agent_kib = after.agent_kib;
+    }
 }
 
 /// One row.
@@ -32,19 +43,23 @@ pub(crate) struct Line {
 
 /// The names of the columns.
 pub(crate) const HEAD: &str = "\
-| call | at once | calls/s | p50 ms | p99 ms | CPU ms `mcp-server` | CPU ms `agent` | CPU ms Postgres | MiB `mcp-server` | MiB `agent` | statements | same SQL/s | of same SQL | bare SQL/s | of bare SQL | client's core |
-|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|";
+| call | at once | calls/s | p50 ms | p99 ms | CPU ms `mcp-server` | CPU ms `agent` | CPU ms Postgres | MiB `mcp-server` | MiB `agent` | statements | same SQL/s | its p99 ms | of same SQL | bare SQL/s | of bare SQL | client's core |
+|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|";
 
 impl Line {
     pub(crate) fn text(&self) -> String {
-        let calls = self.product.answered().max(1) as f64;
+        let calls = self.product.answered.max(1) as f64;
         let per_call = |ms: u64| ms as f64 / calls;
         let mib = |kib: u64| kib as f64 / 1024.0;
         let rate = self.product.per_second();
-        let of = |other: &Load| format!("{:.2}", rate / other.per_second());
+        // A quick run may be over before the first answer.
+        let of = |other: &Load| match other.answered {
+            0 => "-".to_owned(),
+            _ => format!("{:.2}", rate / other.per_second()),
+        };
         let client = self.usage.client_ms as f64 / 1000.0 / self.product.took.as_secs_f64();
         format!(
-            "| {} | {} | {:.0} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {:.0} | {:.0} | {} | {:.0} | {} | {:.0} | {} | {:.0} % |",
+            "| {} | {} | {:.0} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {:.0} | {:.0} | {} | {:.0} | {:.2} | {} | {:.0} | {} | {:.0} % |",
             self.kind.title(),
             self.at_once,
             rate,
@@ -57,6 +72,7 @@ impl Line {
             mib(self.usage.agent_kib),
             self.statements,
             self.same_sql.per_second(),
+            self.same_sql.latency_ms(99.0),
             of(&self.same_sql),
             self.bare_sql.per_second(),
             of(&self.bare_sql),
@@ -74,15 +90,13 @@ impl Line {
         let mut all = Vec::new();
         for (phase, load) in phases {
             let what = format!("{} at {}, {phase}", self.kind.title(), self.at_once);
-            if load.answered() == 0 {
+            if load.finished == 0 {
                 all.push(format!("{what}: nothing was answered"));
             }
             if load.failed > 0 {
                 let first = load.first_failure.as_deref().unwrap_or_default();
-                all.push(format!(
-                    "{what}: {} of {} failed, first: {first}",
-                    load.failed, load.calls
-                ));
+                let failed = load.failed;
+                all.push(format!("{what}: {failed} failed, one of them: {first}"));
             }
         }
         all
@@ -90,11 +104,7 @@ impl Line {
 }
 
 /// Where and how it was measured.
-pub(crate) async fn heading(
-    stage: &Stage,
-    time: Duration,
-    warm_up: Duration,
-) -> anyhow::Result<String> {
+pub(crate) async fn heading(stage: &Stage, times: Times, rounds: u32) -> anyhow::Result<String> {
     let cores = std::thread::available_parallelism()?;
     let version = stage.setting("server_version").await?;
     let mut settings = Vec::new();
@@ -108,11 +118,11 @@ pub(crate) async fn heading(
     }
     Ok(format!(
         "{cores} cores ({}), shared by Postgres {version} ({}), `mcp-server`, `agent` and the load; every commit waits for the disk.\n\
-         {} s per cell after {} s of warm-up; a shop of {ITEMS} items; {POOL_SIZE} database connections per program and per replay.\n",
+         Each cell is {rounds} times {} s after {} s of warm-up, in turn with its SQL; a shop of {ITEMS} items; {POOL_SIZE} database connections per program and per replay.\n",
         processor(),
         settings.join(", "),
-        time.as_secs_f64(),
-        warm_up.as_secs_f64(),
+        times.window.as_secs_f64(),
+        times.warm_up.as_secs_f64(),
     ))
 }
 

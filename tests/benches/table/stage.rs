@@ -248,7 +248,7 @@ impl Stage {
         Ok(())
     }
 
-    /// What both programs' roles say to Postgres while `work` is done.
+    /// What both programs' roles say to Postgres while `work` is done, one transaction after the other.
     pub(crate) async fn record(
         &self,
         work: impl Future<Output = anyhow::Result<()>>,
@@ -260,7 +260,7 @@ impl Stage {
         let mut log = fs::File::open(&self.log).context("the server's log")?;
         log.seek(SeekFrom::Start(from))?;
         log.take(end - from).read_to_string(&mut text)?;
-        recording::read(&text)
+        Ok(recording::untangle(recording::read(&text)?))
     }
 
     /// Where the log ends once nothing more is written to it.
