@@ -348,7 +348,11 @@ async fn commit(
         }
         Some(Claim::New) | None => {}
     }
+    let policy = confirmation::policy(call, route.sheet.name).await?;
     app.hooks.at(route.place).await;
+    if policy.never_asks() {
+        return unasked(call, route, checked).await;
+    }
     let Runner::Commit { prepare, .. } = route.runner else {
         return Err(CallError::Broken(format!(
             "{} does not commit",
@@ -364,7 +368,6 @@ async fn commit(
         }
         Err(fault) => return Err(fault),
     };
-    let policy = confirmation::policy(call, route.sheet.name).await?;
     if !policy.asks(preview.total) {
         return unasked(call, route, checked).await;
     }

@@ -67,6 +67,11 @@ enum Ask {
 }
 
 impl Policy {
+    /// Nothing is ever asked, so there is no preview to look at.
+    pub(crate) fn never_asks(self) -> bool {
+        self.ask == Ask::Never
+    }
+
     /// Whether an effect of this total has to be asked about. One without a total is not below anything.
     pub(crate) fn asks(self, total: Option<Money>) -> bool {
         match self.ask {

@@ -29,6 +29,8 @@ pub struct Progress {
     pub seq: i64,
     /// That event ended the turn.
     pub ended: bool,
+    /// This process works on it, so a wake-up will come.
+    pub ours: bool,
 }
 
 /// Wakes those who follow a run.
@@ -43,6 +45,19 @@ impl Hub {
         runs.entry(run_id)
             .or_insert_with(|| watch::Sender::new(Progress::default()))
             .subscribe()
+    }
+
+    /// This process begins to work on the run: who follows it can wait for a wake-up before reading anything.
+    pub fn begin(&self, run_id: Uuid, seq: i64) {
+        let mut runs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let sender = runs
+            .entry(run_id)
+            .or_insert_with(|| watch::Sender::new(Progress::default()));
+        sender.send_replace(Progress {
+            seq,
+            ended: false,
+            ours: true,
+        });
     }
 
     /// The run has come further.

@@ -135,6 +135,7 @@ pub(crate) async fn flush(
         Progress {
             seq: last_seq,
             ended,
+            ours: true,
         },
     );
     Ok(())

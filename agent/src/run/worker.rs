@@ -23,6 +23,7 @@ const TAKE_MAX: i32 = 50;
 
 /// Drives a run this process has just taken, in a task of its own.
 pub(crate) fn spawn(app: &Arc<App>, held: Held) {
+    app.hub.begin(held.run_id, held.last_seq);
     let app = Arc::clone(app);
     let tasks = app.tasks.clone();
     tasks.spawn(async move { drive(&app, held).await });

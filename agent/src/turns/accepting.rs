@@ -437,6 +437,7 @@ impl Accepting<'_> {
         let progress = Progress {
             seq: held.last_seq,
             ended: true,
+            ours: true,
         };
         Ok((
             Onward::Later {

@@ -34,18 +34,22 @@ pub async fn outcome(
 ) -> Result<ChatResponse, TurnError> {
     let mut woken = app.hub.subscribe(turn.run_id);
     let deadline = tokio::time::Instant::now() + app.settings.run_deadline + PATIENCE;
+    let now = *woken.borrow();
+    if now.ours && !now.ended {
+        // Reading before this process has finished the turn would be too early.
+        wake(&mut woken, |p| p.ended).await;
+    }
     loop {
-        let events = {
-            let mut tx = app.begin(principal.tenant).await?;
-            events::read(&mut tx, principal.tenant, turn.run_id, 0).await?
-        };
+        let mut tx = app.begin(principal.tenant).await?;
+        let events = events::read(&mut tx, principal.tenant, turn.run_id, 0).await?;
         if events.is_empty() {
             return Err(TurnError::NotFound);
         }
         if let Some(until) = summary::end_of_turn(&events, turn.after_seq) {
             let response = summary::sum_up(turn, &events[..until])?;
-            return with_open_questions(app, principal, response).await;
+            return with_open_questions(&mut tx, app, principal, response).await;
         }
+        drop(tx);
         if tokio::time::Instant::now() >= deadline {
             return Err(TurnError::Unavailable(
                 "the run did not end in time".to_owned(),
@@ -57,14 +61,14 @@ pub async fn outcome(
 
 /// Questions of the session that stand open are part of every answer.
 async fn with_open_questions(
+    conn: &mut PgConnection,
     app: &App,
     principal: &Principal,
     mut response: ChatResponse,
 ) -> Result<ChatResponse, TurnError> {
     let now = app.clock.now();
-    let mut tx = app.begin(principal.tenant).await?;
-    if let Some(session) = sessions::find(&mut tx, principal.tenant, &response.session_id).await? {
-        let open = approvals::pending(&mut tx, principal.tenant, session.id).await?;
+    if let Some(session) = sessions::find(conn, principal.tenant, &response.session_id).await? {
+        let open = approvals::pending(conn, principal.tenant, session.id).await?;
         response.confirmations = open
             .iter()
             .filter(|a| a.question.expires_at > now)
