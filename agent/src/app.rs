@@ -7,6 +7,7 @@ use contracts::ids::TenantId;
 use futures::future::BoxFuture;
 use migrations::clock::{SharedClock, new_id};
 use sqlx::{AssertSqlSafe, PgPool, Postgres, Transaction};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -33,8 +34,8 @@ pub struct App {
     pub hub: Hub,
     /// Switches off tools that keep failing.
     pub breaker: Breaker,
-    /// Names this process in leases.
-    pub worker: Uuid,
+    /// A run has left its session free: the next one in it may begin.
+    pub look_again: Notify,
     /// Runs under way in this process.
     pub tasks: TaskTracker,
     /// Told to stop.
@@ -49,7 +50,7 @@ impl App {
     pub fn new(settings: Config, pool: PgPool, model: Arc<dyn Model>, tools: Tools) -> App {
         let clock = Arc::clone(&settings.clock);
         App {
-            worker: new_id(&*clock),
+            look_again: Notify::new(),
             settings,
             pool,
             clock,

@@ -34,6 +34,11 @@ fn rust_files(folder: &Path) -> Vec<(String, String)> {
     found
 }
 
+/// Compiled for tests only.
+fn for_tests(name: &str) -> bool {
+    name.ends_with("/testing.rs") || name.ends_with("/scenes.rs")
+}
+
 /// The part of a file before its tests.
 fn product(text: &str) -> &str {
     text.split("#[cfg(test)]\nmod tests").next().unwrap_or(text)
@@ -64,7 +69,7 @@ fn env_example_lists_exactly_what_the_programs_read() {
 fn layers_keep_their_direction() {
     let only = |word: &str, folder: &str, allowed: &[&str]| {
         for (name, text) in rust_files(&root().join(folder)) {
-            let used = !name.ends_with("/testing.rs")
+            let used = !for_tests(&name)
                 && product(&text)
                     .lines()
                     .any(|line| !line.trim_start().starts_with("//") && line.contains(word));
@@ -147,7 +152,7 @@ fn every_query_names_the_tenant() {
         .into_iter()
         .chain(rust_files(&root().join("agent/src")))
     {
-        if name.ends_with("/testing.rs") {
+        if for_tests(&name) {
             continue;
         }
         for (at, _) in product(&text).match_indices("sqlx::query") {

@@ -24,6 +24,8 @@ use crate::tools::{CallResult, Dispatch};
 /// Pauses between attempts when the server certainly did nothing: it could not be reached at all.
 const PAUSES_NOT_SENT_MS: [u64; 2] = [150, 400];
 
+/// The same when a person has agreed to it: a tool server that is just being restarted is waited for.
+const PAUSES_AGREED_MS: [u64; 5] = [150, 400, 800, 1500, 2500];
 /// Pauses between attempts when it may have done it: the key makes another attempt safe, so patience is free.
 const PAUSES_MAYBE_SENT_MS: [u64; 8] = [100, 300, 700, 1000, 2000, 3000, 4000, 4000];
 
@@ -166,10 +168,10 @@ async fn dispatch(app: &App, held: &Held, attempt: &Attempt) -> Result<CallResul
                 error.to_string()
             }
         };
-        let budget: &[u64] = if maybe_sent {
-            &PAUSES_MAYBE_SENT_MS
-        } else {
-            &PAUSES_NOT_SENT_MS
+        let budget: &[u64] = match &attempt.approval {
+            _ if maybe_sent => &PAUSES_MAYBE_SENT_MS,
+            Some(_) => &PAUSES_AGREED_MS,
+            None => &PAUSES_NOT_SENT_MS,
         };
         let Some(pause_ms) = budget.get(pauses) else {
             app.breaker.failed(tool, Instant::now());

@@ -33,6 +33,8 @@ pub(crate) struct Held {
     pub(crate) last_step: i32,
     /// How often another worker had it before.
     pub(crate) resumptions: i32,
+    /// Names this taking of the run: one who took it earlier, even in the same process, can store nothing any more.
+    pub(crate) lease: Uuid,
 }
 
 impl Held {
@@ -106,7 +108,7 @@ pub(crate) async fn flush(
         &mut tx,
         tenant,
         held.run_id,
-        app.worker,
+        held.lease,
         status,
         &machine,
         last_seq,
@@ -223,7 +225,7 @@ pub(crate) async fn insert(
         tenant,
         new,
         &machine,
-        new.begin.then_some(app.worker),
+        new.begin.then_some(new.held.lease),
         app.settings.lease,
         now,
     )
@@ -248,6 +250,7 @@ pub(crate) async fn take(
     now: DateTime<Utc>,
 ) -> Result<Option<Held>, sqlx::Error> {
     let lease_ms = lease_ms(app.settings.lease);
+    let lease = app.new_id();
     let row = sqlx::query_as!(
         Row,
         r#"update agent.runs r
@@ -261,13 +264,13 @@ pub(crate) async fn take(
                      (select coalesce(max(step), 0) from agent.steps t where t.tenant_id = $1 and t.run_id = $2) as "last_step!""#,
         tenant.0,
         run_id,
-        app.worker,
+        lease,
         lease_ms,
         now
     )
     .fetch_optional(conn)
     .await?;
-    row.map(|row| held(tenant, run_id, row)).transpose()
+    row.map(|row| held(tenant, run_id, lease, row)).transpose()
 }
 
 /// A run, locked, with where it stands, as whoever decides about it finds it.
@@ -281,7 +284,7 @@ pub(crate) async fn lock(
     };
     let status = RunStatus::from_word(&status).ok_or_else(|| sqlx::Error::Decode(status.into()))?;
     let row = select(conn, tenant, run_id).await?;
-    Ok(Some((held(tenant, run_id, row)?, status)))
+    Ok(Some((held(tenant, run_id, Uuid::nil(), row)?, status)))
 }
 
 /// What has been answered of the run's open questions.
@@ -311,7 +314,8 @@ pub(crate) async fn resume(
     let tenant = held.principal.tenant;
     let machine = serde_json::to_value(&held.machine).map_err(|e| sqlx::Error::Encode(e.into()))?;
     let last_seq = held.last_seq + i64::try_from(events.len()).unwrap_or(i64::MAX);
-    let owner = (status == RunStatus::Running).then_some(app.worker);
+    let owner = (status == RunStatus::Running).then(|| app.new_id());
+    held.lease = owner.unwrap_or_default();
     update_waiting(
         conn,
         tenant,
@@ -330,9 +334,14 @@ pub(crate) async fn resume(
 }
 
 /// Holds the lease a little longer. `false` when it is lost.
-pub(crate) async fn renew(app: &App, tenant: TenantId, run_id: Uuid) -> Result<bool, sqlx::Error> {
+pub(crate) async fn renew(
+    app: &App,
+    tenant: TenantId,
+    run_id: Uuid,
+    lease: Uuid,
+) -> Result<bool, sqlx::Error> {
     let mut tx = app.begin(tenant).await?;
-    let done = extend(&mut tx, tenant, run_id, app.worker, app.settings.lease).await?;
+    let done = extend(&mut tx, tenant, run_id, lease, app.settings.lease).await?;
     tx.commit().await?;
     Ok(done)
 }
@@ -414,7 +423,7 @@ async fn select(
     .await
 }
 
-fn held(tenant: TenantId, run_id: Uuid, row: Row) -> Result<Held, sqlx::Error> {
+fn held(tenant: TenantId, run_id: Uuid, lease: Uuid, row: Row) -> Result<Held, sqlx::Error> {
     let role: PrincipalRole = serde_json::from_value(Value::from(row.principal_role))
         .map_err(|e| sqlx::Error::Decode(e.into()))?;
     Ok(Held {
@@ -431,6 +440,7 @@ fn held(tenant: TenantId, run_id: Uuid, row: Row) -> Result<Held, sqlx::Error> {
         last_seq: row.last_seq,
         last_step: row.last_step,
         resumptions: row.resumptions,
+        lease,
     })
 }
 
@@ -443,7 +453,7 @@ async fn update_run(
     conn: &mut PgConnection,
     tenant: TenantId,
     run_id: Uuid,
-    worker: Uuid,
+    owner: Uuid,
     status: RunStatus,
     machine: &Value,
     last_seq: i64,
@@ -459,7 +469,7 @@ async fn update_run(
          where tenant_id = $1 and id = $2 and status = 'running' and lease_owner = $3",
         tenant.0,
         run_id,
-        worker,
+        owner,
         status.word(),
         machine,
         last_seq,
@@ -506,7 +516,7 @@ async fn extend(
     conn: &mut PgConnection,
     tenant: TenantId,
     run_id: Uuid,
-    worker: Uuid,
+    owner: Uuid,
     lease: Duration,
 ) -> Result<bool, sqlx::Error> {
     let done = sqlx::query!(
@@ -514,7 +524,7 @@ async fn extend(
          where tenant_id = $1 and id = $2 and status = 'running' and lease_owner = $3",
         tenant.0,
         run_id,
-        worker,
+        owner,
         lease_ms(lease)
     )
     .execute(conn)

@@ -143,6 +143,22 @@ impl Machine {
         }
     }
 
+    /// The model has not been asked yet.
+    #[must_use]
+    pub fn has_not_begun(&self) -> bool {
+        self.usage.model_calls == 0 && self.calls.is_empty()
+    }
+
+    /// Begins after another window than the one it was accepted with.
+    pub fn begin_after(&mut self, window: Vec<Message>) {
+        let own = self
+            .messages
+            .split_off(self.own_from.min(self.messages.len()));
+        self.own_from = window.len();
+        self.messages = window;
+        self.messages.extend(own);
+    }
+
     /// Reads a stored state.
     ///
     /// # Errors
@@ -408,6 +424,38 @@ mod tests {
         machine.model_answered(says("hello"), &LIMITS);
         assert_eq!(machine.next(&LIMITS), Next::Done(Ending::Answered));
         assert_eq!(machine.own_messages().len(), 2);
+    }
+
+    #[test]
+    fn a_run_that_waited_its_turn_sees_what_was_said_meanwhile() {
+        let mut machine = Machine::begin(
+            vec![Message::User {
+                text: "old".to_owned(),
+            }],
+            "mine".to_owned(),
+            Language::En,
+        );
+        assert!(machine.has_not_begun());
+        machine.begin_after(vec![
+            Message::User {
+                text: "older".to_owned(),
+            },
+            Message::User {
+                text: "newer".to_owned(),
+            },
+        ]);
+        let texts: Vec<_> = machine
+            .messages
+            .iter()
+            .map(|m| match m {
+                Message::User { text } => text.as_str(),
+                Message::Assistant { .. } | Message::Tool { .. } => "",
+            })
+            .collect();
+        assert_eq!(texts, ["older", "newer", "mine"]);
+        assert_eq!(machine.own_messages().len(), 1);
+        machine.model_answered(says("done"), &LIMITS);
+        assert!(!machine.has_not_begun());
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::run::journal::{self, Batch, Held};
 use crate::run::steps;
 use crate::run::stopped::Stopped;
 use crate::run::waiting;
+use crate::sessions;
 
 /// How often it looks for runs that others left.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -37,6 +38,7 @@ pub async fn look_for_work(app: Arc<App>) {
         }
         tokio::select! {
             () = app.stop.cancelled() => return,
+            () = app.look_again.notified() => {}
             () = tokio::time::sleep(LOOK_EVERY) => {}
         }
     }
@@ -50,7 +52,8 @@ async fn take_over(app: &Arc<App>) -> Result<(), sqlx::Error> {
         waiting::lapse(app, tenant, run_id).await?;
         let mut tx = app.begin(tenant).await?;
         match journal::take(&mut tx, app, tenant, run_id, now).await {
-            Ok(Some(held)) => {
+            Ok(Some(mut held)) => {
+                catch_up(&mut tx, &mut held).await?;
                 tx.commit().await?;
                 spawn(app, held);
             }
@@ -64,10 +67,20 @@ async fn take_over(app: &Arc<App>) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
+/// A run that waited for its turn was accepted before the one it waited for was over: it sees what has been said since.
+async fn catch_up(conn: &mut sqlx::PgConnection, held: &mut Held) -> Result<(), sqlx::Error> {
+    if held.machine.has_not_begun()
+        && let Some(session) = sessions::lock(conn, held.principal.tenant, held.session).await?
+    {
+        held.machine.begin_after(session.window);
+    }
+    Ok(())
+}
+
 /// Goes on until the run waits, is over, or is lost.
 async fn drive(app: &Arc<App>, mut held: Held) {
     let run_id = held.run_id;
-    let tenant = held.principal.tenant;
+    let (tenant, lease) = (held.principal.tenant, held.lease);
     if held.resumptions > 0 {
         tracing::info!(%run_id, resumptions = held.resumptions, "going on with a run another worker left");
     }
@@ -81,7 +94,7 @@ async fn drive(app: &Arc<App>, mut held: Held) {
             done = going => done.unwrap_or_else(|_| Err(Stopped::Fail {
                 message: "System error. Please try again.", unavailable: false, cause: "the run's time is up".to_owned(),
             })),
-            () = hold(app, tenant, run_id) => Err(Stopped::Leave),
+            () = hold(app, tenant, run_id, lease) => Err(Stopped::Leave),
         }
     };
     if let Err(Stopped::Fail {
@@ -104,13 +117,14 @@ async fn drive(app: &Arc<App>, mut held: Held) {
             tracing::warn!(%run_id, %error, "failure not stored");
         }
     }
+    app.look_again.notify_one();
 }
 
 /// Renews the lease; returns when it is lost.
-async fn hold(app: &App, tenant: TenantId, run_id: Uuid) {
+async fn hold(app: &App, tenant: TenantId, run_id: Uuid, lease: Uuid) {
     loop {
         tokio::time::sleep(app.settings.lease / 3).await;
-        match journal::renew(app, tenant, run_id).await {
+        match journal::renew(app, tenant, run_id, lease).await {
             Ok(true) => {}
             Ok(false) => return,
             // Without a database nobody else can take it either.

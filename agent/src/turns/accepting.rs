@@ -150,6 +150,7 @@ impl Accepting<'_> {
             last_seq: 1,
             last_step: 0,
             resumptions: 0,
+            lease: self.app.new_id(),
         };
         if let Some(shown) = self.shown.filter(|s| self.session.language != Some(*s)) {
             sessions::set_language(conn, tenant, self.session.id, shown).await?;
