@@ -33,6 +33,7 @@ mod sentences;
 mod slots;
 mod words;
 
+use chrono::NaiveDate;
 use contracts::tool::Tool;
 use contracts::tools::inventory::UpdateItem;
 use serde_json::Value;
@@ -73,6 +74,16 @@ impl Model for Interpreter {
             }
             Ok(answer)
         })
+    }
+
+    fn can_change(
+        &self,
+        call: &ToolCall,
+        text: &str,
+        language: Language,
+        today: NaiveDate,
+    ) -> bool {
+        changes::can_change(call, text, language, today)
     }
 }
 

@@ -33,6 +33,12 @@ pub(super) struct Hearing {
 impl Hearing {
     /// How a message is to be read: there are English and Spanish rules.
     pub(super) fn of(text: &str, request: &ModelRequest) -> Hearing {
+        let today = request.now.with_timezone(&request.time_zone).date_naive();
+        Hearing::on(today, text, request.language)
+    }
+
+    /// The same where there is no conversation: `spoken` is the language of somebody whose message does not show one.
+    pub(super) fn on(today: NaiveDate, text: &str, spoken: Language) -> Hearing {
         // Portuguese is nearer to the Spanish rules, and a short sentence in Spanish often looks like it.
         let rules = |language| match language {
             Language::En => Some(Language::En),
@@ -41,11 +47,11 @@ impl Hearing {
         };
         let language = detect(text)
             .and_then(rules)
-            .or_else(|| rules(request.language))
+            .or_else(|| rules(spoken))
             .unwrap_or_default();
         Hearing {
             language,
-            today: request.now.with_timezone(&request.time_zone).date_naive(),
+            today,
             shouted: is_shouted(&words(text)),
             question: text.contains(['?', '¿']),
         }

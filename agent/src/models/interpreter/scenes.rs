@@ -638,6 +638,36 @@ fn an_unclear_change_can_be_said_again() {
 }
 
 #[test]
+fn only_what_changes_a_call_gives_its_question_up() {
+    let mut shop = Conversation::new(Language::En);
+    let call = shop
+        .say("Create a bill for Ali: 2kg sugar and 1 shampoo")
+        .calls[0]
+        .clone();
+    let today = shop.request.now.date_naive();
+    for (text, language, can) in [
+        ("make it 3 kg", Language::En, true),
+        ("yes, but 3 kg of sugar", Language::En, true),
+        ("without the shampoo", Language::En, true),
+        ("for Aline instead", Language::En, true),
+        ("make it 3", Language::En, true),
+        ("sin el shampoo", Language::Es, true),
+        ("make it 2 unicorns", Language::En, false),
+        ("1 eggs", Language::En, false),
+        ("without the eggs", Language::En, false),
+        ("without the sugar and the shampoo", Language::En, false),
+        ("yes but only if Aline agrees", Language::En, false),
+        ("que sean 2 unicornios", Language::Es, false),
+    ] {
+        assert_eq!(
+            Interpreter.can_change(&call, text, language, today),
+            can,
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn a_tool_that_is_not_offered_is_not_called() {
     let mut shop = Conversation::new(Language::En);
     shop.request
