@@ -179,6 +179,9 @@ fn hear(request: &ModelRequest, text: &str) -> Reply {
     if !superseded.is_empty() {
         return changes::hear(request, text, &superseded);
     }
+    if intents::undoes(text) {
+        return Reply::say(&Saying::CannotUndo, request);
+    }
     if let Some(waiting) = note_of(earlier).and_then(|n| n.waiting)
         && let Some(reply) = slots::hear(request, text, waiting)
     {

@@ -197,6 +197,41 @@ fn a_bill_is_filled_in_over_several_messages() {
 }
 
 #[test]
+fn a_bill_cut_short_before_the_name_asks_for_the_name() {
+    let mut shop = Conversation::new(Language::En);
+    says(&shop.say("Create a bill for"), "For which customer?");
+    says(&shop.say("2 kg sugar"), "For which customer?");
+    says(&shop.say("Bob"), "What is on the bill for Bob?");
+    calls(
+        &shop.say("1 milk"),
+        BILL,
+        &json!({"customer": "Bob", "lines": [{"item": "milk", "quantity": "1"}]}),
+    );
+}
+
+#[test]
+fn a_name_the_tool_asked_about_is_not_said_twice() {
+    let mut shop = Conversation::new(Language::En);
+    shop.say("How much mlk is left?");
+    let message = "There is no item called mlk. Did you mean Milk?";
+    let like = failed(
+        FailureCode::UnknownItem,
+        message,
+        Some("item"),
+        named(&["Milk"]),
+    );
+    assert_eq!(shop.outcome(&like).text, message);
+    calls(&shop.say("yes"), GET, &json!({"item": "Milk"}));
+}
+
+#[test]
+fn undo_is_refused_whatever_is_open() {
+    let mut shop = Conversation::new(Language::En);
+    says(&shop.say("Reduce soap"), "How much soap?");
+    says(&shop.say("undo"), "I cannot undo what was done");
+}
+
+#[test]
 fn other_slots_are_filled_too() {
     let fill = |first: &str, second: &str| {
         let mut shop = Conversation::new(Language::En);
