@@ -622,7 +622,8 @@ fn bare_number(words: &[Word], hearing: &Hearing) -> Option<Wish> {
     let said = if made.is_some() {
         None
     } else {
-        ends(&words[..at], &["is|are|esta|estan ?a"]).filter(|_| !hearing.question)
+        ends(&words[..at], &["is|are|esta|estan ?a"])
+            .filter(|_| !hearing.question && starts(words, &["there|here|total"]).is_none())
     };
     let item = match (made, said) {
         (Some(start), _) if start < at => name_of(&words[start..at])?,
@@ -753,7 +754,9 @@ pub(super) fn add_several(words: &[Word], hearing: &Hearing) -> Option<Vec<Wish>
     let goods = trimmed(&words[end..]);
     let more_than_goods = has(
         goods,
-        &["to|into|in|for|on|a|al|en|para|bill|category|factura|categoria|new|nuevo|sku|alert"],
+        &[
+            "to|into|in|for|on|with|each|per|a|al|en|para|con|cada|bill|category|factura|categoria|new|nuevo|sku|alert",
+        ],
     );
     if more_than_goods || price_in(goods, hearing.language).is_some() {
         return None;
@@ -766,15 +769,15 @@ pub(super) fn add_several(words: &[Word], hearing: &Hearing) -> Option<Vec<Wish>
             if let Some(doubt) = quantity.in_doubt() {
                 return Some(Wish::Say(doubt));
             }
-            add_stock(&NewItem {
-                name: Some(line.item),
-                quantity: Some(quantity),
-                price: None,
-                category: None,
-                level: None,
-                sku: None,
-                bag: None,
-            })
+            if quantity.is_negative() {
+                return Some(Wish::Say(Saying::NegativeUnclear));
+            }
+            // One that is not there is no new item here: the answer could not tell whose price it is.
+            let adjust = Value::Object(measure("delta", &quantity));
+            Some(call(
+                UpdateItem::NAME,
+                json!({"item": line.item, "adjust": adjust}),
+            ))
         })
         .collect()
 }
@@ -811,8 +814,7 @@ fn new_item_of(words: &[Word], hearing: &Hearing, explicit: bool) -> Option<NewI
         }
         None => rest,
     };
-    let found =
-        past_the_size(&rest, hearing.language).or_else(|| quantity_in(&rest, hearing.language));
+    let found = amount_in(&rest, hearing.language);
     let mut bag = None;
     if let Some((at, q)) = &found {
         let size = quantity_at(&rest, q.end, hearing.language)
@@ -869,6 +871,11 @@ fn new_item_of(words: &[Word], hearing: &Hearing, explicit: bool) -> Option<NewI
         sku,
         bag,
     })
+}
+
+/// How much of a new item there is.
+fn amount_in(words: &[Word], language: Language) -> Option<(usize, Quantity)> {
+    past_the_size(words, language).or_else(|| quantity_in(words, language))
 }
 
 /// "Coca Cola 500ml, 48 bottles": the size belongs to the name where a comma and an amount of bottles follow.

@@ -225,6 +225,20 @@ fn a_name_the_tool_asked_about_is_not_said_twice() {
 }
 
 #[test]
+fn of_several_unknown_items_none_becomes_a_new_one() {
+    let mut shop = Conversation::new(Language::En);
+    assert_eq!(shop.say("add 5 pears and 3 plums").calls.len(), 2);
+    let unknown = failed(
+        FailureCode::UnknownItem,
+        "There is no such item.",
+        Some("item"),
+        vec![],
+    );
+    says(&shop.outcome(&unknown), "There is no such item.");
+    says(&shop.say("160"), "I did not understand");
+}
+
+#[test]
 fn undo_is_refused_whatever_is_open() {
     let mut shop = Conversation::new(Language::En);
     says(&shop.say("Reduce soap"), "How much soap?");
