@@ -157,7 +157,8 @@ const SPANISH: &str = "el la los las un una unos unas de del al que y o en por p
     ayer manana semana mes esta este muestra muestrame agrega agregar anade anadir crea crear factura facturas haz \
     hazle elimina eliminar borra aumenta reduce sube baja vende vendimos ventas queda quedan llegaron llego recibimos \
     precio cuesta tenemos cada mas menos pero mejor dame das dos tres cuatro nuevo nueva producto productos anula \
-    cambia pon ponme todo todos vale dale muy bien ayuda debe contamos lista";
+    cambia pon ponme todo todos vale dale muy bien ayuda debe contamos lista puedes puede puedo \
+    hacer hacen haces rapido tengo tienes tiene necesito quisiera eso esto ahora luego tambien existencias inventario";
 
 const FRENCH: &str = "le la les un une des du de et ou est sont je tu il elle nous vous ils que qui quoi quel quelle quels quelles \
     combien comment quand pourquoi pour avec sans dans sur au aux ce cette ces mon ma mes votre merci bonjour bonsoir \
@@ -215,6 +216,8 @@ mod tests {
             ("hazle una factura a Ali: 2 kg de azucar y 1 champu", Es),
             ("¿Cuánto vendimos hoy?", Es),
             ("sí, pero que sean 3 kg", Es),
+            ("qué más puedes hacer", Es),
+            ("rápido!!", Es),
             ("Combien de sucre reste-t-il ?", Fr),
             ("je voudrais deux bouteilles de lait", Fr),
             ("oui, merci", Fr),

@@ -5,7 +5,7 @@ pub mod interpreter;
 use std::future::Future;
 use std::pin::Pin;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 use contracts::failure::ToolFailure;
 use serde::{Deserialize, Serialize};
@@ -160,4 +160,15 @@ pub trait Model: Send + Sync + 'static {
     /// The next answer. Pieces of its text go to `sink` as they come; the answer holds the whole text again.
     fn answer<'a>(&'a self, request: &'a ModelRequest, sink: &'a mut dyn TextSink)
     -> Answering<'a>;
+    /// Whether a reply to an open question can change the call it is about. The question is given up for such a reply and stands
+    /// otherwise. A language model can make something of any change.
+    fn can_change(
+        &self,
+        _call: &ToolCall,
+        _text: &str,
+        _language: Language,
+        _today: NaiveDate,
+    ) -> bool {
+        true
+    }
 }

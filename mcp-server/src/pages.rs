@@ -9,7 +9,8 @@ use axum::extract::{Form, Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse as _, Response};
 use chrono::{DateTime, Utc};
-use contracts::confirmation::Question;
+use chrono_tz::Tz;
+use contracts::confirmation::{PreviewLine, Question};
 use contracts::locale::Locale;
 use contracts::tools::confirm::ConfirmationStatus;
 use serde::Deserialize;
@@ -20,7 +21,7 @@ use crate::call::{self, Answer};
 use crate::caller::Caller;
 use crate::confirmation::{self, Stored};
 use crate::error::CallError;
-use crate::handler::Call;
+use crate::handler::{Call, Shop};
 
 #[derive(Template)]
 #[template(path = "approval.html")]
@@ -30,6 +31,8 @@ struct ApprovalPage {
     question: Question,
     /// Answerable now.
     open: bool,
+    /// Until when, by the shop's clock, with the name of its zone: "14:18:36 (Africa/Kigali)".
+    until: String,
     /// What became of it, when it is not.
     outcome: String,
     /// Why the last answer did not count.
@@ -40,6 +43,18 @@ impl ApprovalPage {
     fn spanish(&self) -> bool {
         self.locale == Locale::Es
     }
+}
+
+/// A line without what it comes to, which has a column of its own. The message above the table has the whole of it.
+fn goods(line: &PreviewLine) -> &str {
+    match line.text.rsplit_once(" = ") {
+        Some((goods, _)) if line.amount.is_some() => goods,
+        _ => &line.text,
+    }
+}
+
+fn until(at: DateTime<Utc>, zone: Tz) -> String {
+    format!("{} ({zone})", at.with_timezone(&zone).format("%H:%M:%S"))
 }
 
 /// The answer of the form.
@@ -119,7 +134,9 @@ async fn page(app: &App, caller: &Caller, id: &str, problem: String) -> Response
         return missing();
     };
     match load(app, caller, id).await {
-        Ok((shop, now, stored)) => html(StatusCode::OK, &approval_page(shop, now, stored, problem)),
+        Ok((shop, now, stored)) => {
+            html(StatusCode::OK, &approval_page(&shop, now, stored, problem))
+        }
         Err(CallError::Refused(_)) => missing(),
         Err(error) => unavailable(&error),
     }
@@ -129,7 +146,7 @@ async fn load(
     app: &App,
     caller: &Caller,
     id: Uuid,
-) -> Result<(String, DateTime<Utc>, Stored), CallError> {
+) -> Result<(Arc<Shop>, DateTime<Utc>, Stored), CallError> {
     let mut tx = app.begin(caller.tenant).await?;
     let shop = app.shop(&mut tx, caller.tenant).await?;
     let now = app.clock.now();
@@ -143,22 +160,18 @@ async fn load(
         clock: &*app.clock,
     };
     let stored = confirmation::visible(&mut call, id).await?;
-    Ok((shop.name.clone(), now, stored))
+    Ok((shop, now, stored))
 }
 
-fn approval_page(
-    shop: String,
-    now: DateTime<Utc>,
-    stored: Stored,
-    problem: String,
-) -> ApprovalPage {
+fn approval_page(shop: &Shop, now: DateTime<Utc>, stored: Stored, problem: String) -> ApprovalPage {
     let lapsed = stored.question.expires_at <= now;
     let open = stored.status == ConfirmationStatus::Open && !lapsed;
     let outcome = outcome(&stored, lapsed);
     ApprovalPage {
         locale: stored.locale,
-        shop,
+        shop: shop.name.clone(),
         open,
+        until: until(stored.question.expires_at, shop.time_zone),
         outcome,
         problem,
         question: stored.question,
@@ -256,5 +269,37 @@ fn html(status: StatusCode, page: &impl Template) -> Response {
             )
                 .into_response()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use contracts::money::{Currency, Money};
+
+    use super::*;
+
+    #[test]
+    fn the_deadline_is_by_the_shops_clock() {
+        let at = "2026-11-20T12:18:36Z".parse().unwrap();
+        assert_eq!(until(at, Tz::Africa__Kigali), "14:18:36 (Africa/Kigali)");
+    }
+
+    #[test]
+    fn the_amount_of_a_line_is_said_once() {
+        let francs: Currency = "RWF".parse().unwrap();
+        let line = |text: &str, amount: Option<i64>| PreviewLine {
+            text: text.to_owned(),
+            amount: amount.map(|minor| Money::minor(minor, francs)),
+        };
+        assert_eq!(
+            goods(&line("2 kg Sugar @ 160 = 320", Some(320))),
+            "2 kg Sugar @ 160"
+        );
+        assert_eq!(goods(&line("1 Shampoo = 250", Some(250))), "1 Shampoo");
+        assert_eq!(
+            goods(&line("A = B", None)),
+            "A = B",
+            "a line without an amount is whole"
+        );
     }
 }

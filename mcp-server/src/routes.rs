@@ -223,21 +223,91 @@ fn missing_field(sentence: &str) -> Option<String> {
 
 /// The failure for arguments that are not what the schema says.
 pub(crate) fn invalid(detail: &str, field: Option<String>, locale: Locale) -> ToolFailure {
-    let message = match (locale, &field) {
-        (Locale::En, Some(field)) => format!("The argument {field} is not valid: {detail}."),
-        (Locale::En, None) => format!("The arguments are not valid: {detail}."),
-        (Locale::Es, Some(field)) => format!("El argumento {field} no es válido: {detail}."),
-        (Locale::Es, None) => format!("Los argumentos no son válidos: {detail}."),
-    };
-    let failure = ToolFailure::new(
-        FailureCode::InvalidArguments,
-        message,
-        "Correct the argument as its description says and call again.",
-    );
+    let message = sentence(detail, field.as_deref(), locale);
+    let said = |hint: String| ToolFailure::new(FailureCode::InvalidArguments, message, hint);
     match field {
-        Some(field) => failure.at(field),
-        None => failure,
+        Some(field) => said(format!(
+            "Correct {field} as its description says and call again."
+        ))
+        .at(field),
+        None => said("Correct the arguments as their descriptions say and call again.".to_owned()),
     }
+}
+
+/// What is wrong, for a person: the path of the argument is for programs and stays in `field`.
+fn sentence(detail: &str, field: Option<&str>, locale: Locale) -> String {
+    if let Some(name) = missing_field(detail) {
+        let word = plain_word(&name, locale);
+        return match (locale, detail.starts_with("missing field")) {
+            (Locale::En, true) => format!("Something is missing: {word}."),
+            (Locale::Es, true) => format!("Falta algo: {word}."),
+            (Locale::En, false) => format!("This cannot be given here: {word}."),
+            (Locale::Es, false) => format!("Esto no se puede indicar aquí: {word}."),
+        };
+    }
+    // The reasons why a number is refused are sentences of their own, which begin with the number.
+    if detail.starts_with('`') {
+        return match locale {
+            Locale::En => format!("{detail}."),
+            Locale::Es => format!("{}.", number_reason_in_spanish(detail)),
+        };
+    }
+    match (locale, field.map(|f| plain_word(f, locale))) {
+        (Locale::En, Some(word)) => format!("The {word} is not valid: {detail}."),
+        (Locale::Es, Some(word)) => format!("Esto no es válido como {word}: {detail}."),
+        (Locale::En, None) => format!("This cannot be read: {detail}."),
+        (Locale::Es, None) => format!("Esto no se puede leer: {detail}."),
+    }
+}
+
+/// The last step of a path, as a person calls it: `lines[0].unit_price` is the price.
+fn plain_word(path: &str, locale: Locale) -> String {
+    let last = path.rsplit('.').next().unwrap_or(path);
+    let name = last.split('[').next().unwrap_or(last);
+    let spanish = match name {
+        "quantity" | "delta" => "cantidad",
+        "unit" | "quantity_unit" => "unidad",
+        "unit_price" => "precio",
+        "item" => "producto",
+        "items" => "productos",
+        "name" => "nombre",
+        "category" => "categoría",
+        "customer" => "cliente",
+        "lines" => "líneas",
+        "bill" => "factura",
+        "discount" => "descuento",
+        "currency" => "moneda",
+        "payment" => "pago",
+        "amount" => "importe",
+        "method" => "forma de pago",
+        "due_on" => "fecha de vencimiento",
+        "reason" => "motivo",
+        "low_stock_level" => "nivel de existencias bajas",
+        _ => "",
+    };
+    match (locale, name) {
+        (Locale::Es, _) if !spanish.is_empty() => spanish.to_owned(),
+        (Locale::En, "delta") => "quantity".to_owned(),
+        (Locale::En, "due_on") => "due date".to_owned(),
+        _ => name.replace('_', " "),
+    }
+}
+
+/// The number with the reason of [`contracts::quantity::NotExact`] after it.
+fn number_reason_in_spanish(detail: &str) -> String {
+    detail
+        .replace(
+            "is not a plain decimal number: use digits and at most one point, such as",
+            "no es un número decimal simple: use cifras y un punto como máximo, por ejemplo",
+        )
+        .replace(
+            "is too precise: at most six decimals",
+            "es demasiado preciso: seis decimales como máximo",
+        )
+        .replace(
+            "is too large: at most twelve digits before the point",
+            "es demasiado grande: doce cifras antes del punto como máximo",
+        )
 }
 
 macro_rules! routes {
@@ -263,4 +333,77 @@ fn leak(kind: &str, name: &str) -> &'static str {
 /// Every tool by name.
 pub(crate) fn routes() -> BTreeMap<&'static str, Route> {
     BTreeMap::from(contracts::every_tool!(routes))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn refused(arguments: Value, locale: Locale) -> (String, Option<String>) {
+        let bill = &routes()["billing_create_bill"];
+        let failure = (bill.normalize)(arguments, locale).unwrap_err();
+        (failure.message, failure.field)
+    }
+
+    #[test]
+    fn a_person_is_told_what_is_wrong_and_a_program_where() {
+        let large =
+            json!({"customer": "Ali", "lines": [{"item": "eggs", "quantity": "1000000000000"}]});
+        let field = Some("lines[0].quantity".to_owned());
+        assert_eq!(
+            refused(large.clone(), Locale::En),
+            (
+                "`1000000000000` is too large: at most twelve digits before the point.".to_owned(),
+                field.clone()
+            )
+        );
+        assert_eq!(
+            refused(large, Locale::Es),
+            (
+                "`1000000000000` es demasiado grande: doce cifras antes del punto como máximo."
+                    .to_owned(),
+                field
+            )
+        );
+        let lacking = json!({"customer": "Ali", "lines": [{"item": "eggs"}]});
+        assert_eq!(
+            refused(lacking.clone(), Locale::En).0,
+            "Something is missing: quantity."
+        );
+        assert_eq!(refused(lacking, Locale::Es).0, "Falta algo: cantidad.");
+        assert_eq!(
+            refused(json!({"customer": "Ali"}), Locale::En),
+            (
+                "Something is missing: lines.".to_owned(),
+                Some("lines".to_owned())
+            )
+        );
+        let (message, field) = refused(
+            json!({"customer": "Ali", "lines": [{"item": "eggs", "quantity": "1", "unit_price": "x"}]}),
+            Locale::En,
+        );
+        assert_eq!(field.as_deref(), Some("lines[0].unit_price"));
+        assert!(
+            message.starts_with("`x` is not a plain decimal number"),
+            "{message}"
+        );
+        let (message, _) = refused(json!({"customer": 7, "lines": []}), Locale::En);
+        assert!(
+            message.starts_with("The customer is not valid: "),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn no_reason_for_a_number_is_left_in_english() {
+        for text in ["x", "1.1234567", "1000000000000"] {
+            let english = text
+                .parse::<contracts::quantity::Exact>()
+                .unwrap_err()
+                .to_string();
+            assert_ne!(number_reason_in_spanish(&english), english);
+        }
+    }
 }

@@ -197,6 +197,25 @@ async fn a_change_of_mind_is_a_new_question() {
 }
 
 #[tokio::test]
+async fn a_change_that_fits_nothing_leaves_the_question_open() {
+    let world = with_sugar().await;
+    let asked = world.say("s", BILL).await;
+    for text in ["make it 2 unicorns", "1 eggs"] {
+        let answer = world.say("s", text).await;
+        assert_eq!(answer.confirmations, asked.confirmations, "{text}");
+        assert!(
+            answer.tool_calls.is_empty(),
+            "{text} is no request of its own"
+        );
+    }
+    assert_eq!(world.bills().await, 0);
+    let done = world.say("s", "yes").await;
+    assert_eq!(done.status, ChatStatus::Success);
+    assert_eq!(done.run_id, asked.run_id);
+    assert_eq!(world.number("select total from shop.bills").await, 570);
+}
+
+#[tokio::test]
 async fn another_wish_leaves_the_question_open() {
     let world = with_sugar().await;
     world.say("s", BILL).await;

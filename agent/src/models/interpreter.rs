@@ -33,6 +33,7 @@ mod sentences;
 mod slots;
 mod words;
 
+use chrono::NaiveDate;
 use contracts::tool::Tool;
 use contracts::tools::inventory::UpdateItem;
 use serde_json::Value;
@@ -73,6 +74,16 @@ impl Model for Interpreter {
             }
             Ok(answer)
         })
+    }
+
+    fn can_change(
+        &self,
+        call: &ToolCall,
+        text: &str,
+        language: Language,
+        today: NaiveDate,
+    ) -> bool {
+        changes::can_change(call, text, language, today)
     }
 }
 
@@ -167,6 +178,9 @@ fn hear(request: &ModelRequest, text: &str) -> Reply {
     let superseded = outcomes::superseded(earlier);
     if !superseded.is_empty() {
         return changes::hear(request, text, &superseded);
+    }
+    if intents::undoes(text) {
+        return Reply::say(&Saying::CannotUndo, request);
     }
     if let Some(waiting) = note_of(earlier).and_then(|n| n.waiting)
         && let Some(reply) = slots::hear(request, text, waiting)

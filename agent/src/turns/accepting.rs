@@ -207,7 +207,9 @@ impl Accepting<'_> {
                 Some(_) => self.answered(conn, only, true).await,
                 None => self.new_run(conn).await,
             },
-            ([only], Reading::Change(_)) => self.changed(conn, only).await,
+            ([only], Reading::Change(_)) if self.can_change(only) => self.changed(conn, only).await,
+            // What changes nothing of it leaves it open, and is answered as a message of its own.
+            ([_], Reading::Change(_)) => self.new_run(conn).await,
             ([only], Reading::Maybe) => self.ask_again(conn, only).await,
             (several, Reading::Pick(pick)) => match pick.of(several.len()) {
                 Some(places) => self.picked(conn, several, &places).await,
@@ -217,6 +219,16 @@ impl Accepting<'_> {
                 self.ask_which(conn, several).await
             }
         }
+    }
+
+    /// Whether the message makes something else of what is asked.
+    fn can_change(&self, approval: &Approval) -> bool {
+        let language = self.session.language.unwrap_or_default();
+        // The day only has to make dates readable: which day a change means is settled where it is carried out, by the shop's clock.
+        let today = self.now.date_naive();
+        self.app
+            .model
+            .can_change(&approval.call, &self.turn.message, language, today)
     }
 
     /// Yes or no to one question.

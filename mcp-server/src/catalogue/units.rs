@@ -3,7 +3,7 @@
 use contracts::failure::ToolFailure;
 use contracts::locale::Locale;
 use contracts::quantity::{Exact, Measure};
-use contracts::unit::{self, ConversionError, Unit};
+use contracts::unit::{self, ConversionError, Dimension, Unit};
 use rust_decimal::Decimal;
 
 use super::likeness::{Folded, same_word};
@@ -50,7 +50,8 @@ impl<'a> Counting<'a> {
     /// Reads a quantity. `field` is the path of the object that holds `quantity` and `unit`, with its dot: `lines[0].`.
     ///
     /// # Errors
-    /// `unknown_unit` with what the item accepts, or `invalid_arguments` when the quantity cannot be said exactly in the item's unit.
+    /// `unknown_unit` with what the item accepts, or `invalid_arguments` when the quantity cannot be said exactly in the item's unit, or
+    /// is no whole number of pieces of what is counted in pieces.
     pub fn read(
         &self,
         quantity: Exact,
@@ -67,6 +68,9 @@ impl<'a> Counting<'a> {
         };
         let entered = Measure::new(quantity, known.code());
         match self.convert(quantity, known) {
+            Ok(quantity) if self.breaks_a_piece(quantity) => {
+                Err(inventory::not_whole(locale, self.name, quantity_field))
+            }
             Ok(quantity) => Ok(Entered { quantity, entered }),
             Err(ConversionError::Dimensions) => Err(self.unknown(known.code(), unit_field, locale)),
             Err(ConversionError::NotExact) => Err(inventory::not_exact(
@@ -107,6 +111,15 @@ impl<'a> Counting<'a> {
             .map(|u| u.code.to_owned())
             .chain(self.own.iter().map(|own| own.unit.clone()))
             .collect()
+    }
+
+    /// Whether a quantity of the item's unit is no whole number of pieces. Half a dozen is, half a shampoo is not.
+    fn breaks_a_piece(&self, quantity: Exact) -> bool {
+        let rest = quantity
+            .0
+            .checked_mul(Decimal::from(self.unit.num))
+            .and_then(|pieces| pieces.checked_rem(Decimal::from(self.unit.den)));
+        self.unit.dimension == Dimension::Count && !rest.is_some_and(|rest| rest.is_zero())
     }
 
     fn unknown(&self, text: &str, unit_field: &str, locale: Locale) -> ToolFailure {
@@ -203,6 +216,46 @@ mod tests {
             read(sugar, "999999999999", "bag"),
             Err("InvalidArguments quantity The quantity is too large.".to_owned())
         );
+    }
+
+    #[test]
+    fn pieces_are_whole() {
+        let own = [OwnUnit {
+            unit: "tray".to_owned(),
+            factor: "30".parse().unwrap(),
+        }];
+        let eggs = Counting {
+            name: "Eggs",
+            unit: unit::find("each").unwrap(),
+            own: &own,
+        };
+        let refused = "InvalidArguments quantity Eggs is counted in whole pieces. Please give a whole number.";
+        assert_eq!(read(eggs, "2.0", "each"), Ok("2 = 2".to_owned()));
+        assert_eq!(read(eggs, "-3", "each"), Ok("-3 = -3".to_owned()));
+        assert_eq!(read(eggs, "0.5", "dozen"), Ok("0.5 dozen = 6".to_owned()));
+        assert_eq!(read(eggs, "0.5", "tray"), Ok("0.5 tray = 15".to_owned()));
+        for (quantity, unit) in [
+            ("1.5", "each"),
+            ("-0.5", "each"),
+            ("0.3", "dozen"),
+            ("0.01", "tray"),
+        ] {
+            assert_eq!(
+                read(eggs, quantity, unit),
+                Err(refused.to_owned()),
+                "{quantity} {unit}"
+            );
+        }
+        let by_the_dozen = Counting {
+            unit: unit::find("dozen").unwrap(),
+            own: &[],
+            ..eggs
+        };
+        assert_eq!(
+            read(by_the_dozen, "1.5", "dozen"),
+            Ok("1.5 dozen = 1.5".to_owned())
+        );
+        assert_eq!(read(by_the_dozen, "0.3", "dozen"), Err(refused.to_owned()));
     }
 
     #[test]

@@ -145,6 +145,20 @@ pub(crate) fn not_exact(
     )
 }
 
+/// "Shampoo is counted in whole pieces."
+#[must_use]
+pub(crate) fn not_whole(locale: Locale, item: &str, field: &str) -> ToolFailure {
+    let message = match locale {
+        Locale::En => format!("{item} is counted in whole pieces. Please give a whole number."),
+        Locale::Es => format!("{item} se cuenta en piezas enteras. Indique un número entero."),
+    };
+    refused(
+        field,
+        message,
+        "Ask for a whole number of pieces; nothing is rounded.",
+    )
+}
+
 /// "`kg` already means something: choose another name."
 #[must_use]
 pub(crate) fn unit_taken(locale: Locale, unit: &str, field: &str) -> ToolFailure {

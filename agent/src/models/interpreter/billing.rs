@@ -218,7 +218,7 @@ fn list_bills(words: &[Word], hearing: &Hearing) -> Option<Wish> {
                 "who owes",
                 "who ?still hasnt|havent ?not paid",
                 "who has not ?yet paid",
-                "quien|quienes ?nos debe|deben",
+                "quien|quienes ?nos ?me debe|deben",
                 "quien|quienes no ha|han pagado",
             ],
         )
@@ -396,6 +396,9 @@ fn create(words: &[Word], hearing: &Hearing) -> Option<Wish> {
     };
     let Sale { customer, goods } = sale(&rest, hearing)?;
     let goods = trimmed(&goods);
+    // "Create a bill for", and no more: the name is what was about to come.
+    let cut_short =
+        customer.is_none() && goods.is_empty() && ends(words, &["for|to|para"]).is_some();
     let lines = if goods.is_empty() {
         Some(Vec::new())
     } else {
@@ -422,7 +425,12 @@ fn create(words: &[Word], hearing: &Hearing) -> Option<Wish> {
     Some(call(
         CreateBill::NAME,
         object([
-            ("customer", customer.map(|c| json!(c))),
+            (
+                "customer",
+                customer
+                    .map(|c| json!(c))
+                    .or_else(|| cut_short.then_some(Value::Null)),
+            ),
             ("lines", Some(said_lines)),
             ("discount", terms.discount.map(|d| json!(d))),
             ("currency", currency.map(|c| json!(c))),

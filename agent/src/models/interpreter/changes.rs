@@ -1,5 +1,6 @@
 //! A request that was changed instead of answered: "yes, but make it 3 kg", "without the shampoo", "for Aline instead".
 
+use chrono::NaiveDate;
 use contracts::tool::Tool;
 use contracts::tools::billing::{CreateBill, GetBill, VoidBill};
 use contracts::tools::inventory::{AddItem, DeleteItem, UpdateItem};
@@ -14,10 +15,12 @@ use super::names::{customer_of, name_of};
 use super::plans::{Plan, Waiting, get, set};
 use super::quantities::{Quantity, quantity_at};
 use super::replies::{Saying, say};
-use super::words::{Kind, Word, drop_all, find, has, longest_at, starts, trimmed, without, words};
+use super::words::{
+    Kind, Word, drop_all, find, has, is_too_long, longest_at, starts, trimmed, without, words,
+};
 use super::{Reply, asked_anew, proceed, slots};
 use crate::answers::{self, Reading};
-use crate::language::fold;
+use crate::language::{Language, fold};
 use crate::models::{ModelRequest, ToolCall};
 
 /// What a change does to a call.
@@ -33,7 +36,7 @@ pub(super) enum Changed {
 
 /// A message that changes one of the calls that were set aside, or is a new request after all.
 pub(super) fn hear(request: &ModelRequest, text: &str, calls: &[ToolCall]) -> Reply {
-    let change = changing_part(text, request);
+    let change = changing_part(text, request.language);
     let hearing = Hearing::of(&change, request);
     let tried: Vec<(Plan, Changed)> = calls
         .iter()
@@ -64,9 +67,21 @@ pub(super) fn hear(request: &ModelRequest, text: &str, calls: &[ToolCall]) -> Re
     }
 }
 
+/// Whether a message makes another call of this one, or leaves open only which of its lines it means.
+pub(super) fn can_change(
+    call: &ToolCall,
+    text: &str,
+    language: Language,
+    today: NaiveDate,
+) -> bool {
+    let change = changing_part(text, language);
+    let hearing = Hearing::on(today, &change, language);
+    !is_too_long(&words(text)) && !matches!(apply(call, &change, &hearing, None), Changed::Not(_))
+}
+
 /// The message without its yes or no. An "and" before the rest stays: "yes, and 2 eggs" adds something.
-fn changing_part(text: &str, request: &ModelRequest) -> String {
-    let Reading::Change(change) = answers::read(text, request.language) else {
+fn changing_part(text: &str, language: Language) -> String {
+    let Reading::Change(change) = answers::read(text, language) else {
         return text.to_owned();
     };
     let before = text
@@ -322,7 +337,7 @@ fn without_items(plan: &Plan, rest: &[Word], lines: &[Value]) -> Option<Changed>
             "out|off|away",
         ],
     );
-    if quantity_at(trimmed(&goods), 0, crate::language::Language::Es)
+    if quantity_at(trimmed(&goods), 0, Language::Es)
         .is_some_and(|q| q.unit.is_some() || goods.iter().any(|w| w.kind == Kind::Digits))
     {
         return None;

@@ -10,8 +10,8 @@ use super::plans::Plan;
 use super::quantities::Quantity;
 use super::replies::Saying;
 use super::words::{
-    Kind, Word, among, drop_all, ends, has, is_too_long, longest_at, match_at, starts, trimmed,
-    words,
+    Kind, Word, among, drop_all, ends, find, has, is_too_long, longest_at, match_at, starts,
+    trimmed, words,
 };
 use super::{billing, inventory, questions};
 use crate::language::{Language, detect};
@@ -33,6 +33,12 @@ pub(super) struct Hearing {
 impl Hearing {
     /// How a message is to be read: there are English and Spanish rules.
     pub(super) fn of(text: &str, request: &ModelRequest) -> Hearing {
+        let today = request.now.with_timezone(&request.time_zone).date_naive();
+        Hearing::on(today, text, request.language)
+    }
+
+    /// The same where there is no conversation: `spoken` is the language of somebody whose message does not show one.
+    pub(super) fn on(today: NaiveDate, text: &str, spoken: Language) -> Hearing {
         // Portuguese is nearer to the Spanish rules, and a short sentence in Spanish often looks like it.
         let rules = |language| match language {
             Language::En => Some(Language::En),
@@ -41,11 +47,11 @@ impl Hearing {
         };
         let language = detect(text)
             .and_then(rules)
-            .or_else(|| rules(request.language))
+            .or_else(|| rules(spoken))
             .unwrap_or_default();
         Hearing {
             language,
-            today: request.now.with_timezone(&request.time_zone).date_naive(),
+            today,
             shouted: is_shouted(&words(text)),
             question: text.contains(['?', '¿']),
         }
@@ -64,8 +70,12 @@ pub(super) enum Wish {
 impl Quantity {
     /// What to ask where the number can be read in two ways.
     pub(super) fn in_doubt(&self) -> Option<Saying> {
-        let or_else = self.or_else.clone()?;
-        Some(Saying::NumberUnclear(self.number.clone(), or_else))
+        let (one, other) = (self.number.clone(), self.or_else.clone()?);
+        Some(if one.contains('.') {
+            Saying::NumberUnclear(other, one)
+        } else {
+            Saying::NumberUnclear(one, other)
+        })
     }
 }
 
@@ -84,13 +94,60 @@ pub(super) fn understand(text: &str, hearing: &Hearing) -> Vec<Wish> {
         return vec![Wish::Say(saying)];
     }
     let all = polished(&all);
-    let clauses = clauses(&all);
+    let found = requests(&all, hearing);
+    if found.is_empty() {
+        not_yet(&all, hearing).map(Wish::Say).into_iter().collect()
+    } else {
+        found
+    }
+}
+
+/// What is asked for now and then, and cannot be done yet.
+fn not_yet(words: &[Word], hearing: &Hearing) -> Option<Saying> {
+    const BOOK: &[&str] = &[
+        "book|reserve|schedule|reschedule",
+        "make|create a|an|the booking|reservation|appointment",
+        "reserva|reservar|reservame|agenda|agendar|agendame",
+        "haz|hazme|crea una|la reserva|cita",
+    ];
+    const TIME: &[&str] = &[
+        "slot|appointment|table|room|booking|reservation|today|tonight|tomorrow|am|pm|monday|tuesday|wednesday|thursday|friday|saturday|sunday",
+        "turno|cita|mesa|sala|reserva|hoy|manana|lunes|martes|miercoles|jueves|viernes|sabado|domingo",
+    ];
+    const COLLECT: &[&str] = &[
+        "collect|refund",
+        "request|record|register|take ?a payment",
+        "reembolsa|reembolsar|recauda|recaudar",
+        "registra|registrar ?un|el pago",
+    ];
+    const PAID: &[&str] = &[
+        "has|have|just|already paid",
+        "paid|pago|pagaron|abono|abonaron",
+    ];
+    if has(words, NEGATIONS) {
+        return None;
+    }
+    let numbered = words.iter().any(|w| w.kind == Kind::Digits);
+    if starts(words, BOOK).is_some() && (numbered || has(words, TIME)) {
+        return Some(Saying::NoBookings);
+    }
+    let paid = || find(words, PAID).is_some_and(|(at, _)| at > 0) && !hearing.question;
+    (numbered && (starts(words, COLLECT).is_some() || paid())).then_some(Saying::NoPayments)
+}
+
+fn requests(all: &[Word], hearing: &Hearing) -> Vec<Wish> {
+    if !refuses(all)
+        && let Some(wishes) = inventory::add_several(all, hearing).filter(|w| w.len() <= CALLS_MAX)
+    {
+        return wishes;
+    }
+    let clauses = clauses(all);
     if clauses.len() == 1 || clauses.len() > CALLS_MAX {
-        return clause(&all, hearing).into_iter().collect();
+        return clause(all, hearing).into_iter().collect();
     }
     let wishes: Option<Vec<Wish>> = clauses.iter().map(|c| clause(c, hearing)).collect();
     let Some(wishes) = wishes else {
-        return clause(&all, hearing).into_iter().collect();
+        return clause(all, hearing).into_iter().collect();
     };
     // Several things at once only where each is clear and none needs a countersignature.
     let together = wishes
@@ -251,6 +308,19 @@ fn front_goes(words: &[Word], end: usize) -> bool {
     infinitive || matches!(words[end - 1].folded.as_str(), "que" | "a")
 }
 
+/// "Undo" as a whole message: nothing says what is to be taken back.
+pub(super) fn undoes(text: &str) -> bool {
+    const UNDO: &[&str] = &[
+        "undo|revert|reverse ?it|that|this ?last ?change ?one",
+        "take that|it back",
+        "deshaz|deshacer|revierte|revertir ?eso|esto|lo ?ultimo",
+        "deshazlo|reviertelo",
+    ];
+    let all = polished(&words(text));
+    let rest = trimmed(&all);
+    !rest.is_empty() && starts(rest, UNDO) == Some(rest.len())
+}
+
 /// Greetings, thanks and calls for help, as whole messages.
 pub(super) fn small_talk(words: &[Word]) -> Option<Saying> {
     const HELLO: &[&str] = &[
@@ -289,7 +359,7 @@ pub(super) fn small_talk(words: &[Word]) -> Option<Saying> {
         "who|what are you",
         "commands|options|menu|instructions|start",
         "?necesito ?por ?favor ayuda|ayudame ?por ?favor",
-        "?que puedes|sabes|puede hacer ?por ?mi",
+        "?y ?que ?mas ?otra ?cosa puedes|sabes|puede hacer ?por ?mi",
         "que puedo hacer|decir|pedir|preguntar ?te",
         "como funciona ?esto|esta",
         "quien|que eres",

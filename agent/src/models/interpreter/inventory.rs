@@ -6,6 +6,7 @@ use contracts::unit::EACH;
 use serde_json::{Value, json};
 
 use super::intents::{Hearing, Wish};
+use super::lists::lines_of;
 use super::money::{Price, amount_at, price_in};
 use super::names::{has_loose_number, name_of, title, without_possessive};
 use super::plans::{Follow, Plan, measure, object};
@@ -204,6 +205,10 @@ fn less(words: &[Word], hearing: &Hearing) -> Option<Wish> {
         "se echaron|echo a perder",
         "thrown|threw away|out",
     ];
+    const BECAUSE: &[&str] = &[
+        "?, ?because|since|as ?it|they|that|which ?is|are|was|were|has|have|got|went expired|spoiled|spoilt|rotten|damaged|broken|bad|old|rotted",
+        "?, ?porque ?que ?se ?esta|estan|estaba|estaban|ha|han caducado|caducados|caducada|caducadas|vencido|vencidos|vencida|vencidas|podrido|podridos|podrida|podridas|roto|rotos|danado|danados|caducaron|vencieron",
+    ];
     if let Some(end) = starts(words, VERBS) {
         return adjust(&words[end..], hearing, true, None);
     }
@@ -217,8 +222,10 @@ fn less(words: &[Word], hearing: &Hearing) -> Option<Wish> {
         return adjust(&words[end..], hearing, true, None);
     }
     if let Some(end) = starts(words, LOST) {
-        quantity_in(&words[end..], hearing.language)?;
-        return adjust(&words[end..], hearing, true, Some("waste"));
+        let rest = &words[end..];
+        let rest = &rest[..ends(rest, BECAUSE).unwrap_or(rest.len())];
+        quantity_in(rest, hearing.language)?;
+        return adjust(rest, hearing, true, Some("waste"));
     }
     let start = ends(words, SPOILT).filter(|s| *s > 0)?;
     let quantity = quantity_at(words, 0, hearing.language)?;
@@ -328,6 +335,10 @@ fn new_price(words: &[Word], hearing: &Hearing) -> Option<Wish> {
         return None;
     }
     let (amount, kept) = target_price(rest, hearing, named)?;
+    // "The price of rice" without a verb or an amount asks for it.
+    if verb.is_none() && amount.is_none() {
+        return None;
+    }
     let item = drop_all(
         &kept,
         &[
@@ -597,8 +608,32 @@ fn category_move(words: &[Word]) -> Option<Wish> {
     ))
 }
 
-/// "Set sugar to 170" may mean the price or the stock.
+/// "Set sugar to 170", "make the rice 1250" and "eggs are 90 now" may mean the price or the stock.
 fn set_unclear(words: &[Word], hearing: &Hearing) -> Option<Wish> {
+    set_to(words, hearing).or_else(|| bare_number(words, hearing))
+}
+
+/// A name, and at the end a number without a unit.
+fn bare_number(words: &[Word], hearing: &Hearing) -> Option<Wish> {
+    let made = starts(words, &["make|set"]);
+    let at = words.len().checked_sub(1)?;
+    let is_number = words[at].kind == Kind::Digits
+        && quantity_at(words, at, hearing.language).is_some_and(|q| q.end == words.len());
+    let said = if made.is_some() {
+        None
+    } else {
+        ends(&words[..at], &["is|are|esta|estan ?a"])
+            .filter(|_| !hearing.question && starts(words, &["there|here|total"]).is_none())
+    };
+    let item = match (made, said) {
+        (Some(start), _) if start < at => name_of(&words[start..at])?,
+        (None, Some(end)) => name_of(&words[..end])?,
+        _ => return None,
+    };
+    is_number.then_some(Wish::Say(Saying::PriceOrStock(item)))
+}
+
+fn set_to(words: &[Word], hearing: &Hearing) -> Option<Wish> {
     let end = starts(words, &["set|update|change|put|pon|cambia|actualiza"])?;
     let (at, after) = find(&words[end..], &["to|at|a|en"])?;
     let quantity = quantity_at(&words[end..], after, hearing.language)?;
@@ -713,6 +748,40 @@ fn onto(words: &[Word], hearing: &Hearing) -> Option<Wish> {
     adjust(words, hearing, false, None)
 }
 
+/// "Add 5 eggs and 3 milk": the stock of several items at once, each with its amount and none with a price or a place.
+pub(super) fn add_several(words: &[Word], hearing: &Hearing) -> Option<Vec<Wish>> {
+    let end = starts(words, &["add", "agrega|agregar|anade|anadir"])?;
+    let goods = trimmed(&words[end..]);
+    let more_than_goods = has(
+        goods,
+        &[
+            "to|into|in|for|on|with|each|per|a|al|en|para|con|cada|bill|category|factura|categoria|new|nuevo|sku|alert",
+        ],
+    );
+    if more_than_goods || price_in(goods, hearing.language).is_some() {
+        return None;
+    }
+    let lines = lines_of(goods, hearing.language).filter(|l| l.len() > 1)?;
+    lines
+        .into_iter()
+        .map(|line| {
+            let quantity = line.quantity.filter(|_| line.price.is_none())?;
+            if let Some(doubt) = quantity.in_doubt() {
+                return Some(Wish::Say(doubt));
+            }
+            if quantity.is_negative() {
+                return Some(Wish::Say(Saying::NegativeUnclear));
+            }
+            // One that is not there is no new item here: the answer could not tell whose price it is.
+            let adjust = Value::Object(measure("delta", &quantity));
+            Some(call(
+                UpdateItem::NAME,
+                json!({"item": line.item, "adjust": adjust}),
+            ))
+        })
+        .collect()
+}
+
 /// Without a price it is stock of an item that is there, or else a new item whose price is asked for.
 fn add_stock(new: &NewItem) -> Option<Wish> {
     if new.quantity.as_ref().is_some_and(Quantity::is_negative) {
@@ -745,7 +814,7 @@ fn new_item_of(words: &[Word], hearing: &Hearing, explicit: bool) -> Option<NewI
         }
         None => rest,
     };
-    let found = quantity_in(&rest, hearing.language);
+    let found = amount_in(&rest, hearing.language);
     let mut bag = None;
     if let Some((at, q)) = &found {
         let size = quantity_at(&rest, q.end, hearing.language)
@@ -802,6 +871,25 @@ fn new_item_of(words: &[Word], hearing: &Hearing, explicit: bool) -> Option<NewI
         sku,
         bag,
     })
+}
+
+/// How much of a new item there is.
+fn amount_in(words: &[Word], language: Language) -> Option<(usize, Quantity)> {
+    past_the_size(words, language).or_else(|| quantity_in(words, language))
+}
+
+/// "Coca Cola 500ml, 48 bottles": the size belongs to the name where a comma and an amount of bottles follow.
+fn past_the_size(words: &[Word], language: Language) -> Option<(usize, Quantity)> {
+    let (at, size) = quantity_in(words, language)?;
+    let glued = words.get(at + 1).is_some_and(|w| !w.spaced);
+    if at == 0 || !glued || size.unit.is_none_or(|u| !u.fixed) || !words.get(size.end)?.is_mark(",")
+    {
+        return None;
+    }
+    let after = size.end + 1;
+    let quantity = quantity_at(words, after, language)?;
+    let bottles = quantity.unit.as_ref().is_some_and(|u| !u.fixed);
+    bottles.then_some((after, quantity))
 }
 
 /// "Sugar at 160 per kg grocery": a word or two after the price, where the name went before it.

@@ -79,6 +79,8 @@ fn line_at(words: &[Word], at: usize, language: Language) -> Option<(Line, usize
                 if trailing.is_some() {
                     break;
                 }
+            } else if next_line_at(words, end, language) {
+                break;
             }
         }
         end += 1;
@@ -103,6 +105,16 @@ fn line_at(words: &[Word], at: usize, language: Language) -> Option<(Line, usize
         },
         after,
     ))
+}
+
+/// "2 sugar 1 shampoo": a number that is no size of the thing before it, and has something after it, begins the next line.
+fn next_line_at(words: &[Word], at: usize, language: Language) -> bool {
+    let loose =
+        words[at].kind == Kind::Digits && has_loose_number(&words[at..(at + 2).min(words.len())]);
+    loose
+        && quantity_at(words, at, language)
+            .and_then(|q| words.get(q.end))
+            .is_some_and(|w| w.kind == Kind::Letters)
 }
 
 /// A price within a line: announced with "at", or marked with a currency.
@@ -193,6 +205,22 @@ mod tests {
                 Es,
                 "2 kg azúcar @150; 1 - champú",
             ),
+            ("2 sugar 1 shampoo", En, "2 - sugar; 1 - shampoo"),
+            (
+                "2kg sugar 3 bottles of milk and 1 tea",
+                En,
+                "2 kg sugar; 3 bottle milk; 1 - tea",
+            ),
+            (
+                "2 azúcar 1 champú y 3 docenas de huevos",
+                Es,
+                "2 - azúcar; 1 - champú; 3 dozen huevos",
+            ),
+            (
+                "2 Coca Cola 500ml 1 tea",
+                En,
+                "2 - Coca Cola 500ml; 1 - tea",
+            ),
             ("2 leche en polvo", Es, "2 - leche en polvo"),
             ("1 Coca Cola 500ml", En, "1 - Coca Cola 500ml"),
         ] {
@@ -204,7 +232,7 @@ mod tests {
                 "{text}"
             );
         }
-        for text in ["", "2 kg", ", ,", "2 kg and 3"] {
+        for text in ["", "2 kg", ", ,", "2 kg and 3", "2 sugar 160"] {
             assert_eq!(read(text, En), None, "{text}");
         }
     }

@@ -10,7 +10,7 @@ use crate::language::Language;
 pub(super) struct Number {
     /// As a plain decimal: "1500", "-2.5". What was typed, however large or small.
     pub(super) text: String,
-    /// The other way to read it, where a separator leaves it open: in Spanish "1.500" is 1500 to some and 1.5 to others.
+    /// The other way to read it, where a separator leaves it open: "1.500" is 1500 to some and 1.5 to others.
     pub(super) or_else: Option<String>,
     /// The first word after it.
     pub(super) end: usize,
@@ -146,6 +146,8 @@ fn one_separator(
         // Spanish uses both marks for both things.
         (_, true, Language::Es) => (thousands(), Some(fraction())),
         (',', true, _) => (thousands(), None),
+        // In English the point is the fraction's, but half the world's price tags say otherwise.
+        (_, true, _) => (fraction(), Some(thousands())),
         _ => (fraction(), None),
     }
 }
@@ -360,14 +362,22 @@ mod tests {
     }
 
     #[test]
-    fn a_group_of_three_is_open_in_spanish() {
+    fn a_point_before_a_group_of_three_leaves_the_number_open() {
         let words = words("1.500");
         let number = number_at(&words, 0, Es).unwrap();
         assert_eq!(
             (number.text.as_str(), number.or_else.as_deref()),
             ("1500", Some("1.500"))
         );
-        assert_eq!(number_at(&words, 0, En).unwrap().or_else, None);
+        let number = number_at(&words, 0, En).unwrap();
+        assert_eq!(
+            (number.text.as_str(), number.or_else.as_deref()),
+            ("1.500", Some("1500"))
+        );
+        for text in ["1,500", "1.50", "0.500", "1.5000"] {
+            let words = super::super::words::words(text);
+            assert_eq!(number_at(&words, 0, En).unwrap().or_else, None, "{text}");
+        }
     }
 
     #[test]

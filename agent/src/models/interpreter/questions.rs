@@ -231,7 +231,7 @@ fn list_all(words: &[Word]) -> Option<Wish> {
         "what have we|you got ?in ?stock",
         "how many items|products ?do ?we|you ?have ?are ?there ?in ?stock",
         "lista precios|productos|articulos",
-        "que tenemos|hay|vendes|venden|vendemos|tienes|tienen ?en ?la|el ?inventario|tienda|stock|venta",
+        "que tenemos|hay|vendes|venden|vendemos|tienes|tienen ?en ?la|el ?inventario|tienda|stock|venta|existencias|existencia|almacen|bodega",
         "que productos|articulos tenemos|hay|vendes|tienes|tienen|vendemos",
         "stock|inventory list|report",
         "list|lista ?of ?de items|products|stock|productos|inventario",

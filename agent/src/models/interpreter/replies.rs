@@ -39,7 +39,7 @@ pub(super) enum Saying {
     DeleteOrReduce,
     /// A negative amount where its sign says nothing clear.
     NegativeUnclear,
-    /// "1.500" in Spanish: as thousands, as a fraction.
+    /// "1.500": as thousands, as a fraction.
     NumberUnclear(String, String),
     /// "Set sugar to 170".
     PriceOrStock(String),
@@ -47,6 +47,12 @@ pub(super) enum Saying {
     CashOnly,
     /// A discount in percent.
     PercentUnclear,
+    /// "Undo": what was done is taken back by its opposite only.
+    CannotUndo,
+    /// Bookings are not made yet.
+    NoBookings,
+    /// Payments are neither collected nor recorded by themselves yet.
+    NoPayments,
     /// The tool for it is not offered here.
     NotHere,
     /// A customer named another customer.
@@ -281,6 +287,18 @@ const fn fixed(saying: &Saying) -> Option<(&'static str, &'static str)> {
         Saying::CashOnly => (
             "Only cash can be taken together with a bill. Say \"paid cash\", or leave the payment out.",
             "Con una factura solo se puede cobrar en efectivo. Di \"pagó en efectivo\" o deja el pago aparte.",
+        ),
+        Saying::CannotUndo => (
+            "I cannot undo what was done. Say the opposite instead, for example \"reduce sugar by 20 kg\" or \"void bill 12\".",
+            "No puedo deshacer lo hecho. Di lo contrario, por ejemplo \"reduce el azúcar en 20 kg\" o \"anula la factura 12\".",
+        ),
+        Saying::NoBookings => (
+            "I cannot book anything yet, so nothing was done.",
+            "Todavía no puedo hacer reservas, así que no se hizo nada.",
+        ),
+        Saying::NoPayments => (
+            "I cannot collect or record payments yet, so nothing was done. Cash can be noted on a new bill: end it with \"paid cash\".",
+            "Todavía no puedo cobrar ni anotar pagos, así que no se hizo nada. El efectivo se anota en una factura nueva: termínala con \"pagó en efectivo\".",
         ),
         Saying::PercentUnclear => (
             "I take discounts as an amount: say, for example, \"with 50 off\".",
@@ -563,6 +581,10 @@ pub(super) fn choice(
         }
     });
     match names {
+        // The tool asked already: the name is said once.
+        [only] if message.contains('?') && message.contains(only.as_str()) => {
+            format!("{message}{new}")
+        }
         [only] if message.trim_end().ends_with('?') => format!("{message} ({only}){new}"),
         [only] if es => format!("{message} ¿Querías decir {only}?{new}"),
         [only] => format!("{message} Did you mean {only}?{new}"),

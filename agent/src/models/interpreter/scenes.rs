@@ -197,6 +197,55 @@ fn a_bill_is_filled_in_over_several_messages() {
 }
 
 #[test]
+fn a_bill_cut_short_before_the_name_asks_for_the_name() {
+    let mut shop = Conversation::new(Language::En);
+    says(&shop.say("Create a bill for"), "For which customer?");
+    says(&shop.say("2 kg sugar"), "For which customer?");
+    says(&shop.say("Bob"), "What is on the bill for Bob?");
+    calls(
+        &shop.say("1 milk"),
+        BILL,
+        &json!({"customer": "Bob", "lines": [{"item": "milk", "quantity": "1"}]}),
+    );
+}
+
+#[test]
+fn a_name_the_tool_asked_about_is_not_said_twice() {
+    let mut shop = Conversation::new(Language::En);
+    shop.say("How much mlk is left?");
+    let message = "There is no item called mlk. Did you mean Milk?";
+    let like = failed(
+        FailureCode::UnknownItem,
+        message,
+        Some("item"),
+        named(&["Milk"]),
+    );
+    assert_eq!(shop.outcome(&like).text, message);
+    calls(&shop.say("yes"), GET, &json!({"item": "Milk"}));
+}
+
+#[test]
+fn of_several_unknown_items_none_becomes_a_new_one() {
+    let mut shop = Conversation::new(Language::En);
+    assert_eq!(shop.say("add 5 pears and 3 plums").calls.len(), 2);
+    let unknown = failed(
+        FailureCode::UnknownItem,
+        "There is no such item.",
+        Some("item"),
+        vec![],
+    );
+    says(&shop.outcome(&unknown), "There is no such item.");
+    says(&shop.say("160"), "I did not understand");
+}
+
+#[test]
+fn undo_is_refused_whatever_is_open() {
+    let mut shop = Conversation::new(Language::En);
+    says(&shop.say("Reduce soap"), "How much soap?");
+    says(&shop.say("undo"), "I cannot undo what was done");
+}
+
+#[test]
 fn other_slots_are_filled_too() {
     let fill = |first: &str, second: &str| {
         let mut shop = Conversation::new(Language::En);
@@ -635,6 +684,36 @@ fn an_unclear_change_can_be_said_again() {
         BILL,
         &json!({"customer": "Ali", "lines": [{"item": "sugar", "quantity": "3", "unit": "kg"}]}),
     );
+}
+
+#[test]
+fn only_what_changes_a_call_gives_its_question_up() {
+    let mut shop = Conversation::new(Language::En);
+    let call = shop
+        .say("Create a bill for Ali: 2kg sugar and 1 shampoo")
+        .calls[0]
+        .clone();
+    let today = shop.request.now.date_naive();
+    for (text, language, can) in [
+        ("make it 3 kg", Language::En, true),
+        ("yes, but 3 kg of sugar", Language::En, true),
+        ("without the shampoo", Language::En, true),
+        ("for Aline instead", Language::En, true),
+        ("make it 3", Language::En, true),
+        ("sin el shampoo", Language::Es, true),
+        ("make it 2 unicorns", Language::En, false),
+        ("1 eggs", Language::En, false),
+        ("without the eggs", Language::En, false),
+        ("without the sugar and the shampoo", Language::En, false),
+        ("yes but only if Aline agrees", Language::En, false),
+        ("que sean 2 unicornios", Language::Es, false),
+    ] {
+        assert_eq!(
+            Interpreter.can_change(&call, text, language, today),
+            can,
+            "{text}"
+        );
+    }
 }
 
 #[test]

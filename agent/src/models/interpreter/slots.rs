@@ -238,9 +238,11 @@ fn named(said: &[Word], plan: &Plan, path: &str, last: &str, hearing: &Hearing) 
             let lines: Vec<Value> = lines.iter().map(line_arguments).collect();
             Some(Ok(plan.clone().with(path, json!(lines))))
         }
-        "customer" => Some(Ok(plan
-            .clone()
-            .with(path, json!(customer_of(said, hearing.shouted)?)))),
+        "customer" => {
+            let customer = customer_of(said, hearing.shouted)
+                .filter(|_| said.iter().all(|w| w.kind != Kind::Digits))?;
+            Some(Ok(plan.clone().with(path, json!(customer))))
+        }
         "name" => {
             let name = name_of(&drop_all(said, &["its|it is|called|named", "se llama"]))?;
             let name = if path == "name" {
