@@ -170,7 +170,10 @@ pub(crate) async fn find(call: &mut Call<'_>, name: &str) -> Result<Bill, CallEr
     let tenant = call.tenant();
     let bill = select_bill(call.conn, tenant, bill_name)
         .await?
-        .ok_or_else(unknown)?;
+        .ok_or_else(|| match bill_name {
+            BillName::Last => billing::no_bill_yet(call.locale),
+            BillName::Number(_) | BillName::Id(_) => unknown(),
+        })?;
     assemble(call, bill).await
 }
 

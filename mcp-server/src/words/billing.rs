@@ -257,6 +257,21 @@ fn bill_noun(locale: Locale, stands: Option<BillStatus>, many: bool) -> String {
     }
 }
 
+/// "There is no bill yet.", for somebody who asked for the last one.
+#[must_use]
+pub(crate) fn no_bill_yet(locale: Locale) -> ToolFailure {
+    let message = match locale {
+        Locale::En => "There is no bill yet.",
+        Locale::Es => "Todavía no hay ninguna factura.",
+    };
+    ToolFailure::new(
+        FailureCode::UnknownBill,
+        message,
+        "Nothing has been sold yet; a bill is made with billing_create_bill.",
+    )
+    .at("bill")
+}
+
 /// "There is no bill 12."
 #[must_use]
 pub(crate) fn unknown_bill(locale: Locale, asked: &str) -> ToolFailure {
