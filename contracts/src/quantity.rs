@@ -160,14 +160,17 @@ pub struct Measure {
 }
 
 impl Measure {
-    /// A measure and its words. Pieces are counted without naming the unit: "3", not "3 each".
+    /// A measure and its words. Pieces are counted without naming the unit: "3", not "3 each"; an item's own unit is counted in the
+    /// plural: "2 bottles".
     #[must_use]
     pub fn new(quantity: Exact, unit: impl Into<String>) -> Measure {
         let unit = unit.into();
         let text = if unit == crate::unit::EACH {
             quantity.to_string()
-        } else {
+        } else if is_singular(quantity) || crate::unit::find(&unit).is_some() {
             format!("{quantity} {unit}")
+        } else {
+            format!("{quantity} {}", plural(&unit))
         };
         Measure {
             quantity,
@@ -175,6 +178,20 @@ impl Measure {
             text,
         }
     }
+}
+
+/// One, or a part of one.
+fn is_singular(quantity: Exact) -> bool {
+    quantity.is_positive() && quantity <= Exact::ONE
+}
+
+/// The regular plural, which is the same in English and Spanish for nearly all containers: bottles, botellas, boxes.
+fn plural(unit: &str) -> String {
+    let hisses = ["s", "x", "z", "ch", "sh"]
+        .iter()
+        .any(|end| unit.ends_with(end));
+    let ending = if hisses { "es" } else { "s" };
+    format!("{unit}{ending}")
 }
 
 #[cfg(test)]
@@ -201,6 +218,18 @@ mod tests {
         ] {
             assert_eq!(read(text).as_deref(), Ok(printed), "{text}");
         }
+    }
+
+    #[test]
+    fn a_measure_is_said_as_people_say_it() {
+        let said = |quantity: &str, unit: &str| Measure::new(quantity.parse().unwrap(), unit).text;
+        assert_eq!(said("3", "each"), "3");
+        assert_eq!(said("2.5", "kg"), "2.5 kg");
+        assert_eq!(said("2", "dozen"), "2 dozen");
+        assert_eq!(said("1", "bottle"), "1 bottle");
+        assert_eq!(said("2", "bottle"), "2 bottles");
+        assert_eq!(said("0.5", "tray"), "0.5 tray");
+        assert_eq!(said("0", "box"), "0 boxes");
     }
 
     #[test]

@@ -194,7 +194,7 @@ mod tests {
             own: &own,
         };
         assert_eq!(read(sugar, "500", "gramos"), Ok("500 g = 0.5".to_owned()));
-        assert_eq!(read(sugar, "2", "Bags"), Ok("2 bag = 50".to_owned()));
+        assert_eq!(read(sugar, "2", "Bags"), Ok("2 bags = 50".to_owned()));
         assert_eq!(read(sugar, "2", "kilos"), Ok("2 kg = 2".to_owned()));
         let accepted = "Sugar is counted in kg; it can also be given in g, lb or bag.";
         assert_eq!(

@@ -276,7 +276,7 @@ mod tests {
                           "units": [{"unit": "Bag", "quantity": "25"}, {"unit": "cajón", "quantity": "500", "of": "g"}],
                           "aliases": [{"name": "arroz", "locale": "es"}]});
         let added = world.write::<AddItem>(rice).await.unwrap();
-        assert_eq!(added.summary, "Added 2 bag Rice at RWF 1,200 per kg.");
+        assert_eq!(added.summary, "Added 2 bags Rice at RWF 1,200 per kg.");
         assert_eq!(added.item.stock.text, "50 kg");
         assert_eq!(added.item.units[0].unit, "bag");
         assert_eq!(added.item.units[1].quantity, "0.5".parse().unwrap());
@@ -286,7 +286,7 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(found.item, added.item);
-        assert_eq!(found.movements[0].entered.text, "2 bag");
+        assert_eq!(found.movements[0].entered.text, "2 bags");
     }
 
     #[tokio::test]

@@ -457,7 +457,7 @@ mod tests {
         assert_eq!(failure.code, FailureCode::InsufficientStock);
         assert_eq!(
             failure.message,
-            "Only 2 bag of Flour in stock. Would you like to take out 2 bag instead?"
+            "Only 2 bags of Flour in stock. Would you like to take out 2 bags instead?"
         );
         assert_eq!(
             failure.candidates[0].stock.as_ref().unwrap().quantity,
