@@ -6,7 +6,8 @@ use std::sync::Arc;
 use contracts::ids::TenantId;
 use futures::future::BoxFuture;
 use migrations::clock::{SharedClock, new_id};
-use sqlx::{AssertSqlSafe, PgPool, Postgres, Transaction};
+use migrations::database;
+use sqlx::{PgPool, Postgres, Transaction};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -64,8 +65,7 @@ impl App {
         }
     }
 
-    /// A transaction with the tenant set, in one round trip. A connection of the pool may have died with the server it was connected
-    /// to; nothing has been sent yet, so one more try is safe.
+    /// A transaction with the tenant set: [`database::begin`].
     ///
     /// # Errors
     /// When the database cannot be reached.
@@ -73,16 +73,7 @@ impl App {
         &self,
         tenant: TenantId,
     ) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-        let preamble = || AssertSqlSafe(format!("begin; set local app.tenant = '{}'", tenant.0));
-        match self.pool.begin_with(preamble()).await {
-            Err(sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed) => {
-                self.pool.begin_with(preamble()).await
-            }
-            Err(sqlx::Error::Database(e)) if e.code().is_some_and(|c| c.starts_with("57P")) => {
-                self.pool.begin_with(preamble()).await
-            }
-            other => other,
-        }
+        database::begin(&self.pool, tenant.0).await
     }
 
     /// A new id, ordered by time.

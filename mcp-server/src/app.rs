@@ -8,8 +8,9 @@ use contracts::ids::TenantId;
 use contracts::locale::Locale;
 use futures::future::BoxFuture;
 use migrations::clock::SharedClock;
+use migrations::database;
 use migrations::keys::Key;
-use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
 use crate::error::CallError;
 use crate::handler::{Shop, UnaskedClients};
@@ -66,7 +67,7 @@ impl App {
         }
     }
 
-    /// A transaction with the tenant set, in one round trip.
+    /// A transaction with the tenant set: [`database::begin`].
     ///
     /// # Errors
     /// When the database cannot be reached.
@@ -74,18 +75,7 @@ impl App {
         &self,
         tenant: TenantId,
     ) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-        // A connection of the pool may have died with the server it was connected to; nothing has been sent yet, so one more try is
-        // safe and enough to get through a restart of Postgres.
-        let preamble = || AssertSqlSafe(format!("begin; set local app.tenant = '{}'", tenant.0));
-        match self.pool.begin_with(preamble()).await {
-            Err(sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed) => {
-                self.pool.begin_with(preamble()).await
-            }
-            Err(sqlx::Error::Database(e)) if e.code().is_some_and(|c| c.starts_with("57P")) => {
-                self.pool.begin_with(preamble()).await
-            }
-            other => other,
-        }
+        database::begin(&self.pool, tenant.0).await
     }
 
     /// [`App::shop`] without a transaction of the caller's.

@@ -170,12 +170,7 @@ async fn insert_customer(
 /// When the database cannot be reached.
 pub async fn tenant_is_there(pool: &sqlx::PgPool) -> Result<bool, sqlx::Error> {
     let tenant = TenantId::DEMO;
-    let mut tx = pool
-        .begin_with(sqlx::AssertSqlSafe(format!(
-            "begin; set local app.tenant = '{}'",
-            tenant.0
-        )))
-        .await?;
+    let mut tx = migrations::database::begin(pool, tenant.0).await?;
     sqlx::query_scalar!(
         r#"select exists (select from shop.tenants where id = $1) as "there!""#,
         tenant.0

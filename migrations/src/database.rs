@@ -148,6 +148,29 @@ pub async fn open(
     })
 }
 
+/// A transaction with the tenant set, in one round trip. Every statement of it sees that tenant's rows and no others.
+///
+/// # Errors
+/// When the database cannot be reached.
+pub async fn begin(
+    pool: &PgPool,
+    tenant: uuid::Uuid,
+) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, sqlx::Error> {
+    // The one text that is built and not checked: its one parameter is a uuid.
+    let preamble = || sqlx::AssertSqlSafe(format!("begin; set local app.tenant = '{tenant}'"));
+    match pool.begin_with(preamble()).await {
+        // A connection of the pool may have died with the server it was connected to; nothing has been sent yet, so one more try is
+        // safe and enough to get through a restart of Postgres.
+        Err(sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed) => {
+            pool.begin_with(preamble()).await
+        }
+        Err(sqlx::Error::Database(e)) if e.code().is_some_and(|c| c.starts_with("57P")) => {
+            pool.begin_with(preamble()).await
+        }
+        other => other,
+    }
+}
+
 /// Brings the schema up to date, as `mcp-server migrate` does: with roles and extensions if this login may make them. Changes nothing
 /// if everything is in place. Programs that call this at the same time wait for each other.
 ///
