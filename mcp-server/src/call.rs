@@ -289,28 +289,36 @@ async fn write(
     if let Some(Claim::Finished(finished)) = claim(call, route, checked).await? {
         return Ok(finished.into());
     }
-    let Runner::Write(write) = route.runner else {
-        return Err(CallError::Broken(format!(
-            "{} does not write",
-            route.sheet.name
-        )));
-    };
     app.hooks.at(route.place).await;
+    effect(call, route, checked).await
+}
+
+/// Does it without a question: the tool, its audit row and the answer of its key, or the refusal alone.
+async fn effect(
+    call: &mut Call<'_>,
+    route: &Route,
+    checked: &Checked,
+) -> Result<Answer, CallError> {
+    let broken = |what: &str| CallError::Broken(format!("{} {what}", route.sheet.name));
     let mut savepoint = call.conn.begin().await?;
     let mut inner = Call {
         conn: &mut savepoint,
         ..*call
     };
-    let finished = match write(&mut inner, checked.arguments.clone()).await {
+    let arguments = checked.arguments.clone();
+    let outcome = match route.runner {
+        Runner::Read(_) => Err(broken("has no effect")),
+        Runner::Write(write) => write(&mut inner, arguments).await,
+        Runner::Commit { execute, .. } => match execute(&mut inner, arguments, None).await {
+            Ok(Agreed::Done(done)) => Ok(done),
+            Ok(Agreed::Changed(_)) => Err(broken("changed what nobody had agreed to")),
+            Err(error) => Err(error),
+        },
+    };
+    let finished = match outcome {
         Ok(done) => {
-            audit::write(
-                &mut inner,
-                route.sheet.name,
-                &checked.arguments,
-                &done.audit,
-                None,
-            )
-            .await?;
+            let name = route.sheet.name;
+            audit::write(&mut inner, name, &checked.arguments, &done.audit, None).await?;
             savepoint.commit().await?;
             Finished::Done(done.output)
         }
@@ -351,7 +359,7 @@ async fn commit(
     let policy = confirmation::policy(call, route.sheet.name).await?;
     app.hooks.at(route.place).await;
     if policy.never_asks() {
-        return unasked(call, route, checked).await;
+        return effect(call, route, checked).await;
     }
     let Runner::Commit { prepare, .. } = route.runner else {
         return Err(CallError::Broken(format!(
@@ -369,7 +377,7 @@ async fn commit(
         Err(fault) => return Err(fault),
     };
     if !policy.asks(preview.total) {
-        return unasked(call, route, checked).await;
+        return effect(call, route, checked).await;
     }
     if !askable && call.shop.unasked_clients == UnaskedClients::Refuse {
         return Err(confirmation_refused(call.locale).into());
@@ -383,51 +391,6 @@ async fn commit(
     };
     let question = confirmation::ask(app, call, asking).await?;
     Ok(asked(app, call.shop, call.locale, question))
-}
-
-/// The tenant's policy does not ask about this one.
-async fn unasked(
-    call: &mut Call<'_>,
-    route: &Route,
-    checked: &Checked,
-) -> Result<Answer, CallError> {
-    let Runner::Commit { execute, .. } = route.runner else {
-        return Err(CallError::Broken(format!(
-            "{} does not commit",
-            route.sheet.name
-        )));
-    };
-    let mut savepoint = call.conn.begin().await?;
-    let mut inner = Call {
-        conn: &mut savepoint,
-        ..*call
-    };
-    let finished = match execute(&mut inner, checked.arguments.clone(), None).await {
-        Ok(Agreed::Done(done)) => {
-            audit::write(
-                &mut inner,
-                route.sheet.name,
-                &checked.arguments,
-                &done.audit,
-                None,
-            )
-            .await?;
-            savepoint.commit().await?;
-            Finished::Done(done.output)
-        }
-        Ok(Agreed::Changed(_)) => {
-            return Err(CallError::Broken(
-                "nothing was agreed to, yet it changed".to_owned(),
-            ));
-        }
-        Err(CallError::Refused(failure)) => {
-            savepoint.rollback().await?;
-            Finished::Refused(failure)
-        }
-        Err(fault) => return Err(fault),
-    };
-    store(call, checked, &finished).await?;
-    Ok(finished.into())
 }
 
 /// The retry that brings a person's answer, or forgot to.
