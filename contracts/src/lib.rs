@@ -4,7 +4,7 @@
 //!
 //! - [`tool`]: what a tool is; [`tools`]: the one list of them, a file per toolset.
 //! - [`confirmation`]: the question a `commit` tool asks; [`failure`]: the answer when nothing was done.
-//! - [`money`], [`quantity`], [`unit`]: exact numbers and how they are said.
+//! - [`money`], [`quantity`], [`mod@unit`]: exact numbers and how they are said.
 //! - [`http`]: the agent's requests, responses and run events.
 //! - [`shop`]: what a client learns about the business itself.
 //! - [`token`]: what the agent says about its end user when it calls a tool.

@@ -44,7 +44,7 @@ pub(crate) fn line(
     Ok(line)
 }
 
-/// Like [`line`], where nothing is fine.
+/// Like [`line()`], where nothing is fine.
 ///
 /// # Errors
 /// When too much is there, or a character cannot be shown.
