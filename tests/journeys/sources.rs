@@ -191,7 +191,8 @@ fn sql_is_never_built_from_text() {
         .chain(rust_files(&root().join("agent/src")))
     {
         for word in ["AssertSqlSafe", "raw_sql", "QueryBuilder"] {
-            assert!(!product(&text).contains(word), "{name} uses {word}");
+            let used = !for_tests(&name) && product(&text).contains(word);
+            assert!(!used, "{name} uses {word}");
         }
     }
 }
