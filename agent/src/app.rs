@@ -1,12 +1,11 @@
 //! What every edge and every run shares.
 
-use std::fmt;
 use std::sync::Arc;
 
 use contracts::ids::TenantId;
-use futures::future::BoxFuture;
 use migrations::clock::{SharedClock, new_id};
 use migrations::database;
+pub use migrations::hooks::Hooks;
 use sqlx::{PgPool, Postgres, Transaction};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -80,38 +79,5 @@ impl App {
     #[must_use]
     pub fn new_id(&self) -> Uuid {
         new_id(&*self.clock)
-    }
-}
-
-type Hook = Arc<dyn Fn(&'static str) -> BoxFuture<'static, ()> + Send + Sync>;
-
-/// Places where a test may stop a run: `approved` (an answer is stored, not passed on), `dispatched` (about to be passed on), `returned`
-/// (the server has answered, nothing is stored). The product sets none.
-#[derive(Clone, Default)]
-pub struct Hooks(Option<Hook>);
-
-impl Hooks {
-    /// Awaits `hook` at every place.
-    #[must_use]
-    pub fn new(
-        hook: impl Fn(&'static str) -> BoxFuture<'static, ()> + Send + Sync + 'static,
-    ) -> Hooks {
-        Hooks(Some(Arc::new(hook)))
-    }
-
-    pub(crate) async fn at(&self, place: &'static str) {
-        if let Some(hook) = &self.0 {
-            hook(place).await;
-        }
-    }
-}
-
-impl fmt::Debug for Hooks {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() {
-            "Hooks(set)"
-        } else {
-            "Hooks(none)"
-        })
     }
 }

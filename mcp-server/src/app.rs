@@ -1,14 +1,13 @@
 //! What every call and page shares.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use contracts::ids::TenantId;
 use contracts::locale::Locale;
-use futures::future::BoxFuture;
 use migrations::clock::SharedClock;
 use migrations::database;
+pub use migrations::hooks::Hooks;
 use migrations::keys::Key;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
@@ -133,38 +132,4 @@ async fn read_shop(conn: &mut PgConnection, tenant: TenantId) -> Result<Shop, Ca
             _ => UnaskedClients::Page,
         },
     })
-}
-
-/// Awaited at named places of a call.
-type Hook = Arc<dyn Fn(&'static str) -> BoxFuture<'static, ()> + Send + Sync>;
-
-/// Places where a test may stop or break a call: `tool:<name>` before a tool runs, `committed:<name>` after its commit and before its
-/// answer. The product sets none.
-#[derive(Clone, Default)]
-pub struct Hooks(Option<Hook>);
-
-impl Hooks {
-    /// Awaits `hook` at every place.
-    #[must_use]
-    pub fn new(
-        hook: impl Fn(&'static str) -> BoxFuture<'static, ()> + Send + Sync + 'static,
-    ) -> Hooks {
-        Hooks(Some(Arc::new(hook)))
-    }
-
-    pub(crate) async fn at(&self, place: &'static str) {
-        if let Some(hook) = &self.0 {
-            hook(place).await;
-        }
-    }
-}
-
-impl fmt::Debug for Hooks {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() {
-            "Hooks(set)"
-        } else {
-            "Hooks(none)"
-        })
-    }
 }

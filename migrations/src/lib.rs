@@ -5,6 +5,7 @@
 //! - [`clock`]: what time it is, and ids that carry it. Nothing else in the workspace asks the machine for either.
 //! - [`database`]: [`database::open`] gives a program its pool, whatever it was told: a Postgres somewhere, or nothing at all.
 //! - [`embedded`]: the private Postgres used when nothing was told. Started and stopped by the programs that share it.
+//! - [`hooks`]: where a test may stop a program.
 //! - [`settings`] and [`keys`]: what both programs read the same way from the environment and the home.
 //! - [`test_database`]: a fresh migrated database for one test, and a private server for tests that stop and start it.
 //!
@@ -15,6 +16,7 @@
 pub mod clock;
 pub mod database;
 pub mod embedded;
+pub mod hooks;
 pub mod keys;
 mod open_error;
 pub mod settings;
