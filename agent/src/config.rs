@@ -1,5 +1,7 @@
 //! Settings of `agent`, read once at the start.
 
+mod servers;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,6 +10,8 @@ use migrations::clock::{self, SharedClock};
 use migrations::database::{DatabaseSettings, Role};
 use migrations::keys::{self, Key};
 use migrations::settings::{BadSetting, Reader};
+
+pub use self::servers::{Address, ExtraServer, Secret};
 
 /// What happens to a message while a run is active in its session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +37,10 @@ pub struct Config {
     pub heartbeat: Duration,
     /// `MCP_SERVER_URL`: the tool server; one is started in this process when unset.
     pub mcp_server_url: Option<String>,
+    /// `MCP_EXTRA_SERVERS`, `MCP_EXTRA_SERVER_TOKENS`: tool servers besides our own.
+    pub extra_servers: Vec<ExtraServer>,
+    /// `MCP_EXTRA_SERVER_TIMEOUT_SECONDS`: how long one call of such a server may take.
+    pub extra_server_deadline: Duration,
     /// `SESSION_CONTEXT_SIZE`: exchanges a model sees of a session.
     pub session_context_size: usize,
     /// `SESSION_WHEN_BUSY`: what happens to a message while a run is active.
@@ -77,6 +85,8 @@ impl Config {
                 as usize,
             heartbeat: seconds(settings, "AGENT_HEARTBEAT_SECONDS", 15, 1, 300)?,
             mcp_server_url: url(settings, "MCP_SERVER_URL")?,
+            extra_servers: servers::read(settings)?,
+            extra_server_deadline: servers::deadline(settings)?,
             session_context_size: settings.number("SESSION_CONTEXT_SIZE", 5, 1, 50)? as usize,
             when_busy: settings.checked(
                 "SESSION_WHEN_BUSY",

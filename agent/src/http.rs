@@ -70,6 +70,7 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(stream::session_stream))
         // Answer a question.
         .routes(routes!(approvals::decide))
+        .routes(routes!(approvals::list::list))
         // Look up what happened.
         .routes(routes!(runs::run))
         // For whoever watches the process.
@@ -140,6 +141,7 @@ mod tests {
         assert_eq!(
             paths,
             [
+                "/agent/approvals",
                 "/agent/approvals/{id}",
                 "/agent/chat",
                 "/agent/chat/stream",

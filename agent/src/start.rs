@@ -48,6 +48,7 @@ impl Started {
             tracing::error!(%error, "serving ended");
         }
         let _ = (&mut self.looking).await;
+        self.app.tools.close().await;
         self.database.pool.close().await;
     }
 }
@@ -85,7 +86,9 @@ pub async fn start_on(
     let address = listener.local_addr()?;
     let database = database::open(config.database.clone(), progress).await?;
     let key = config.agent_token_key().map_err(anyhow::Error::msg)?;
-    let tools = Tools::new(tool_url, key, Arc::clone(&config.clock))?;
+    let clock = Arc::clone(&config.clock);
+    let (extra, deadline) = (&config.extra_servers, config.extra_server_deadline);
+    let tools = Tools::new(tool_url, key, clock, extra, deadline)?;
     let mut app = App::new(
         config,
         database.pool.clone(),

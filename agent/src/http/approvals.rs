@@ -1,5 +1,7 @@
 //! `POST /agent/approvals/{id}`: a person's answer to a question.
 
+pub mod list;
+
 use std::sync::Arc;
 
 use axum::Json;
