@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::app::App;
 use crate::models::ToolCall;
 use crate::principal::Principal;
 use crate::tools::AnswerToPass;
@@ -283,48 +284,18 @@ pub struct Wanted {
     pub before: Option<Uuid>,
 }
 
-/// The newest approvals the principal may see: a customer those of her own conversations. Ids are ordered by time.
-pub(crate) async fn list(
-    conn: &mut PgConnection,
+/// The newest approvals the principal may see: a customer those of her own conversations, staff and the owner all.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list(
+    app: &App,
     principal: &Principal,
     wanted: Wanted,
-    most: i64,
+    most: u32,
 ) -> Result<Vec<ListedApproval>, sqlx::Error> {
-    let only_of = (principal.role < PrincipalRole::Staff).then_some(principal.subject.as_str());
-    let rows = sqlx::query!(
-        r#"select a.id, a.run_id, s.session_id, a.call_id, a.tool, a.confirmation ->> 'message' as "message!", a.status, a.decided_by,
-                  a.decided_via, a.created_at, a.expires_at
-           from agent.approvals a join agent.agent_sessions s on s.tenant_id = $1 and s.id = a.session_id
-           where a.tenant_id = $1 and ($2::text is null or a.status = $2) and ($3::uuid is null or a.id < $3)
-             and ($4::text is null or s.principal = $4)
-           order by a.id desc limit $5"#,
-        principal.tenant.0,
-        wanted.status.map(ApprovalStatus::word),
-        wanted.before,
-        only_of,
-        most
-    )
-    .fetch_all(conn)
-    .await?;
-    let listed = rows.into_iter().map(|row| {
-        Ok(ListedApproval {
-            session_id: row.session_id,
-            run_id: row.run_id,
-            created_at: row.created_at,
-            approval: ApprovalView {
-                approval_id: row.id,
-                call_id: row.call_id,
-                tool: row.tool,
-                message: row.message,
-                status: ApprovalStatus::from_word(&row.status)
-                    .ok_or_else(|| sqlx::Error::Decode(row.status.into()))?,
-                decided_by: row.decided_by,
-                decided_via: row.decided_via,
-                expires_at: row.expires_at,
-            },
-        })
-    });
-    listed.collect()
+    let mut tx = app.begin(principal.tenant).await?;
+    select_listed(&mut tx, principal, wanted, most).await
 }
 
 /// Records the one answer. `false` when somebody else was first or the question has lapsed.
@@ -438,4 +409,48 @@ pub(crate) fn wanted(approver: Approver, locale: Locale) -> &'static str {
         (Locale::Es, Approver::Staff) => "Esto lo tiene que aprobar el personal o el dueño.",
         (Locale::Es, Approver::Owner) => "Esto lo tiene que aprobar el dueño.",
     }
+}
+
+/// Ids are ordered by time.
+async fn select_listed(
+    conn: &mut PgConnection,
+    principal: &Principal,
+    wanted: Wanted,
+    most: u32,
+) -> Result<Vec<ListedApproval>, sqlx::Error> {
+    let only_of = (principal.role < PrincipalRole::Staff).then_some(principal.subject.as_str());
+    let rows = sqlx::query!(
+        r#"select a.id, a.run_id, s.session_id, a.call_id, a.tool, a.confirmation ->> 'message' as "message!", a.status, a.decided_by,
+                  a.decided_via, a.created_at, a.expires_at
+           from agent.approvals a join agent.agent_sessions s on s.tenant_id = $1 and s.id = a.session_id
+           where a.tenant_id = $1 and ($2::text is null or a.status = $2) and ($3::uuid is null or a.id < $3)
+             and ($4::text is null or s.principal = $4)
+           order by a.id desc limit $5"#,
+        principal.tenant.0,
+        wanted.status.map(ApprovalStatus::word),
+        wanted.before,
+        only_of,
+        i64::from(most)
+    )
+    .fetch_all(conn)
+    .await?;
+    let listed = rows.into_iter().map(|row| {
+        Ok(ListedApproval {
+            session_id: row.session_id,
+            run_id: row.run_id,
+            created_at: row.created_at,
+            approval: ApprovalView {
+                approval_id: row.id,
+                call_id: row.call_id,
+                tool: row.tool,
+                message: row.message,
+                status: ApprovalStatus::from_word(&row.status)
+                    .ok_or_else(|| sqlx::Error::Decode(row.status.into()))?,
+                decided_by: row.decided_by,
+                decided_via: row.decided_via,
+                expires_at: row.expires_at,
+            },
+        })
+    });
+    listed.collect()
 }

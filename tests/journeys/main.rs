@@ -10,6 +10,7 @@ mod bad_input;
 mod confirmation;
 mod crash;
 mod door;
+mod foreign;
 mod isolation;
 mod protocol;
 mod restarts;
@@ -23,4 +24,5 @@ mod together;
 const PROGRAMS: e2e::program::Executables = e2e::program::Executables {
     agent: env!("CARGO_BIN_EXE_e2e-agent"),
     server: env!("CARGO_BIN_EXE_e2e-mcp-server"),
+    foreign: env!("CARGO_BIN_EXE_e2e-foreign"),
 };

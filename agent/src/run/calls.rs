@@ -162,12 +162,23 @@ async fn prepare(
     let tool = tools.iter().find(|t| t.name == call.call.tool);
     let way = match app.tools.server_of(&call.call.tool) {
         Some(server) => {
-            match foreign::admit(app, held, batch, &call.call, server, tool, approval.as_ref()) {
+            match foreign::admit(
+                app,
+                held,
+                batch,
+                &call.call,
+                server,
+                tool,
+                approval.as_ref(),
+            ) {
                 Some(way) => way,
                 None => return Ok(None),
             }
         }
-        None if approval.as_ref().is_some_and(|a| a.asked_by == AskedBy::Agent) => {
+        None if approval
+            .as_ref()
+            .is_some_and(|a| a.asked_by == AskedBy::Agent) =>
+        {
             foreign::gone(held, batch, &call.call, approval.as_ref());
             return Ok(None);
         }
@@ -233,11 +244,7 @@ async fn dispatch(app: &App, held: &Held, attempt: &Attempt) -> Result<CallResul
 }
 
 /// Makes one call of our own server, again and again under its key while no answer comes back.
-async fn until_answered(
-    app: &App,
-    held: &Held,
-    attempt: &Attempt,
-) -> Result<CallResult, NoAnswer> {
+async fn until_answered(app: &App, held: &Held, attempt: &Attempt) -> Result<CallResult, NoAnswer> {
     let tool = &attempt.call.call.tool;
     if !app.breaker.admits(tool, Instant::now()) {
         return Err(NoAnswer {
@@ -356,9 +363,7 @@ fn record(
 
 /// A call has its outcome.
 fn over(held: &mut Held, batch: &mut Batch, call_id: &str, tool: &str, outcome: ToolOutcome) {
-    batch
-        .events
-        .push(events::returned(call_id, tool, &outcome));
+    batch.events.push(events::returned(call_id, tool, &outcome));
     held.machine.closed(call_id, outcome);
     if held.machine.calls.is_empty() {
         held.close_step(batch);

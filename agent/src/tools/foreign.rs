@@ -84,7 +84,10 @@ impl ForeignServer {
                 (Arc::clone(self), Arc::clone(shelf), principal.clone());
             // Goes on when the turn does not wait any longer. Bounded by the deadlines of connecting and listing.
             let asked = tokio::spawn(async move { server.ask(&principal, &shelf).await });
-            let _ = tokio::time::timeout(LIST_WAIT, asked).await;
+            if tokio::time::timeout(LIST_WAIT, asked).await.is_err() {
+                // Nobody else waits for it until it has answered.
+                self.rest();
+            }
         }
         self.listed(principal).map(|l| Arc::clone(&l.tools))
     }
@@ -147,7 +150,7 @@ impl ForeignServer {
                     "no list of tools; tried again in {} s",
                     REST.as_secs()
                 );
-                *lock(&self.resting_until) = Some(Instant::now() + REST);
+                self.rest();
             }
         }
     }
@@ -166,6 +169,7 @@ impl ForeignServer {
         for complaint in cleaned.complaints.iter().take(COMPLAINTS_MAX) {
             tracing::warn!(server = self.name, "tool {complaint}");
         }
+        *lock(&self.resting_until) = None;
         let listed = Arc::new(Listed {
             tools: shelf.share(cleaned.tools),
             freshness,
@@ -188,6 +192,10 @@ impl ForeignServer {
         let generation = self.link.changes().count();
         self.listed(principal)
             .is_some_and(|l| l.freshness.lasts(generation))
+    }
+
+    fn rest(&self) {
+        *lock(&self.resting_until) = Some(Instant::now() + REST);
     }
 
     fn rests(&self) -> bool {

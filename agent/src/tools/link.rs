@@ -25,6 +25,8 @@ use super::client::TokenClient;
 use super::stdio;
 use crate::config::Secret;
 
+/// The last revision that begins with `initialize`.
+const OLDER: ProtocolVersion = ProtocolVersion::V_2025_11_25;
 /// Requests under way at once; rmcp's own default of 16 is one busy shop.
 const REQUESTS_MAX: usize = 1024;
 /// Whoever waited while a connection failed is told so, rather than trying one after the other.
@@ -289,23 +291,34 @@ impl Link {
     }
 
     async fn connect(&self) -> Result<Connection, String> {
+        let both_eras = self.connect_as(both_eras()).await;
+        match (&self.target, both_eras) {
+            (_, Ok(connection)) => Ok(connection),
+            (Target::Ours { .. }, Err(cause)) => Err(cause),
+            // Some servers of the older era take the question for the newer one badly: they end, or say that they know no version of ours.
+            (Target::Http { .. } | Target::Child { .. }, Err(cause)) => {
+                let older = self.connect_as(ClientLifecycleMode::Initialize).await;
+                older.map_err(|_| cause)
+            }
+        }
+    }
+
+    async fn connect_as(&self, lifecycle: ClientLifecycleMode) -> Result<Connection, String> {
         let said = |e: ClientInitializeError| e.to_string();
         let (service, child) = match &self.target {
             Target::Ours { url, http } => {
-                let service = self
-                    .over_http(url, http.clone(), None)
-                    .await
-                    .map_err(said)?;
-                (service, None)
+                let opened = self.over_http(url, http.clone(), None, lifecycle).await;
+                (opened.map_err(said)?, None)
             }
             Target::Http { url, token, http } => {
-                let opened = self.over_http(url, http.clone(), token.as_ref()).await;
+                let token = token.as_ref();
+                let opened = self.over_http(url, http.clone(), token, lifecycle).await;
                 (opened.map_err(said)?, None)
             }
             Target::Child { program, arguments } => {
                 let (child, transport) = stdio::start(&self.name, program, arguments)
                     .map_err(|e| format!("{program}: {e}"))?;
-                let served = self.us().serve_with_lifecycle(transport, lifecycle()).await;
+                let served = self.us().serve_with_lifecycle(transport, lifecycle).await;
                 (served.map_err(said)?, Some(child))
             }
         };
@@ -322,6 +335,7 @@ impl Link {
         url: &Arc<str>,
         http: C,
         token: Option<&Secret>,
+        lifecycle: ClientLifecycleMode,
     ) -> Result<RunningService<RoleClient, Us>, ClientInitializeError> {
         let mut config = StreamableHttpClientTransportConfig::with_uri(Arc::clone(url))
             .max_concurrent_requests(REQUESTS_MAX);
@@ -329,7 +343,7 @@ impl Link {
             config = config.auth_header(token.reveal());
         }
         let transport = StreamableHttpClientTransport::with_client(http, config);
-        self.us().serve_with_lifecycle(transport, lifecycle()).await
+        self.us().serve_with_lifecycle(transport, lifecycle).await
     }
 
     /// Only our own server may ask a person something through us.
@@ -342,17 +356,18 @@ impl Link {
             config: ClientConfig::new(
                 capabilities,
                 Implementation::new("countersign-agent", env!("CARGO_PKG_VERSION")),
-            ),
+            )
+            .with_protocol_version(OLDER),
             changes: Arc::clone(&self.changes),
         }
     }
 }
 
 /// Both eras: the stateless revision where it is spoken, else the last one that begins with `initialize`.
-fn lifecycle() -> ClientLifecycleMode {
+fn both_eras() -> ClientLifecycleMode {
     ClientLifecycleMode::Auto {
         preferred_versions: vec![ProtocolVersion::V_2026_07_28],
-        legacy_version: Some(ProtocolVersion::V_2025_11_25),
+        legacy_version: Some(OLDER),
     }
 }
 

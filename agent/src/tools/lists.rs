@@ -94,11 +94,11 @@ async fn pages(link: &Link, on_behalf: Option<OnBehalf>) -> Result<Answered, Unr
     };
     let mut cursor: Option<String> = None;
     for number in 0..PAGES_MAX {
-        let mut request = ListToolsRequest::default();
         // The first page is asked for as every server knows it.
-        request.params = cursor
-            .clone()
-            .map(|c| PaginatedRequestParams::default().with_cursor(Some(c)));
+        let next = cursor.clone().map(|c| {
+            ListToolsRequest::with_param(PaginatedRequestParams::default().with_cursor(Some(c)))
+        });
+        let mut request = next.unwrap_or_default();
         if let Some(on_behalf) = &on_behalf {
             request.extensions.insert(on_behalf.clone());
         }

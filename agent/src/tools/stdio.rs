@@ -82,7 +82,7 @@ async fn log_lines(server: String, stderr: ChildStderr) {
         }
         let room = LOG_LINE_BYTES_MAX - line.len();
         let end = part.iter().take(room).position(|b| *b == b'\n');
-        let taken = end.map_or(part.len().min(room), |at| at + 1);
+        let taken = end.map_or_else(|| part.len().min(room), |at| at + 1);
         line.extend_from_slice(&part[..taken]);
         reader.consume(taken);
         if end.is_some() || line.len() >= LOG_LINE_BYTES_MAX {

@@ -56,13 +56,10 @@ pub async fn list(
     QueryOf(query): QueryOf<ListQuery>,
 ) -> Result<Json<ApprovalPage>, Refusal> {
     let (wanted, limit) = read(&query)?;
-    let refusal = |e: sqlx::Error| Refusal::from_turn(&TurnError::from(e), Subject::Approval);
-    let mut tx = app.begin(principal.tenant).await.map_err(refusal)?;
     // One more than is shown tells whether there is another page.
-    let most = i64::from(limit) + 1;
-    let mut found = approvals::list(&mut tx, &principal, wanted, most)
+    let mut found = approvals::list(&app, &principal, wanted, limit + 1)
         .await
-        .map_err(refusal)?;
+        .map_err(|e| Refusal::from_turn(&TurnError::from(e), Subject::Approval))?;
     let limit = limit as usize;
     let more = found.len() > limit;
     found.truncate(limit);

@@ -98,7 +98,8 @@ pub(super) async fn read(
             Err(error) => error,
         };
         let pause = pauses.next().map(|ms| Duration::from_millis(*ms));
-        match pause.filter(|p| Instant::now() + *p < give_up) {
+        let soon = |p: &Duration| is_on(app, attempt) && Instant::now() + *p < give_up;
+        match pause.filter(soon) {
             Some(pause) => tokio::time::sleep(pause).await,
             None => return Err(no_answer(app, attempt, &error)),
         }
@@ -117,16 +118,22 @@ pub(super) async fn once(
             Ok(result) => return Ok(result),
             Err(error) => error,
         };
-        match pauses.next().filter(|_| error.not_sent) {
+        let waits = error.not_sent && is_on(app, attempt);
+        match pauses.next().filter(|_| waits) {
             Some(ms) => tokio::time::sleep(Duration::from_millis(*ms)).await,
             None => return Err(no_answer(app, attempt, &error)),
         }
     }
 }
 
+/// Whether the tool is not switched off for a while. Its name has its server's in front, so each server's tools fail for themselves.
+fn is_on(app: &App, attempt: &Attempt) -> bool {
+    app.breaker.admits(&attempt.call.call.tool, Instant::now())
+}
+
 async fn send(app: &App, held: &Held, attempt: &Attempt) -> Result<CallResult, Unreachable> {
     let tool = &attempt.call.call.tool;
-    if !app.breaker.admits(tool, Instant::now()) {
+    if !is_on(app, attempt) {
         return Err(Unreachable {
             cause: format!("{tool} is switched off for a while"),
             not_sent: true,
