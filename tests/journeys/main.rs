@@ -12,6 +12,7 @@ mod crash;
 mod door;
 mod foreign;
 mod isolation;
+mod models;
 mod protocol;
 mod restarts;
 mod sources;
