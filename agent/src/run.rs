@@ -13,6 +13,7 @@
 //!
 //! Every stream is a projection of the run's events ([`events`]).
 
+pub mod arguments;
 mod calls;
 pub mod events;
 pub(crate) mod journal;
