@@ -12,6 +12,7 @@ mod crash;
 mod door;
 mod isolation;
 mod protocol;
+mod providers;
 mod restarts;
 mod sources;
 mod stories;

@@ -2,6 +2,7 @@
 
 pub mod mcp;
 pub mod model;
+pub mod provider;
 pub mod sse;
 
 use std::collections::{BTreeMap, HashMap};
