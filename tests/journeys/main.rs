@@ -14,6 +14,7 @@ mod foreign;
 mod isolation;
 mod models;
 mod protocol;
+mod providers;
 mod restarts;
 mod sources;
 mod stories;

@@ -88,6 +88,7 @@ fn layers_keep_their_direction() {
             "agent/src/pages",
             "agent/src/streams/sse.rs",
             "agent/src/start.rs",
+            "agent/src/stub_provider",
         ],
     );
     only("rmcp::", "agent/src", &["agent/src/tools"]);

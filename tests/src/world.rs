@@ -3,6 +3,7 @@
 pub mod foreign;
 pub mod mcp;
 pub mod model;
+pub mod provider;
 pub mod sse;
 
 use std::collections::{BTreeMap, HashMap};
