@@ -223,10 +223,18 @@ pub(super) async fn resume(
 ) -> Result<Vec<Turn>, Refusal> {
     let ids: BTreeSet<Uuid> = entries.iter().map(|e| e.answer.approval_id).collect();
     let now = app.clock.now();
+    let mut runs: Vec<RunView> = Vec::new();
     for entry in &entries {
-        let run = run_of(app, principal, entry.answer.approval_id, thread_id).await?;
-        covered(&run, &ids)?;
-        takes(&run, entry, now)?;
+        let id = entry.answer.approval_id;
+        let asked = |run: &RunView| run.approvals.iter().any(|a| a.approval_id == id);
+        if !runs.iter().any(asked) {
+            let run = run_of(app, principal, id, thread_id).await?;
+            covered(&run, &ids)?;
+            runs.push(run);
+        }
+        for run in runs.iter().filter(|run| asked(run)) {
+            takes(run, entry, now)?;
+        }
     }
     let via = approvals::via(headers);
     let mut turns = Vec::new();
