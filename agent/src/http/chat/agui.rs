@@ -121,9 +121,13 @@ pub(super) fn read_input(object: &Map<String, Value>) -> Result<(Asked, Reader),
         let last = last.ok_or_else(|| Refusal::invalid(UNREADABLE))?;
         return Ok((Asked::Message(said(last)?), reader));
     }
-    // Beside answers, the last user text is the one that led to the questions, unless they were all abandoned for a new one.
+    // Beside answers, the last user text is the one that led to the questions, unless they were all abandoned and it was said after what
+    // the assistant said then.
     let abandoned = entries.iter().all(|entry| entry.cancelled);
-    let next = messages.last().filter(|last| abandoned && is_user(last));
+    let next = match messages {
+        [.., before, last] if abandoned && is_user(&last) && !is_user(&before) => Some(last),
+        _ => None,
+    };
     let then = next.map(said).transpose()?;
     let resume = Asked::Resume {
         thread_id,
@@ -399,15 +403,19 @@ mod tests {
 
     #[test]
     fn a_resume_is_its_answers_and_a_message_only_where_they_were_abandoned() {
-        let resume = |status: &str, payload: Value| {
+        let user = |id: &str, text: &str| json!({"id": id, "role": "user", "content": text});
+        let asked = user("u1", "bill");
+        let answered = |messages: Value, status: &str, payload: Value| {
             let entry = json!({"interruptId": A1, "status": status, "payload": payload});
-            read_body(&body(json!({"resume": [entry]})), None).map(|(asked, _)| match asked {
+            let body = body(json!({"resume": [entry], "messages": messages}));
+            read_body(&body, None).map(|(asked, _)| match asked {
                 Asked::Resume { entries, then, .. } => {
-                    (entries[0].clone(), then.map(|t| t.message))
+                    (entries[0].clone(), then.map(|then| then.message))
                 }
                 other => panic!("{other:?}"),
             })
         };
+        let resume = |status: &str, payload: Value| answered(json!([asked]), status, payload);
         let (yes, then) = resume("resolved", json!({"approved": true})).unwrap();
         assert_eq!((yes.answer.decision, then), (Decision::Approve, None));
         let (no, _) = resume("resolved", json!({"approved": false, "reason": "too dear"})).unwrap();
@@ -417,9 +425,15 @@ mod tests {
         );
         let (left, then) = resume("cancelled", Value::Null).unwrap();
         assert_eq!(
-            (left.answer.decision, left.cancelled, then.as_deref()),
-            (Decision::Deny, true, Some("bill"))
+            (left.answer.decision, left.cancelled, then),
+            (Decision::Deny, true, None),
+            "what led to the question is not asked again"
         );
+        let more = json!([asked, {"id": "a1", "role": "assistant"}, user("u2", "flour")]);
+        let (_, then) = answered(more.clone(), "cancelled", Value::Null).unwrap();
+        assert_eq!(then.as_deref(), Some("flour"));
+        let (_, then) = answered(more, "resolved", json!(true)).unwrap();
+        assert_eq!(then, None);
         for (status, payload) in [
             ("resolved", Value::Null),
             ("resolved", json!({})),
