@@ -76,8 +76,16 @@ export class Shop {
   get url() { return `http://${this.agent.address}`; }
   get tools() { return `http://${this.server.address}/mcp`; }
 
-  // The tool server answers nothing until `goOn`: whatever needs a tool is under way and stays so.
-  hold() { this.server.child.kill("SIGSTOP"); }
+  // The tool server answers nothing until `goOn`: whatever needs a tool is under way and stays so. The agent has the list of tools by then.
+  async hold() {
+    const answer = await fetch(`${this.url}/agent/chat`, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ message: "How much rice is left?" }),
+    });
+    same(answer.status, 200, "a read before the tool server is held");
+    this.server.child.kill("SIGSTOP");
+  }
   goOn() { this.server.child.kill("SIGCONT"); }
 
   async close() {

@@ -125,7 +125,7 @@ await play({
     const before = parseFloat(await shop.stock("Flour"));
     const first = new Agent(shop, "/api/agent/chat");
     const again = first.clone();
-    shop.hold();
+    await shop.hold();
     const message = { id: "user-hold", role: "user", content: "Increase flour by 1kg" };
     let called = 0;
     const run = (agent) => {

@@ -113,12 +113,12 @@ await play({
   "a reload in the middle attaches to the run": async (shop) => {
     const before = parseFloat(await shop.stock("Flour"));
     const first = new Chat(shop);
-    shop.hold();
+    await shop.hold();
     const sent = first.sendMessage({ text: "Increase flour by 1kg" });
-    await until("the call is shown", () => first.last.role === "assistant" && first.tools().length);
+    await until("the call is shown", () => first.last?.role === "assistant" && first.tools().length);
     const again = new Chat(shop, { id: first.id, messages: structuredClone(first.messages.slice(0, 1)) });
     const resumed = again.resumeStream();
-    await until("the call is shown again", () => again.last.role === "assistant" && again.tools().length);
+    await until("the call is shown again", () => again.last?.role === "assistant" && again.tools().length);
     shop.goOn();
     await Promise.all([sent, resumed]);
     first.fine();

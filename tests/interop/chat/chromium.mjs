@@ -11,7 +11,7 @@ await play({
       await page.goto(shop.url);
       const before = parseFloat(await shop.stock("Flour"));
       const path = `/agent/chat/stream?session_id=browser&request_id=1&message=${encodeURIComponent("Increase flour by 1kg")}`;
-      shop.hold();
+      await shop.hold();
       await page.evaluate((path) => {
         const seen = (window.seen = { events: [], opened: 0 });
         const source = (window.source = new EventSource(path));

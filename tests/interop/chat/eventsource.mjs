@@ -24,7 +24,7 @@ function scene(protocol, key, signal) {
   return async (shop) => {
     const before = parseFloat(await shop.stock("Flour"));
     const path = `/agent/chat/stream?session_id=${key}&message=${encodeURIComponent("Increase flour by 1kg")}&request_id=${key}&protocol=${protocol}`;
-    shop.hold();
+    await shop.hold();
     const cut = listen(shop, path, { stopsAt: "[DONE]" });
     await until("the call is shown", () => cut.events.some((e) => /inventory_update_item/.test(e.data)));
     // The tool server must answer while the program stops, or it waits for it.
