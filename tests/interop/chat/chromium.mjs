@@ -27,6 +27,7 @@ await play({
       const { events, opened } = await seen();
       holds(opened > 1, "it never came back");
       same(events.at(-1)[1], "finish", "the end");
+      same(events.filter(([, type]) => type === "start").length, 1, "beginnings");
       same(events.filter(([, type]) => type === "tool-output-available").length, 1, "the call's results");
       same(parseFloat(await shop.stock("Flour")), before + 1, "done once");
     } finally {
