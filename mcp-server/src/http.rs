@@ -21,7 +21,11 @@ use tokio_util::sync::CancellationToken;
 use crate::app::App;
 use crate::guard::{self, Guard};
 use crate::pages;
+#[cfg(not(feature = "conformance-fixtures"))]
 use crate::server::Server;
+
+#[cfg(feature = "conformance-fixtures")]
+use crate::fixtures::WithFixtures as Server;
 
 /// Largest request body, bytes. The largest sensible bill is a twentieth of it.
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
