@@ -216,13 +216,14 @@ fn sign(meta: &mut Option<MetaObject>) {
         .insert(SERVER_INFO_META_KEY.to_owned(), SERVER_INFO.clone());
 }
 
-/// The span of a call, with the caller's trace where it names one (W3C trace context in `_meta`).
+/// The span of a call, with the caller's trace where it names one (W3C trace context in `_meta`). Of the highest level, so that an error
+/// names it however little is logged.
 fn span(tool: &str, meta: &RequestMetaObject) -> tracing::Span {
     match meta.get_traceparent().and_then(trace) {
         Some((trace_id, parent_id)) => {
-            tracing::info_span!("tools/call", tool, trace_id, parent_id)
+            tracing::error_span!("tools/call", tool, trace_id, parent_id)
         }
-        None => tracing::info_span!("tools/call", tool),
+        None => tracing::error_span!("tools/call", tool),
     }
 }
 
@@ -531,6 +532,22 @@ fn tool(sheet: &ToolSheet) -> Tool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_nobody_could_read_becomes_advice() {
+        let quotes = r#"{"text":""}"#.len();
+        let largest = "x".repeat(RESULT_BYTES_MAX - quotes);
+        let result = done(json!({"text": largest}));
+        assert_eq!(result.is_error, Some(false));
+        assert_eq!(result.structured_content, Some(json!({"text": largest})));
+
+        let result = done(json!({"text": largest + "x"}));
+        assert_eq!(result.is_error, Some(true));
+        assert_eq!(result.structured_content, None);
+        let text = result.content[0].as_text().unwrap().text.clone();
+        let failure: ToolFailure = serde_json::from_str(&text).unwrap();
+        assert!(failure.hint.contains("a smaller limit"), "{failure:?}");
+    }
 
     #[test]
     fn only_a_trace_of_the_standard_form_is_taken_over() {
