@@ -23,6 +23,8 @@ pub mod customers;
 pub mod days;
 pub mod demo;
 pub mod error;
+#[cfg(feature = "conformance-fixtures")]
+pub mod fixtures;
 pub mod guard;
 pub mod handler;
 pub mod http;
