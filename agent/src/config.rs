@@ -87,7 +87,10 @@ impl ModelSettings {
     pub fn line(&self) -> String {
         let mut line = String::new();
         for provider in &self.providers {
-            line.push_str(&format!("{} at {}, then ", provider.model, provider.base_url));
+            line.push_str(&format!(
+                "{} at {}, then ",
+                provider.model, provider.base_url
+            ));
         }
         line.push_str("the interpreter");
         line
@@ -404,9 +407,15 @@ mod tests {
 
     #[test]
     fn a_key_is_never_shown() {
-        let settings = read(&[("OPENAI_API_KEY", "sk-secret"), ("MODEL_TEMPERATURE", "0.5")]);
+        let settings = read(&[
+            ("OPENAI_API_KEY", "sk-secret"),
+            ("MODEL_TEMPERATURE", "0.5"),
+        ]);
         let shown = format!("{settings:?}");
-        assert!(shown.contains("0.5") && !shown.contains("secret"), "{shown}");
+        assert!(
+            shown.contains("0.5") && !shown.contains("secret"),
+            "{shown}"
+        );
         for bad in [
             &[("OPENAI_API_KEY", "sk-secret\nmore")] as &'static [_],
             &[("OPENAI_API_KEY", "sk-secret-é")],
@@ -414,7 +423,10 @@ mod tests {
             &[("MODEL_FALLBACK_API_KEY", "sk-secret\u{7f}")],
         ] {
             let told = read(bad).unwrap_err();
-            assert!(told.starts_with(bad[0].0) && !told.contains("secret"), "{told}");
+            assert!(
+                told.starts_with(bad[0].0) && !told.contains("secret"),
+                "{told}"
+            );
         }
     }
 

@@ -43,7 +43,10 @@ async fn serve() -> anyhow::Result<()> {
     let whole = Whole::start(&settings, config, &mut say).await?;
     say(&format!("chat     {}", whole.agent.url()));
     say(&format!("tools    {}", whole.tools_url()));
-    say(&format!("model    {}", whole.agent.app.settings.model.line()));
+    say(&format!(
+        "model    {}",
+        whole.agent.app.settings.model.line()
+    ));
     if let Some(data) = whole.data_dir() {
         say(&format!("data     {}", data.display()));
     }

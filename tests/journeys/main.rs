@@ -11,6 +11,7 @@ mod confirmation;
 mod crash;
 mod door;
 mod isolation;
+mod models;
 mod protocol;
 mod providers;
 mod restarts;

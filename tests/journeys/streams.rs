@@ -60,7 +60,7 @@ async fn runs(world: &World) -> i64 {
 fn well_formed(events: &Events) {
     assert!(events.is_done(), "{events:?}");
     let frames = events.frames();
-    let ours = ["data-confirmation", "data-fallback"];
+    let ours = ["data-confirmation", "data-fallback", "data-text-discarded"];
     let (mut texts, mut calls, mut open_step): (Vec<&Value>, Vec<&Value>, bool) =
         (Vec::new(), Vec::new(), false);
     for (place, frame) in frames.iter().enumerate() {

@@ -166,7 +166,9 @@ impl Provider {
             let Some(pause) = pauses.next() else {
                 return Err(failure.into_error());
             };
-            let pause = failure.retry_after.map_or(pause, |wanted| wanted.max(pause));
+            let pause = failure
+                .retry_after
+                .map_or(pause, |wanted| wanted.max(pause));
             let pause = pause.min(PAUSE_MAX);
             if Instant::now() + pause >= deadline {
                 return Err(failure.into_error());

@@ -1,11 +1,14 @@
 //! Whether a call a model wants can be made at all: there is such a tool, and its input schema takes the arguments. Checked before
 //! anything runs, for every model; the failure tells the model what to repair.
 
+use std::sync::Arc;
+
 use contracts::failure::{Candidate, FailureCode, ToolFailure};
 use contracts::locale::Locale;
+use contracts::tool::Tool as _;
+use contracts::tools::confirm::ConfirmAction;
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::{ValidationError, Validator};
-use std::sync::Arc;
 
 use crate::language::Language;
 use crate::models::per_list::PerList;
@@ -18,17 +21,22 @@ const DETAIL_CHARACTERS_MAX: usize = 300;
 /// A path of more parts than this is nobody's argument.
 const PATH_PARTS_MAX: usize = 32;
 
-/// The compiled input schemas of every list of tools in use.
+/// What models may call of every list of tools in use, with the compiled input schemas.
 #[derive(Default)]
-pub struct Checks(PerList<Vec<Option<Validator>>>);
+pub struct Checks(PerList<Check>);
 
 impl Checks {
     /// The checks of a list, compiled when it is first seen.
-    pub(crate) fn of(&self, tools: &Arc<Vec<ToolSpec>>) -> Check {
-        Check {
-            validators: self.0.get(tools, |tools| tools.iter().map(compiled).collect()),
-            tools: Arc::clone(tools),
-        }
+    pub(crate) fn of(&self, tools: &Arc<Vec<ToolSpec>>) -> Arc<Check> {
+        self.0.get(tools, |tools| {
+            // A person answers a question; no model of ours has to do with it.
+            let callable = tools.iter().filter(|t| t.name != ConfirmAction::NAME);
+            let callable: Vec<ToolSpec> = callable.cloned().collect();
+            Check {
+                validators: callable.iter().map(compiled).collect(),
+                tools: Arc::new(callable),
+            }
+        })
     }
 }
 
@@ -41,10 +49,11 @@ fn compiled(tool: &ToolSpec) -> Option<Validator> {
         .ok()
 }
 
-/// The checks of one list of tools.
+/// What models may call of one list of tools.
 pub(crate) struct Check {
-    tools: Arc<Vec<ToolSpec>>,
-    validators: Arc<Vec<Option<Validator>>>,
+    /// The tools a model is offered; the same list, at the same address, for all who have the same tools.
+    pub(crate) tools: Arc<Vec<ToolSpec>>,
+    validators: Vec<Option<Validator>>,
 }
 
 impl Check {
@@ -195,24 +204,53 @@ mod tests {
 
     #[test]
     fn a_call_the_schema_takes_is_made() {
-        let bill = json!({"customer": "Ali", "lines": [{"item": "sugar", "quantity": "2", "unit": "kg"}]});
+        let bill =
+            json!({"customer": "Ali", "lines": [{"item": "sugar", "quantity": "2", "unit": "kg"}]});
         assert_eq!(refusal("billing_create_bill", bill, Language::En), None);
     }
 
     #[test]
     fn what_is_wrong_is_named_for_the_person_and_for_the_model() {
         for (arguments, field, message) in [
-            (json!({"lines": [{"item": "sugar"}]}), Some("lines[0].quantity"), "“quantity” is missing."),
-            (json!({"lines": [{"item": "sugar", "quantity": "two"}]}), Some("lines[0].quantity"), "“quantity” cannot be understood."),
-            (json!({"lines": [], "client": "Ali"}), Some("client"), "“client” is not known here."),
-            (json!({"lines": "sugar"}), Some("lines"), "“lines” cannot be understood."),
+            (
+                json!({"lines": [{"item": "sugar"}]}),
+                Some("lines[0].quantity"),
+                "“quantity” is missing.",
+            ),
+            (
+                json!({"lines": [{"item": "sugar", "quantity": "two"}]}),
+                Some("lines[0].quantity"),
+                "“quantity” cannot be understood.",
+            ),
+            (
+                json!({"lines": [], "client": "Ali"}),
+                Some("client"),
+                "“client” is not known here.",
+            ),
+            (
+                json!({"lines": "sugar"}),
+                Some("lines"),
+                "“lines” cannot be understood.",
+            ),
             (json!({}), Some("lines"), "“lines” is missing."),
-            (json!("{\"lines\": ["), None, "The request cannot be understood."),
+            (
+                json!("{\"lines\": ["),
+                None,
+                "The request cannot be understood.",
+            ),
         ] {
             let failure = refusal("billing_create_bill", arguments.clone(), Language::En).unwrap();
             assert_eq!(failure.code, FailureCode::InvalidArguments);
-            assert_eq!((failure.field.as_deref(), failure.message.as_str()), (field, message), "{arguments}");
-            assert!(failure.hint.contains(field.unwrap_or("JSON object")), "{}", failure.hint);
+            assert_eq!(
+                (failure.field.as_deref(), failure.message.as_str()),
+                (field, message),
+                "{arguments}"
+            );
+            assert!(
+                failure.hint.contains(field.unwrap_or("JSON object")),
+                "{}",
+                failure.hint
+            );
         }
         let es = refusal("billing_create_bill", json!({}), Language::Es).unwrap();
         assert_eq!(es.message, "«lines» falta.");
@@ -225,10 +263,27 @@ mod tests {
         assert_eq!(failure.candidates[0].name, "inventory_list_items");
         assert!(failure.hint.contains("inventory_list_items"));
         let none = Checks::default().of(&Arc::new(Vec::new())).refusal(
-            &ToolCall { id: String::new(), tool: "x".to_owned(), arguments: json!({}) },
+            &ToolCall {
+                id: String::new(),
+                tool: "x".to_owned(),
+                arguments: json!({}),
+            },
             Language::En,
         );
         assert!(none.unwrap().hint.contains("no tools"));
+    }
+
+    #[test]
+    fn no_model_is_offered_to_confirm() {
+        let has = |tools: &[ToolSpec]| tools.iter().any(|t| t.name == ConfirmAction::NAME);
+        assert!(has(&tools()));
+        assert!(!has(&Checks::default().of(&tools()).tools));
+        let refused = refusal(
+            ConfirmAction::NAME,
+            json!({"confirmation_id": "x"}),
+            Language::En,
+        );
+        assert_eq!(refused.unwrap().code, FailureCode::NotAllowed);
     }
 
     #[test]
@@ -237,7 +292,16 @@ mod tests {
             input_schema: json!({"type": 7}),
             ..tools()[0].clone()
         };
-        let call = ToolCall { id: String::new(), tool: broken.name.clone(), arguments: json!(3) };
-        assert_eq!(Checks::default().of(&Arc::new(vec![broken])).refusal(&call, Language::En), None);
+        let call = ToolCall {
+            id: String::new(),
+            tool: broken.name.clone(),
+            arguments: json!(3),
+        };
+        assert_eq!(
+            Checks::default()
+                .of(&Arc::new(vec![broken]))
+                .refusal(&call, Language::En),
+            None
+        );
     }
 }

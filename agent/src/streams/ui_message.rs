@@ -256,7 +256,9 @@ fn plain(body: &EventBody) -> Vec<Value> {
 fn text_end(text_id: &str, discarded: bool) -> Vec<Value> {
     let mut payloads = vec![json!({"type": "text-end", "id": text_id})];
     if discarded {
-        payloads.push(json!({"type": "data-text-discarded", "id": text_id, "data": {"textId": text_id}}));
+        payloads.push(
+            json!({"type": "data-text-discarded", "id": text_id, "data": {"textId": text_id}}),
+        );
     }
     payloads
 }
