@@ -17,11 +17,13 @@ use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, Stream
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tower::Layer as _;
 
 use crate::app::App;
 use crate::guard::{self, Guard};
 use crate::pages;
 use crate::server::Server;
+use crate::written;
 
 /// Largest request body, bytes. The largest sensible bill is a twentieth of it.
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
@@ -36,7 +38,10 @@ pub fn router(app: Arc<App>, allowed_hosts: Vec<String>, stop: &CancellationToke
     };
     Router::new()
         // MCP, for every client.
-        .nest_service("/mcp", mcp(Arc::clone(&app), stop))
+        .nest_service(
+            "/mcp",
+            middleware::from_fn(written::fill_in).layer(mcp(Arc::clone(&app), stop)),
+        )
         // Where a person answers a question that a client could not ask.
         .route("/approvals/{id}", get(pages::show).post(pages::answer))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

@@ -24,6 +24,7 @@ use crate::app::App;
 use crate::call::{self, Answer, Asked, ToolRequest};
 use crate::caller::Caller;
 use crate::handler::UnaskedClients;
+use crate::written::{self, Place};
 
 /// How long a client may rely on the list of tools and on what the server says of itself, milliseconds.
 const LIST_TTL_MS: u64 = 300_000;
@@ -210,7 +211,7 @@ impl ServerHandler for Server {
         let mut request = tool_request(request, &context);
         loop {
             match call::run(&self.app, &caller, request.clone(), way != Way::Elsewhere).await {
-                Answer::Done(value) => return Ok(done(value).into()),
+                Answer::Done(json) => return Ok(done(json, Place::of(&context)).into()),
                 Answer::Refused(failure) => return Ok(refused(&failure).into()),
                 Answer::Asked(asked) if way == Way::InputRequired => return input_required(&asked),
                 Answer::Asked(asked) if way == Way::Dialog && !context.ct.is_cancelled() => {
@@ -331,7 +332,7 @@ fn confirmation_required(app: &App, asked: Asked) -> CallToolResult {
         preview: question,
     };
     let meta = serde_json::to_value(&required.preview).unwrap_or_default();
-    let mut result = done(serde_json::to_value(&required).unwrap_or_default());
+    let mut result = done(serde_json::to_string(&required).unwrap_or_default(), None);
     let mut all = MetaObject::new();
     all.insert(confirmation::META_KEY.to_owned(), meta);
     result.meta = Some(all);
@@ -339,9 +340,8 @@ fn confirmation_required(app: &App, asked: Asked) -> CallToolResult {
 }
 
 /// The structured result and the same JSON as text. One that is too large is replaced by a hint to narrow the question.
-fn done(value: Value) -> CallToolResult {
-    let size = value.to_string().len();
-    if size > RESULT_BYTES_MAX {
+fn done(json: String, place: Option<&Place>) -> CallToolResult {
+    if json.len() > RESULT_BYTES_MAX {
         let failure = ToolFailure::new(
             contracts::failure::FailureCode::InvalidArguments,
             "The answer is too long to be useful.",
@@ -349,7 +349,7 @@ fn done(value: Value) -> CallToolResult {
         );
         return refused(&failure);
     }
-    CallToolResult::structured(value)
+    written::result(json, place)
 }
 
 /// Failures are text only: several clients check a structured one against the tool's output schema and throw it away.
