@@ -233,7 +233,7 @@ async fn whatever_is_wrong_with_it_there_is_one_bill_and_a_plain_answer() {
             row.case.once,
         )
     });
-    print(&rows);
+    println!("{}{} cases", table(&rows), rows.len());
     let wrong: Vec<String> = rows
         .iter()
         .flat_map(|row| row.wrong.iter().map(|w| format!("{:?}: {w}", row.case)))
@@ -521,11 +521,12 @@ fn technical(text: &str) -> Option<&'static str> {
     WORDS.into_iter().find(|word| text.contains(word))
 }
 
-fn print(rows: &[Row]) {
-    println!(
-        "| fault | where | streamed | how often | answered by | bills | seconds | said at last |"
-    );
-    println!("|---|---|---|---|---|--:|--:|---|");
+/// All cases, for whoever wants to read what people get.
+fn table(rows: &[Row]) -> String {
+    let mut table =
+        "| fault | where | streamed | how often | answered by | bills | seconds | said at last |\n\
+        |---|---|---|---|---|--:|--:|---|\n"
+            .to_owned();
     for row in rows {
         let Case {
             kind,
@@ -534,16 +535,17 @@ fn print(rows: &[Row]) {
             once,
             ..
         } = row.case;
-        println!(
-            "| {kind} | {} | {} | {} | {} | {} | {:.1} | {} |",
-            STAGES[stage],
-            if stream { "yes" } else { "no" },
-            if once { "once" } else { "always" },
-            if row.by_rules { "rules" } else { "model" },
-            row.bills,
-            row.seconds,
-            row.last.chars().take(60).collect::<String>(),
-        );
+        let cells = [
+            kind.to_string(),
+            STAGES[stage].to_owned(),
+            if stream { "yes" } else { "no" }.to_owned(),
+            if once { "once" } else { "always" }.to_owned(),
+            if row.by_rules { "rules" } else { "model" }.to_owned(),
+            row.bills.to_string(),
+            format!("{:.1}", row.seconds),
+            row.last.chars().take(60).collect(),
+        ];
+        table.push_str(&format!("| {} |\n", cells.join(" | ")));
     }
-    println!("{} cases", rows.len());
+    table
 }
