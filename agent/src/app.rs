@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::config::Config;
 use crate::models::Model;
-use crate::run::events::Hub;
+use crate::run::hub::Hub;
 use crate::run::limits::Breaker;
 use crate::tools::Tools;
 
@@ -30,7 +30,7 @@ pub struct App {
     pub model: Arc<dyn Model>,
     /// The tool server.
     pub tools: Tools,
-    /// Wakes those who follow a run in this process.
+    /// The runs this process works on, for those who follow them here.
     pub hub: Hub,
     /// Switches off tools that keep failing.
     pub breaker: Breaker,

@@ -148,11 +148,7 @@ pub async fn begin(
 fn start(app: &Arc<App>, onward: Onward) {
     match onward {
         Onward::Ours(held) => worker::spawn(app, *held),
-        Onward::Later {
-            run_id,
-            progress: Some(progress),
-        } => app.hub.publish(run_id, progress),
-        Onward::Later { progress: None, .. } => {}
+        Onward::Later { run_id, stored } => app.hub.publish(run_id, stored),
     }
 }
 

@@ -14,7 +14,6 @@ use crate::run::journal::{self, Batch, Held};
 use crate::run::steps;
 use crate::run::stopped::Stopped;
 use crate::run::waiting;
-use crate::sessions;
 
 /// How often it looks for runs that others left.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -24,10 +23,18 @@ const TAKE_MAX: i32 = 50;
 
 /// Drives a run this process has just taken, in a task of its own.
 pub(crate) fn spawn(app: &Arc<App>, held: Held) {
-    app.hub.begin(held.run_id, held.last_seq);
+    let mut held = held;
+    let begun = std::mem::take(&mut held.begun);
+    let live = app.hub.begin(held.run_id, held.last_seq, begun);
     let app = Arc::clone(app);
     let tasks = app.tasks.clone();
-    tasks.spawn(async move { drive(&app, held).await });
+    tasks.spawn(async move {
+        let run_id = held.run_id;
+        drive(&app, held).await;
+        // Whoever follows it must look elsewhere for what comes next.
+        app.hub.leave(run_id);
+        drop(live);
+    });
 }
 
 /// Looks for runs nobody holds, until told to stop.
@@ -53,7 +60,7 @@ async fn take_over(app: &Arc<App>) -> Result<(), sqlx::Error> {
         let mut tx = app.begin(tenant).await?;
         match journal::take(&mut tx, app, tenant, run_id, now).await {
             Ok(Some(mut held)) => {
-                catch_up(&mut tx, &mut held).await?;
+                journal::see_window(&mut tx, &mut held).await?;
                 tx.commit().await?;
                 spawn(app, held);
             }
@@ -63,16 +70,6 @@ async fn take_over(app: &Arc<App>) -> Result<(), sqlx::Error> {
                 if e.constraint() == Some("one_running_run_per_session") => {}
             Err(error) => tracing::error!(%run_id, %error, "run cannot be taken over"),
         }
-    }
-    Ok(())
-}
-
-/// A run that waited for its turn was accepted before the one it waited for was over: it sees what has been said since.
-async fn catch_up(conn: &mut sqlx::PgConnection, held: &mut Held) -> Result<(), sqlx::Error> {
-    if held.machine.has_not_begun()
-        && let Some(session) = sessions::lock(conn, held.principal.tenant, held.session).await?
-    {
-        held.machine.begin_after(session.window);
     }
     Ok(())
 }
