@@ -472,7 +472,8 @@ fn lease_ms(lease: Duration) -> f64 {
 }
 
 /// One statement for everything a flush stores but approvals, because each one costs both sides a round trip. All of it hangs on the
-/// run's own row: when the lease is lost, nothing is written. The last event's number before, if the lease is ours.
+/// run's own row: when the lease is lost, nothing is written. The last event's number before, if the lease is ours. Only a running run has
+/// a lease (a constraint), so its status need not be looked at, and the row is found by its key and by nothing else.
 #[expect(clippy::too_many_arguments, reason = "one statement")]
 async fn move_on(
     conn: &mut PgConnection,
@@ -497,8 +498,8 @@ async fn move_on(
                    lease_owner = case when $4 = 'running' then lease_owner end,
                    lease_until = case when $4 = 'running' then now() + $7 * interval '1 millisecond' end,
                    finished_at = case when $4 in ('done', 'failed', 'cancelled') then $8::timestamptz end
-               where tenant_id = $1 and id = $2 and status = 'running' and lease_owner = $3
-               returning session_id, last_seq - cardinality($6::text[]) as seq
+               where tenant_id = $1 and id = $2 and lease_owner = $3
+               returning last_seq - cardinality($6::text[]) as seq
            ), logged as (
                insert into agent.run_events (tenant_id, run_id, seq, body, at)
                select $1, $2, moved.seq + e.n, e.body::jsonb, $8 from moved, unnest($6::text[]) with ordinality as e (body, n)
@@ -514,11 +515,11 @@ async fn move_on(
                where s.tenant_id = $1 and s.run_id = $2 and s.step = f.step
            ), said as (
                insert into agent.agent_messages (tenant_id, id, session_id, run_id, role, text, created_at)
-               select $1, $17, moved.session_id, $2, 'assistant', $18::text, $8 from moved where $18::text is not null
+               select $1, $17, $21, $2, 'assistant', $18::text, $8 from moved where $18::text is not null
            ), closed as (
                update agent.agent_sessions s
                set conversation_history = $19::text::jsonb, metadata = s.metadata || $20::jsonb, updated_at = $8
-               from moved where s.tenant_id = $1 and s.id = moved.session_id and $19::text is not null
+               from moved where s.tenant_id = $1 and s.id = $21 and $19::text is not null
            )
            select seq as "seq!" from moved"#,
         tenant.0,
@@ -541,6 +542,7 @@ async fn move_on(
         batch.said,
         texts.window,
         json!({"language": held.machine.language}),
+        held.session,
     )
     .fetch_optional(conn)
     .await
@@ -619,7 +621,9 @@ async fn insert_run(
     sqlx::query_as!(
         Looked,
         r#"with looked as (
-               select exists (select from agent.runs r where r.tenant_id = $1 and r.session_id = $2 and r.status in ('running', 'queued')) as busy,
+               -- One after the other, because each has its own small index.
+               select exists (select from agent.runs r where r.tenant_id = $1 and r.session_id = $2 and r.status = 'running')
+                      or exists (select from agent.runs r where r.tenant_id = $1 and r.session_id = $2 and r.status = 'queued') as busy,
                       exists (select from agent.approvals a where a.tenant_id = $1 and a.session_id = $2 and a.status = 'pending') as asked,
                       (select count(*) from agent.runs r
                        where r.tenant_id = $1 and r.principal = $5 and r.status in ('queued', 'running')) as active

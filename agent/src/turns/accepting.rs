@@ -51,7 +51,7 @@ pub(super) async fn accept(
         .session_id
         .clone()
         .unwrap_or_else(|| app.new_id().to_string());
-    let session = sessions::open(
+    let mut session = sessions::open(
         &mut tx,
         principal,
         &session_id,
@@ -76,6 +76,7 @@ pub(super) async fn accept(
             after_seq,
         });
     }
+    let window = std::mem::take(&mut session.window);
     let accepting = Accepting {
         app,
         principal,
@@ -85,7 +86,7 @@ pub(super) async fn accept(
         shops_language,
         now,
     };
-    let (onward, after_seq) = match accepting.run_unless_asked(&mut tx).await? {
+    let (mut onward, after_seq) = match accepting.run_unless_asked(&mut tx).await? {
         Some(begun) => begun,
         None => {
             let pending = approvals::pending(&mut tx, tenant, session.id).await?;
@@ -93,6 +94,9 @@ pub(super) async fn accept(
         }
     };
     let run_id = onward.run_id();
+    if let Onward::Ours(held) = &mut onward {
+        held.machine.go_on_after(window);
+    }
     tx.commit().await.map_err(key_conflict)?;
     start(app, onward);
     Ok(Turn {
@@ -108,7 +112,7 @@ async fn shops_language(app: &App, principal: &Principal) -> Language {
     offer.map(|o| Language::of(o.locale)).unwrap_or_default()
 }
 
-/// One message being accepted, its session locked.
+/// One message being accepted, its session locked. The session's window is elsewhere: only a run that begins needs it.
 struct Accepting<'a> {
     app: &'a Arc<App>,
     principal: &'a Principal,
@@ -187,11 +191,8 @@ impl Accepting<'_> {
             session: self.session.id,
             session_id: self.session.session_id.clone(),
             message_id: self.app.new_id(),
-            machine: Machine::begin(
-                self.session.window.clone(),
-                self.turn.message.clone(),
-                language,
-            ),
+            // The window is given to it once it is known to run.
+            machine: Machine::begin(Vec::new(), self.turn.message.clone(), language),
             last_seq: 1,
             last_step: 0,
             resumptions: 0,
