@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::config::Config;
 use crate::models::Model;
+use crate::run::arguments::Checks;
 use crate::run::hub::Hub;
 use crate::run::limits::Breaker;
 use crate::tools::Tools;
@@ -30,6 +31,8 @@ pub struct App {
     pub model: Arc<dyn Model>,
     /// The tool server.
     pub tools: Tools,
+    /// Checks what models want called.
+    pub checks: Checks,
     /// The runs this process works on, for those who follow them here.
     pub hub: Hub,
     /// Switches off tools that keep failing.
@@ -56,6 +59,7 @@ impl App {
             clock,
             model,
             tools,
+            checks: Checks::default(),
             hub: Hub::default(),
             breaker: Breaker::default(),
             tasks: TaskTracker::new(),

@@ -36,6 +36,7 @@ async fn serve() -> anyhow::Result<()> {
     let whole = Whole::start(&settings, config, &mut say).await?;
     say(&format!("chat     {}", whole.agent.url()));
     say(&format!("tools    {}", whole.tools_url()));
+    say(&format!("model    {}", whole.agent.app.settings.model.line()));
     if let Some(data) = whole.data_dir() {
         say(&format!("data     {}", data.display()));
     }
@@ -153,9 +154,13 @@ async fn stopped() {
     }
 }
 
-/// rmcp's debug logs hold whole payloads, so they stay off unless asked for.
+/// rmcp's debug logs hold whole payloads, so they stay off unless asked for. async-openai logs whatever a provider sends that it cannot
+/// read; we say what went wrong ourselves, once and cut.
 fn logs(default: &str) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let mut filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    if let Ok(directive) = "async_openai=off".parse() {
+        filter = filter.add_directive(directive);
+    }
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

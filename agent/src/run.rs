@@ -14,6 +14,7 @@
 //! Every stream is a projection of the run's events ([`events`]); who follows a run in the process that works on it gets them from
 //! memory ([`hub`]).
 
+pub mod arguments;
 mod calls;
 pub mod events;
 pub mod hub;

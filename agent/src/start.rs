@@ -13,7 +13,9 @@ use tokio::task::JoinHandle;
 use crate::app::{App, Hooks};
 use crate::config::Config;
 use crate::models::Model;
+use crate::models::fallback::Fallback;
 use crate::models::interpreter::Interpreter;
+use crate::models::openai::Provider;
 use crate::run::worker;
 use crate::tools::Tools;
 
@@ -86,12 +88,11 @@ pub async fn start_on(
     let database = database::open(config.database.clone(), progress).await?;
     let key = config.agent_token_key().map_err(anyhow::Error::msg)?;
     let tools = Tools::new(tool_url, key, Arc::clone(&config.clock))?;
-    let mut app = App::new(
-        config,
-        database.pool.clone(),
-        model.unwrap_or_else(|| Arc::new(Interpreter)),
-        tools,
-    );
+    let model = match model {
+        Some(model) => model,
+        None => configured_model(&config)?,
+    };
+    let mut app = App::new(config, database.pool.clone(), model, tools);
     app.hooks = hooks;
     let app = Arc::new(app);
     let serving = tokio::spawn(serve(listener, Arc::clone(&app)));
@@ -103,6 +104,21 @@ pub async fn start_on(
         looking,
         database,
     })
+}
+
+/// The providers of the settings, then the interpreter.
+fn configured_model(config: &Config) -> anyhow::Result<Arc<dyn Model>> {
+    let settings = &config.model;
+    if settings.providers.is_empty() {
+        return Ok(Arc::new(Interpreter));
+    }
+    let providers = settings
+        .providers
+        .iter()
+        .map(|address| Provider::new(address, &settings.manner, Arc::clone(&config.clock)))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(anyhow::Error::msg)?;
+    Ok(Arc::new(Fallback::new(providers, settings.manner.timeout)))
 }
 
 async fn serve(listener: TcpListener, app: Arc<App>) -> io::Result<()> {

@@ -91,6 +91,7 @@ fn layers_keep_their_direction() {
         ],
     );
     only("rmcp::", "agent/src", &["agent/src/tools"]);
+    only("async_openai::", "agent/src", &["agent/src/models/openai"]);
     only(
         "axum::",
         "mcp-server/src",

@@ -177,7 +177,8 @@ function apply(entry, frame) {
       if (frame.data.status === "pending") bringDown(entry, frame.id);
       Object.assign(part(entry, "question", frame.id), { asked: frame.data, told: "" });
       break;
-    case "data-fallback": part(entry, "notice", "fallback").text = `The model cannot be used; rules answer instead. ${frame.data.reason}`; break;
+    case "data-text-discarded": part(entry, "text", frame.data.textId).text = ""; break;
+    case "data-fallback": part(entry, "notice", "fallback").text = frame.data.reason; break;
     case "abort": part(entry, "notice", "abort").text = `Stopped. ${frame.reason ?? ""}`; break;
     case "error": problem(entry, frame.errorText, true, true); break;
     default: // steps, text-end, finish: nothing to show

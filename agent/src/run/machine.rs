@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use contracts::failure::{FailureCode, ToolFailure};
 use contracts::http::chat::Usage;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -59,6 +60,15 @@ pub struct Machine {
     /// The step that has begun and is not finished: whoever goes on with the run finishes it.
     #[serde(default)]
     pub open_step: Option<u32>,
+    /// The text that is being said: whoever goes on with the run takes it back and says it anew.
+    #[serde(default)]
+    pub open_text: Option<String>,
+    /// Texts of this run that were begun and taken back.
+    #[serde(default)]
+    discarded_texts: u32,
+    /// The person has been told that rules answer instead of the model; once per run is enough.
+    #[serde(default)]
+    pub fell_back: bool,
     /// What the person says instead of answering; follows the outcomes of the calls it changes.
     #[serde(default)]
     change: Option<String>,
@@ -140,6 +150,9 @@ impl Machine {
             tool_calls: 0,
             identical: HashMap::new(),
             open_step: None,
+            open_text: None,
+            discarded_texts: 0,
+            fell_back: false,
             change: None,
         }
     }
@@ -210,8 +223,14 @@ impl Machine {
         }
     }
 
-    /// The model has answered. Ids that repeat an earlier one are renamed; calls beyond the limits are closed without being made.
-    pub fn model_answered(&mut self, answer: ModelAnswer, limits: &Limits) {
+    /// The model has answered. Ids that repeat an earlier one are renamed; calls beyond the limits, and those `refusal` has a reason
+    /// against, are closed without being made.
+    pub fn model_answered(
+        &mut self,
+        answer: ModelAnswer,
+        limits: &Limits,
+        refusal: impl Fn(&ToolCall) -> Option<ToolFailure>,
+    ) {
         self.usage.model_calls += 1;
         self.usage.input_tokens += answer.input_tokens;
         self.usage.output_tokens += answer.output_tokens;
@@ -234,14 +253,33 @@ impl Machine {
         for call in calls {
             let state = self
                 .admit(&call, limits)
-                .map_or(CallState::ToDo, |outcome| CallState::Closed { outcome });
+                .or_else(|| refusal(&call))
+                .map_or(CallState::ToDo, |failure| CallState::Closed {
+                    outcome: ToolOutcome::Failed { failure },
+                });
             self.calls.push(Call { call, state });
         }
         self.settle();
     }
 
+    /// The id of the text that is said in `step`. A text that was taken back is never gone on with under its id.
+    #[must_use]
+    pub fn text_id(&self, step: u32) -> String {
+        match self.discarded_texts {
+            0 => format!("text_{step}"),
+            before => format!("text_{step}_{}", before + 1),
+        }
+    }
+
+    /// The text that was being said is void. Its id, if there was one.
+    pub fn discard_text(&mut self) -> Option<String> {
+        let text_id = self.open_text.take()?;
+        self.discarded_texts += 1;
+        Some(text_id)
+    }
+
     /// Counts a call, or says why it is not made.
-    fn admit(&mut self, call: &ToolCall, limits: &Limits) -> Option<ToolOutcome> {
+    fn admit(&mut self, call: &ToolCall, limits: &Limits) -> Option<ToolFailure> {
         self.tool_calls += 1;
         if self.tool_calls > limits.tool_calls_max {
             return Some(refused(
@@ -352,11 +390,8 @@ impl Machine {
     }
 }
 
-fn refused(message: &str, hint: &str) -> ToolOutcome {
-    use contracts::failure::{FailureCode, ToolFailure};
-    ToolOutcome::Failed {
-        failure: ToolFailure::new(FailureCode::NotAllowed, message, hint),
-    }
+fn refused(message: &str, hint: &str) -> ToolFailure {
+    ToolFailure::new(FailureCode::NotAllowed, message, hint)
 }
 
 /// The window a model sees of a session: the last `exchanges` of them, each beginning with what a person said. Calls and results are
@@ -426,6 +461,11 @@ mod tests {
         }
     }
 
+    /// Refuses no call.
+    fn takes_all(_: &ToolCall) -> Option<ToolFailure> {
+        None
+    }
+
     fn begun() -> Machine {
         Machine::begin(Vec::new(), "bill Ali".to_owned(), Language::En)
     }
@@ -434,7 +474,7 @@ mod tests {
     fn a_turn_without_tools_is_one_model_call() {
         let mut machine = begun();
         assert_eq!(machine.next(&LIMITS), Next::CallModel);
-        machine.model_answered(says("hello"), &LIMITS);
+        machine.model_answered(says("hello"), &LIMITS, takes_all);
         assert_eq!(machine.next(&LIMITS), Next::Done(Ending::Answered));
         assert_eq!(machine.own_messages().len(), 2);
     }
@@ -466,7 +506,7 @@ mod tests {
             .collect();
         assert_eq!(texts, ["older", "newer", "mine"]);
         assert_eq!(machine.own_messages().len(), 1);
-        machine.model_answered(says("done"), &LIMITS);
+        machine.model_answered(says("done"), &LIMITS, takes_all);
     }
 
     #[test]
@@ -495,7 +535,7 @@ mod tests {
     #[test]
     fn the_model_is_asked_again_only_when_every_call_has_an_outcome_in_its_order() {
         let mut machine = begun();
-        machine.model_answered(wants(&[call("a", "read"), call("b", "bill")]), &LIMITS);
+        machine.model_answered(wants(&[call("a", "read"), call("b", "bill")]), &LIMITS, takes_all);
         machine.asked("b", Uuid::nil());
         assert!(matches!(machine.next(&LIMITS), Next::CallTools(calls) if calls.len() == 1));
         machine.closed("a", done());
@@ -522,7 +562,7 @@ mod tests {
     #[test]
     fn a_change_closes_the_open_question_and_follows_it() {
         let mut machine = begun();
-        machine.model_answered(wants(&[call("a", "bill")]), &LIMITS);
+        machine.model_answered(wants(&[call("a", "bill")]), &LIMITS, takes_all);
         machine.asked("a", Uuid::nil());
         machine.superseded("make it 3 kg".to_owned());
         assert_eq!(machine.next(&LIMITS), Next::CallModel);
@@ -550,7 +590,7 @@ mod tests {
             arguments: json!({}),
         };
         for round in 1..=5 {
-            machine.model_answered(wants(std::slice::from_ref(&same)), &LIMITS);
+            machine.model_answered(wants(std::slice::from_ref(&same)), &LIMITS, takes_all);
             let made = matches!(machine.next(&LIMITS), Next::CallTools(_));
             assert_eq!(made, round <= 3, "round {round}");
             if made {
@@ -569,7 +609,7 @@ mod tests {
     fn a_repeated_call_id_never_names_two_calls() {
         let mut machine = begun();
         for _ in 0..3 {
-            machine.model_answered(wants(&[call("x", "read"), call("x", "read")]), &LIMITS);
+            machine.model_answered(wants(&[call("x", "read"), call("x", "read")]), &LIMITS, takes_all);
             for id in machine
                 .calls
                 .iter()
@@ -584,6 +624,45 @@ mod tests {
         let before = ids.len();
         ids.dedup();
         assert_eq!(ids.len(), before);
+    }
+
+    #[test]
+    fn a_refused_call_is_closed_beside_those_that_are_made_and_counts_like_them() {
+        let mut machine = begun();
+        let refusal = |call: &ToolCall| (call.tool == "bad").then(|| refused("no", "repair it"));
+        machine.model_answered(wants(&[call("a", "bad"), call("b", "read")]), &LIMITS, refusal);
+        let Next::CallTools(made) = machine.next(&LIMITS) else {
+            panic!("the other call is to be made");
+        };
+        assert_eq!(made.len(), 1);
+        machine.closed("b", done());
+        let Some(Message::Tool { outcome, .. }) = machine.messages.get(2) else {
+            panic!("outcomes keep the order of the calls");
+        };
+        let failure = refused("no", "repair it");
+        assert_eq!(*outcome, ToolOutcome::Failed { failure });
+        for _ in 0..4 {
+            let same = ToolCall {
+                id: String::new(),
+                ..call("x", "bad")
+            };
+            machine.model_answered(wants(&[same]), &LIMITS, refusal);
+        }
+        let last = serde_json::to_string(machine.messages.last().unwrap()).unwrap();
+        assert!(last.contains("made several times"), "{last}");
+        assert_eq!(machine.tool_calls, 6);
+    }
+
+    #[test]
+    fn a_text_that_is_taken_back_gives_its_id_up() {
+        let mut machine = begun();
+        assert_eq!(machine.discard_text(), None);
+        assert_eq!(machine.text_id(1), "text_1");
+        machine.open_text = Some(machine.text_id(1));
+        let mut machine = Machine::load(serde_json::to_value(&machine).unwrap()).unwrap();
+        assert_eq!(machine.discard_text().as_deref(), Some("text_1"));
+        assert_eq!(machine.text_id(1), "text_1_2");
+        assert_eq!(machine.text_id(2), "text_2_2");
     }
 
     #[test]
@@ -605,8 +684,8 @@ mod tests {
             for step in steps {
                 machine = Machine::load(serde_json::from_str(&machine.store().unwrap()).unwrap()).unwrap();
                 match (machine.next(&LIMITS), step) {
-                    (Next::CallModel, 0..=2) => machine.model_answered(wants(&[call("a", "read"), call("b", "bill")]), &LIMITS),
-                    (Next::CallModel, _) => machine.model_answered(says("done"), &LIMITS),
+                    (Next::CallModel, 0..=2) => machine.model_answered(wants(&[call("a", "read"), call("b", "bill")]), &LIMITS, takes_all),
+                    (Next::CallModel, _) => machine.model_answered(says("done"), &LIMITS, takes_all),
                     (Next::CallTools(calls), 0..=1) => machine.asked(&calls[0].call.id, Uuid::nil()),
                     (Next::CallTools(calls), _) => machine.closed(&calls[0].call.id, done()),
                     (Next::Wait, 0..=2) => {

@@ -212,7 +212,7 @@ fn plain(body: &EventBody) -> Vec<Value> {
         EventBody::TextDelta { text_id, delta } => {
             vec![json!({"type": "text-delta", "id": text_id, "delta": delta})]
         }
-        EventBody::TextFinished { text_id } => vec![json!({"type": "text-end", "id": text_id})],
+        EventBody::TextFinished { text_id, discarded } => text_end(text_id, *discarded),
         EventBody::ToolCalled {
             call_id,
             tool,
@@ -250,6 +250,15 @@ fn plain(body: &EventBody) -> Vec<Value> {
         | EventBody::Waiting { .. }
         | EventBody::Finished { .. } => Vec::new(),
     }
+}
+
+/// Our own clients take a void text back; others show it as a text of its own, followed by the one that counts.
+fn text_end(text_id: &str, discarded: bool) -> Vec<Value> {
+    let mut payloads = vec![json!({"type": "text-end", "id": text_id})];
+    if discarded {
+        payloads.push(json!({"type": "data-text-discarded", "id": text_id, "data": {"textId": text_id}}));
+    }
+    payloads
 }
 
 /// A call that is ready to be made. MCP tools are not known at the client's compile time: `dynamic`.
@@ -384,7 +393,10 @@ mod tests {
                 text_id: text_id.clone(),
                 delta: piece.to_owned(),
             },
-            EventBody::TextFinished { text_id },
+            EventBody::TextFinished {
+                text_id,
+                discarded: false,
+            },
         ]
     }
 
@@ -593,6 +605,25 @@ mod tests {
             let expected = expected.map(|payload| (Some(4), payload));
             assert_eq!(shown, Vec::from_iter(expected), "{status:?}");
         }
+    }
+
+    #[test]
+    fn a_text_that_is_void_is_ended_and_taken_back() {
+        let body = EventBody::TextFinished {
+            text_id: "text_1".to_owned(),
+            discarded: true,
+        };
+        let mut projection = Projection::new(RUN, Opening::SameMessage);
+        assert_eq!(
+            shown(&mut projection, &log(vec![body], 7)),
+            [
+                (None, json!({"type": "text-end", "id": "text_1"})),
+                (
+                    Some(7),
+                    json!({"type": "data-text-discarded", "id": "text_1", "data": {"textId": "text_1"}})
+                ),
+            ]
+        );
     }
 
     #[test]

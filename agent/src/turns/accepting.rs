@@ -441,7 +441,10 @@ impl Accepting<'_> {
                 text_id: text_id.clone(),
                 delta: text.clone(),
             });
-            events.push(EventBody::TextFinished { text_id });
+            events.push(EventBody::TextFinished {
+                text_id,
+                discarded: false,
+            });
             text
         };
         events.push(EventBody::Waiting {
