@@ -39,6 +39,8 @@ pub(crate) struct Held {
     pub(crate) lease: Uuid,
     /// For those who follow it in this process.
     pub(crate) begun: Begun,
+    /// At the last flush another run of the session was waiting for its turn.
+    pub(crate) is_waited_for: bool,
 }
 
 impl Held {
@@ -106,7 +108,7 @@ pub(crate) async fn flush(
     let tenant = held.principal.tenant;
     let texts = Texts::of(app, held, batch).map_err(|e| sqlx::Error::Encode(e.into()))?;
     let mut tx = app.begin(tenant).await?;
-    let before = move_on(&mut tx, tenant, app, held, batch, &texts, status, now)
+    let moved = move_on(&mut tx, tenant, app, held, batch, &texts, status, now)
         .await?
         .ok_or(FlushError::LeaseLost)?;
     if status == RunStatus::Waiting {
@@ -119,8 +121,9 @@ pub(crate) async fn flush(
     store_approvals(&mut tx, held, batch, now).await?;
     tx.commit().await?;
     let stored = std::mem::take(batch);
-    let events = events::numbered(stored.events, before + 1, now);
-    held.last_seq = events.last().map_or(before, |e| e.seq);
+    let events = events::numbered(stored.events, moved.seq + 1, now);
+    held.last_seq = events.last().map_or(moved.seq, |e| e.seq);
+    held.is_waited_for = moved.is_waited_for;
     app.hub.publish(held.run_id, events);
     Ok(())
 }
@@ -464,6 +467,7 @@ fn held(tenant: TenantId, run_id: Uuid, lease: Uuid, row: Row) -> Result<Held, s
         resumptions: row.resumptions,
         lease,
         begun: Begun::default(),
+        is_waited_for: false,
     })
 }
 
@@ -471,8 +475,15 @@ fn lease_ms(lease: Duration) -> f64 {
     lease.as_secs_f64() * 1000.0
 }
 
+/// What a flush found in the run's row.
+struct Moved {
+    /// The last event's number before.
+    seq: i64,
+    is_waited_for: bool,
+}
+
 /// One statement for everything a flush stores but approvals, because each one costs both sides a round trip. All of it hangs on the
-/// run's own row: when the lease is lost, nothing is written. The last event's number before, if the lease is ours. Only a running run has
+/// run's own row: when the lease is lost, nothing is written and nothing comes back. Only a running run has
 /// a lease (a constraint), so its status need not be looked at, and the row is found by its key and by nothing else.
 #[expect(clippy::too_many_arguments, reason = "one statement")]
 async fn move_on(
@@ -484,14 +495,15 @@ async fn move_on(
     texts: &Texts,
     status: RunStatus,
     now: DateTime<Utc>,
-) -> Result<Option<i64>, sqlx::Error> {
+) -> Result<Option<Moved>, sqlx::Error> {
     let steps = &batch.steps;
     let numbers: Vec<i32> = steps.iter().map(|s| s.step).collect();
     let kinds: Vec<String> = steps.iter().map(|s| s.kind.to_owned()).collect();
     let names: Vec<String> = steps.iter().map(|s| s.name.clone()).collect();
     let calls: Vec<Option<String>> = steps.iter().map(|s| s.call_id.clone()).collect();
     let finished: Vec<i32> = batch.finished.iter().map(|(step, _)| *step).collect();
-    sqlx::query_scalar!(
+    sqlx::query_as!(
+        Moved,
         r#"with moved as (
                update agent.runs
                set status = $4, machine = $5::text::jsonb, last_seq = last_seq + cardinality($6::text[]), updated_at = $8::timestamptz,
@@ -521,7 +533,9 @@ async fn move_on(
                set conversation_history = $19::text::jsonb, metadata = s.metadata || $20::jsonb, updated_at = $8
                from moved where s.tenant_id = $1 and s.id = $21 and $19::text is not null
            )
-           select seq as "seq!" from moved"#,
+           select seq as "seq!",
+                  exists (select from agent.runs r where r.tenant_id = $1 and r.session_id = $21 and r.status = 'queued') as "is_waited_for!"
+           from moved"#,
         tenant.0,
         held.run_id,
         held.lease,

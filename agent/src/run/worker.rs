@@ -1,6 +1,7 @@
 //! Who drives runs: takes one, holds its lease, takes over what others left.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use contracts::http::chat::ChatStatus;
@@ -46,7 +47,7 @@ pub async fn look_for_work(app: Arc<App>) {
         tokio::select! {
             () = app.stop.cancelled() => return,
             () = app.look_again.notified() => {}
-            () = tokio::time::sleep(LOOK_EVERY) => {}
+            () = tokio::time::sleep(LOOK_EVERY) => app.has_queued.store(false, Ordering::Relaxed),
         }
     }
 }
@@ -114,7 +115,10 @@ async fn drive(app: &Arc<App>, mut held: Held) {
             tracing::warn!(%run_id, %error, "failure not stored");
         }
     }
-    app.look_again.notify_one();
+    // A look costs as much as a commit, so there is none after a run that nobody waits for.
+    if held.is_waited_for || app.has_queued.load(Ordering::Relaxed) {
+        app.look_again.notify_one();
+    }
 }
 
 /// Renews the lease; returns when it is lost.

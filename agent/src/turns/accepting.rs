@@ -201,6 +201,7 @@ impl Accepting<'_> {
                 owner: Some(owner),
                 ..Begun::default()
             },
+            is_waited_for: false,
         }
     }
 
