@@ -203,12 +203,15 @@ impl Tools {
     /// The server of somebody else's that a tool belongs to; none for a tool of ours.
     #[must_use]
     pub fn server_of(&self, tool: &str) -> Option<&str> {
-        self.foreign_of(tool).map(|(server, _)| server.name.as_str())
+        self.foreign_of(tool)
+            .map(|(server, _)| server.name.as_str())
     }
 
-    /// The list of that tool's server is asked for again with the next offer, because the tool was not on it.
-    pub fn look_again(&self, principal: &Principal, tool: &str) {
-        if let Some((server, _)) = self.foreign_of(tool) {
+    /// A model wants a tool: if it is not on its server's list, that list is asked for again with the next offer.
+    pub fn missed(&self, principal: &Principal, offer: &Offer, tool: &str) {
+        if let Some((server, _)) = self.foreign_of(tool)
+            && !offer.tools.iter().any(|t| t.name == tool)
+        {
             server.look_again(principal);
         }
     }
