@@ -48,6 +48,8 @@ const CONNECT: Duration = Duration::from_secs(5);
 const CALL: Duration = Duration::from_secs(15);
 /// Principals whose lists are kept.
 const LISTS_MAX: u64 = 10_000;
+/// Tools of all servers together: providers take no more in one request. Ours come first.
+const TOOLS_MAX: usize = 128;
 /// Different combinations of lists that are kept.
 const OFFERS_MAX: u64 = 256;
 
@@ -188,7 +190,15 @@ impl Tools {
         parts.extend(theirs.into_iter().flatten());
         let addresses = parts.iter().map(|p| Arc::as_ptr(p).addr()).collect();
         let together = self.together.get_with(addresses, || {
-            let tools: Vec<ToolSpec> = parts.iter().flat_map(|p| p.iter().cloned()).collect();
+            let every = parts.iter().map(|p| p.len()).sum::<usize>();
+            if every > TOOLS_MAX {
+                tracing::warn!(
+                    every,
+                    "more than {TOOLS_MAX} tools: the last ones are left out"
+                );
+            }
+            let tools = parts.iter().flat_map(|p| p.iter().cloned());
+            let tools: Vec<ToolSpec> = tools.take(TOOLS_MAX).collect();
             Arc::new(Together {
                 tools: Arc::new(tools),
                 _parts: parts,

@@ -1,8 +1,6 @@
 //! `kill -9` at every place where something could be lost or done twice: a bill of our own server, and a charge by somebody else's that keeps
 //! no keys. What happened is counted on the side that does it, and the person must have been told.
 
-use std::collections::HashMap;
-
 use contracts::http::approval::ApprovalResponse;
 use contracts::http::chat::{ChatResponse, ChatStatus, ToolCallStatus};
 use contracts::http::event::{EventBody, RunEvent};
@@ -382,6 +380,9 @@ async fn live_through(case: Case) -> Counted {
         "{case:?}: the answer resumes the run that asked"
     );
     scene.person_knows(&told).await;
+    // What was asked again after a death was a valid request too.
+    let requests = scene.provider.as_ref().map_or(2, |p| p.asked().len());
+    assert!(requests >= 2, "{case:?}: the provider was not asked");
     Counted::of(&scene, &told).await
 }
 
@@ -393,7 +394,7 @@ struct Scene {
     crm: Option<Program>,
     agent: Program,
     /// Outlives the agent.
-    _provider: Option<Provider>,
+    provider: Option<Provider>,
 }
 
 /// The provider says what the rules would.
@@ -421,7 +422,7 @@ impl Scene {
             Mind::Rules => None,
         };
         let variables = provider.as_ref().map(|p| p.variables(true));
-        for (name, value) in variables.unwrap_or_else(HashMap::new) {
+        for (name, value) in variables.unwrap_or_default() {
             stage = stage.with(name, &value);
         }
         let mut crm = None;
@@ -441,7 +442,7 @@ impl Scene {
             server,
             crm,
             agent,
-            _provider: provider,
+            provider,
         }
     }
 
@@ -557,8 +558,9 @@ impl Scene {
         if place.is_some() {
             self.victim().pause.reached().await;
         }
-        self.victim().kill().await;
+        // Before it dies: whoever waits for a server of theirs knows of its death at once.
         let found = (approvals(&self.stage).await, self.done().await);
+        self.victim().kill().await;
         let death = self.case.death;
         assert_eq!(
             found,
@@ -580,8 +582,8 @@ impl Scene {
         }
     }
 
-    /// The reply says what became of it, and the run's trace, its events and the transcript say the same.
-    async fn person_knows(&self, told: &ChatResponse) {
+    /// The reply says what became of it.
+    fn is_told(&self, told: &ChatResponse) -> ChatStatus {
         let case = self.case;
         let call = told.tool_calls.first().expect("the call");
         match (case.death.ending, case.death.whose) {
@@ -608,7 +610,13 @@ impl Scene {
             told.confirmations.is_empty(),
             "{case:?}: nothing is left to answer"
         );
+        status
+    }
 
+    /// The reply says what became of it, and the run's trace, its events and the transcript say the same.
+    async fn person_knows(&self, told: &ChatResponse) {
+        let case = self.case;
+        let status = self.is_told(told);
         let trace = ok(self.agent.get(&format!("/agent/runs/{}", told.run_id))).await;
         let run: RunView = serde_json::from_str(&trace).expect("a trace");
         assert_eq!(run.status, RunStatus::Done, "{case:?}");
@@ -669,6 +677,7 @@ fn log_is_whole(events: &[RunEvent], case: Case, ended: ChatStatus) {
         ("tool_returned", 1),
         ("finished", 1),
         ("failed", 0),
+        ("fallback", 0),
     ] {
         assert_eq!(count(what), times, "{case:?}: {what}");
     }
