@@ -574,7 +574,7 @@ impl Scene {
         match (self.case.death.victim, &self.crm) {
             (Victim::Agent, _) => self.agent = self.stage.agent(&self.server).await,
             (Victim::Server, Some(crm)) => {
-                self.crm = Some(self.stage.foreign(Some(&crm.url)).await)
+                self.crm = Some(self.stage.foreign(Some(&crm.url)).await);
             }
             (Victim::Server, None) => {
                 self.server = self.stage.server_again(&self.server.url).await;
