@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 
 use crate::app::{App, Hooks};
 use crate::config::Config;
+use crate::http::slow::Hurried;
 use crate::models::Model;
 use crate::models::fallback::Fallback;
 use crate::models::interpreter::Interpreter;
@@ -129,6 +130,8 @@ async fn serve(listener: TcpListener, app: Arc<App>) -> io::Result<()> {
     let listener = listener.tap_io(|stream| {
         let _ = stream.set_nodelay(true);
     });
+    // Who has taken nothing until the heartbeat after the next is not reading.
+    let listener = Hurried::new(listener, app.settings.heartbeat * 2);
     let router = crate::http::router(Arc::clone(&app));
     let stop = app.stop.clone();
     let serving =

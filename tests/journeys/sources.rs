@@ -107,6 +107,7 @@ fn layers_keep_their_direction() {
         "mcp-server/src",
         &[
             "mcp-server/src/server.rs",
+            "mcp-server/src/fixtures",
             "mcp-server/src/http.rs",
             "mcp-server/src/start.rs",
         ],

@@ -13,7 +13,8 @@ use crate::language::Language;
 use crate::models::{Message, ModelAnswer, ToolCall, ToolOutcome};
 
 /// The version this program writes. Older ones stay readable; a newer one is refused, so that a rolling upgrade cannot corrupt a run.
-pub const VERSION: u16 = 1;
+/// Since version 2 the session's window is not stored again with every run.
+pub const VERSION: u16 = 2;
 
 /// Limits of one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +44,7 @@ pub struct Machine {
     pub version: u16,
     /// The language of the conversation.
     pub language: Language,
-    /// What the model sees: the session's window, then this run's own part.
+    /// What the model sees: the session's window (not stored), then this run's own part.
     pub messages: Vec<Message>,
     /// Where this run's own part begins.
     pub own_from: usize,
@@ -156,14 +157,9 @@ impl Machine {
         }
     }
 
-    /// The model has not been asked yet.
-    #[must_use]
-    pub fn has_not_begun(&self) -> bool {
-        self.usage.model_calls == 0 && self.calls.is_empty()
-    }
-
-    /// Begins after another window than the one it was accepted with.
-    pub fn begin_after(&mut self, window: Vec<Message>) {
+    /// Goes on after the session's window as it is now: a stored run has none of its own, and one that waited sees what has been said
+    /// since.
+    pub fn go_on_after(&mut self, window: Vec<Message>) {
         let own = self
             .messages
             .split_off(self.own_from.min(self.messages.len()));
@@ -172,15 +168,32 @@ impl Machine {
         self.messages.extend(own);
     }
 
-    /// Reads a stored state.
+    /// The state as text, without the window, which is the session's and changes only when a run of it is over.
+    ///
+    /// # Errors
+    /// When it is no JSON, which would be a mistake of ours.
+    pub fn store(&mut self) -> serde_json::Result<String> {
+        let own = self
+            .messages
+            .split_off(self.own_from.min(self.messages.len()));
+        let window = std::mem::replace(&mut self.messages, own);
+        self.own_from = 0;
+        let text = serde_json::to_string(self);
+        self.go_on_after(window);
+        text
+    }
+
+    /// Reads a stored state; its window is given to it by [`Machine::go_on_after`].
     ///
     /// # Errors
     /// A sentence for the log: written by a newer program, or broken.
     pub fn load(stored: Value) -> Result<Machine, String> {
-        let machine: Machine = serde_json::from_value(stored).map_err(|e| e.to_string())?;
+        let mut machine: Machine = serde_json::from_value(stored).map_err(|e| e.to_string())?;
         if machine.version > VERSION {
             return Err(TooNew(machine.version).to_string());
         }
+        machine.version = VERSION;
+        machine.go_on_after(Vec::new());
         Ok(machine)
     }
 
@@ -384,7 +397,7 @@ fn refused(message: &str, hint: &str) -> ToolFailure {
 /// The window a model sees of a session: the last `exchanges` of them, each beginning with what a person said. Calls and results are
 /// never parted, because an exchange is dropped whole.
 #[must_use]
-pub fn window(messages: &[Message], exchanges: usize) -> Vec<Message> {
+pub fn window(messages: &[Message], exchanges: usize) -> &[Message] {
     let starts: Vec<usize> = messages
         .iter()
         .enumerate()
@@ -404,7 +417,7 @@ pub fn window(messages: &[Message], exchanges: usize) -> Vec<Message> {
         .and_then(|skip| starts.get(skip))
         .copied()
         .unwrap_or(0);
-    messages.get(from..).unwrap_or_default().to_vec()
+    messages.get(from..).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -475,8 +488,7 @@ mod tests {
             "mine".to_owned(),
             Language::En,
         );
-        assert!(machine.has_not_begun());
-        machine.begin_after(vec![
+        machine.go_on_after(vec![
             Message::User {
                 text: "older".to_owned(),
             },
@@ -495,7 +507,29 @@ mod tests {
         assert_eq!(texts, ["older", "newer", "mine"]);
         assert_eq!(machine.own_messages().len(), 1);
         machine.model_answered(says("done"), &LIMITS, takes_all);
-        assert!(!machine.has_not_begun());
+    }
+
+    #[test]
+    fn the_window_is_not_stored_and_may_be_another_when_the_run_goes_on() {
+        let says = |text: &str| Message::User {
+            text: text.to_owned(),
+        };
+        let mut machine = Machine::begin(vec![says("old")], "mine".to_owned(), Language::En);
+        let before = machine.clone();
+        let text = machine.store().unwrap();
+        assert_eq!(machine, before, "storing changes nothing");
+        assert!(text.contains("mine") && !text.contains("old"), "{text}");
+        let mut loaded = Machine::load(serde_json::from_str(&text).unwrap()).unwrap();
+        assert_eq!(loaded.messages, [says("mine")]);
+        loaded.go_on_after(vec![says("old")]);
+        assert_eq!(loaded, before);
+        loaded.go_on_after(vec![says("newer"), says("newest")]);
+        assert_eq!(loaded.own_messages(), [says("mine")]);
+
+        // Version 1 stored its window with it.
+        let mut older = serde_json::to_value(&before).unwrap();
+        older["version"] = json!(1);
+        assert_eq!(Machine::load(older).unwrap().messages, [says("mine")]);
     }
 
     #[test]
@@ -660,7 +694,7 @@ mod tests {
         fn calls_and_outcomes_always_pair_up(steps in prop::collection::vec(any_step(), 1..60)) {
             let mut machine = begun();
             for step in steps {
-                machine = Machine::load(serde_json::to_value(&machine).unwrap()).unwrap();
+                machine = Machine::load(serde_json::from_str(&machine.store().unwrap()).unwrap()).unwrap();
                 match (machine.next(&LIMITS), step) {
                     (Next::CallModel, 0..=2) => machine.model_answered(wants(&[call("a", "read"), call("b", "bill")]), &LIMITS, takes_all),
                     (Next::CallModel, _) => machine.model_answered(says("done"), &LIMITS, takes_all),

@@ -24,6 +24,8 @@ use crate::tools::Offer;
 
 /// Text of a slow model is stored this often, never per token.
 const TEXT_EVERY: Duration = Duration::from_millis(150);
+/// Its first words are stored this soon, so that they are seen at once. A model that says everything at once is done by then.
+const TEXT_FIRST: Duration = Duration::from_millis(3);
 
 pub(super) async fn go(app: &Arc<App>, held: &mut Held, batch: &mut Batch) -> Result<(), Stopped> {
     let limits = Limits::default();
@@ -186,10 +188,16 @@ async fn stream_answer(
         let mut answering = app.model.answer(request, &mut sink);
         let mut tick = tokio::time::interval(TEXT_EVERY);
         tick.tick().await;
+        let mut silent = true;
         loop {
             tokio::select! {
                 answer = &mut answering => break answer,
-                Some(piece) = pieces.recv() => saying.take(held, batch, piece),
+                Some(piece) = pieces.recv() => {
+                    if std::mem::take(&mut silent) {
+                        tick.reset_after(TEXT_FIRST);
+                    }
+                    saying.take(held, batch, piece);
+                },
                 _ = tick.tick() => if saying.tell(held, batch) {
                     journal::flush(app, held, batch, RunStatus::Running).await?;
                 },

@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use agent::stub_provider::{self, Received, Running, Script};
 use migrations::clock::SystemClock;
+use migrations::database::Role;
+use migrations::settings::Reader;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use super::{Setting, World};
 
 /// `MODEL_TIMEOUT_SECONDS` of these agents: time for a retry after a pause of two seconds.
-pub const MODEL_TIMEOUT: Duration = Duration::from_secs(6);
+pub const MODEL_TIMEOUT: Duration = Duration::from_secs(5);
 /// `MODEL_IDLE_TIMEOUT_SECONDS`: how long a stream may be silent.
 const IDLE_SECONDS: u32 = 1;
 
@@ -24,10 +26,7 @@ pub struct Provider {
 impl Provider {
     /// The script that is shipped with the agent: every sentence of the stories.
     pub async fn shop() -> Provider {
-        let path = concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/../agent/rehearsal/shop.json"
-        );
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../agent/rehearsal/shop.json");
         Provider::with(Script::load(path.as_ref()).expect("the shipped script")).await
     }
 
@@ -66,10 +65,7 @@ impl Provider {
             ("OPENAI_API_KEY", "stub".to_owned()),
             ("OPENAI_MODEL", "gpt-4o-mini".to_owned()),
             ("MODEL_STREAM", stream.to_string()),
-            (
-                "MODEL_TIMEOUT_SECONDS",
-                MODEL_TIMEOUT.as_secs().to_string(),
-            ),
+            ("MODEL_TIMEOUT_SECONDS", MODEL_TIMEOUT.as_secs().to_string()),
             ("MODEL_IDLE_TIMEOUT_SECONDS", IDLE_SECONDS.to_string()),
             ("MODEL_RETRIES", "2".to_owned()),
         ])
@@ -78,6 +74,25 @@ impl Provider {
     /// The demo shop with such an agent.
     pub async fn world(&self, stream: bool) -> World {
         World::open_with(self.setting(stream)).await
+    }
+
+    /// Puts another agent in the place of the shop's, which asks this provider and has not been let down by any yet.
+    pub async fn drive(&self, world: &mut World, stream: bool) {
+        let mut variables = world.variables(Role::Agent);
+        let own = self.variables(stream);
+        variables.extend(
+            own.into_iter()
+                .map(|(name, value)| (name.to_owned(), value)),
+        );
+        let reader = Reader::new(move |name| variables.get(name).cloned());
+        let config = agent::config::Config::read(&reader).expect("agent settings");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let tools = world.shop.mcp_url();
+        let hooks = agent::app::Hooks::default();
+        let quiet: &mut (dyn FnMut(&str) + Send) = &mut |_| {};
+        let started = agent::start::start_on(listener, config, &tools, None, hooks, quiet).await;
+        let before = std::mem::replace(&mut world.agent, started.expect("agent"));
+        before.stop().await;
     }
 
     /// What it was asked, oldest first. None of it may have been refused: our requests are valid, and every sentence is in the script.
