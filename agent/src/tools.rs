@@ -48,6 +48,8 @@ const CONNECT: Duration = Duration::from_secs(5);
 const CALL: Duration = Duration::from_secs(15);
 /// Principals whose lists are kept.
 const LISTS_MAX: u64 = 10_000;
+/// Tools of all servers together: providers take no more in one request. Ours come first.
+const TOOLS_MAX: usize = 128;
 /// Different combinations of lists that are kept.
 const OFFERS_MAX: u64 = 256;
 
@@ -188,7 +190,15 @@ impl Tools {
         parts.extend(theirs.into_iter().flatten());
         let addresses = parts.iter().map(|p| Arc::as_ptr(p).addr()).collect();
         let together = self.together.get_with(addresses, || {
-            let tools: Vec<ToolSpec> = parts.iter().flat_map(|p| p.iter().cloned()).collect();
+            let every = parts.iter().map(|p| p.len()).sum::<usize>();
+            if every > TOOLS_MAX {
+                tracing::warn!(
+                    every,
+                    "more than {TOOLS_MAX} tools: the last ones are left out"
+                );
+            }
+            let tools = parts.iter().flat_map(|p| p.iter().cloned());
+            let tools: Vec<ToolSpec> = tools.take(TOOLS_MAX).collect();
             Arc::new(Together {
                 tools: Arc::new(tools),
                 _parts: parts,
@@ -203,12 +213,15 @@ impl Tools {
     /// The server of somebody else's that a tool belongs to; none for a tool of ours.
     #[must_use]
     pub fn server_of(&self, tool: &str) -> Option<&str> {
-        self.foreign_of(tool).map(|(server, _)| server.name.as_str())
+        self.foreign_of(tool)
+            .map(|(server, _)| server.name.as_str())
     }
 
-    /// The list of that tool's server is asked for again with the next offer, because the tool was not on it.
-    pub fn look_again(&self, principal: &Principal, tool: &str) {
-        if let Some((server, _)) = self.foreign_of(tool) {
+    /// A model wants a tool: if it is not on its server's list, that list is asked for again with the next offer.
+    pub fn missed(&self, principal: &Principal, offer: &Offer, tool: &str) {
+        if let Some((server, _)) = self.foreign_of(tool)
+            && !offer.tools.iter().any(|t| t.name == tool)
+        {
             server.look_again(principal);
         }
     }

@@ -22,7 +22,7 @@ use crate::run::events;
 use crate::run::journal::{self, Batch, FlushError, Held, Step};
 use crate::run::machine::{Call, CallState, Limits, Next};
 use crate::run::stopped::{Stopped, unreachable};
-use crate::tools::{CallResult, Dispatch, Offer};
+use crate::tools::{CallResult, Dispatch};
 
 /// Pauses between attempts when the server certainly did nothing: it could not be reached at all.
 const PAUSES_NOT_SENT_MS: [u64; 2] = [150, 400];
@@ -65,7 +65,11 @@ pub(super) async fn make_calls(
     batch: &mut Batch,
     calls: Vec<Call>,
 ) -> Result<(), Stopped> {
-    let offer = offer_for(app, held, &calls).await?;
+    let offer = app
+        .tools
+        .offer(&held.principal)
+        .await
+        .map_err(|e| unreachable(e.to_string()))?;
     let mut attempts = Vec::with_capacity(calls.len());
     for call in calls {
         attempts.extend(prepare(app, held, batch, call, &offer.tools).await?);
@@ -75,8 +79,8 @@ pub(super) async fn make_calls(
     }
     if attempts.iter().all(Attempt::only_reads) {
         journal::flush(app, held, batch, RunStatus::Running).await?;
-        app.hooks.at("reading").await;
         let results = join_all(attempts.iter().map(|a| dispatch(app, held, a))).await;
+        app.hooks.at("read").await;
         for (attempt, result) in attempts.iter().zip(results) {
             // Reads are safe to repeat, so their results may wait for the next flush.
             record(app, held, batch, attempt, result)?;
@@ -86,6 +90,7 @@ pub(super) async fn make_calls(
     one_by_one(app, held, batch, &attempts).await?;
     if matches!(held.machine.next(&Limits::default()), Next::CallModel) {
         journal::flush(app, held, batch, RunStatus::Running).await?;
+        app.hooks.at("stored").await;
     }
     Ok(())
 }
@@ -117,29 +122,6 @@ async fn one_by_one(
         }
     }
     Ok(())
-}
-
-/// What there is to call. A tool that is not on its server's list may have come since.
-async fn offer_for(app: &App, held: &Held, calls: &[Call]) -> Result<Offer, Stopped> {
-    let offer = offered(app, held).await?;
-    let missing = |call: &&Call| {
-        matches!(call.state, CallState::ToDo)
-            && app.tools.server_of(&call.call.tool).is_some()
-            && !offer.tools.iter().any(|t| t.name == call.call.tool)
-    };
-    let missing: Vec<&Call> = calls.iter().filter(missing).collect();
-    if missing.is_empty() {
-        return Ok(offer);
-    }
-    for call in missing {
-        app.tools.look_again(&held.principal, &call.call.tool);
-    }
-    offered(app, held).await
-}
-
-async fn offered(app: &App, held: &Held) -> Result<Offer, Stopped> {
-    let offer = app.tools.offer(&held.principal).await;
-    offer.map_err(|e| unreachable(e.to_string()))
 }
 
 /// Journals a call that is about to be made. None when it is over, or a person is asked first, without anybody being called.

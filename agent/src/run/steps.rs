@@ -125,6 +125,10 @@ async fn ask_model(
             unavailable: false,
             cause: error.to_string(),
         })?;
+    app.hooks.at("answered").await;
+    for call in &answer.calls {
+        app.tools.missed(&held.principal, &offer, &call.tool);
+    }
     turn.texts.push(answer.text.clone());
     held.last_step += 1;
     let model = match answer.model.as_str() {

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use rmcp::model::Tool;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::models::ToolSpec;
 
@@ -61,7 +61,7 @@ fn tool_of(server: &str, tool: Tool) -> Result<(ToolSpec, usize), String> {
     if !(1..=NAME_BYTES_MAX).contains(&name.len()) || !name.bytes().all(plain) {
         return Err("its name is not 1 to 128 of A-Z, a-z, 0-9, _, - and .".to_owned());
     }
-    let schema = Value::Object((*tool.input_schema).clone());
+    let mut schema = Value::Object((*tool.input_schema).clone());
     let size = schema.to_string().len();
     if size > SCHEMA_BYTES_MAX {
         return Err(format!("its schema has {size} bytes"));
@@ -69,6 +69,7 @@ fn tool_of(server: &str, tool: Tool) -> Result<(ToolSpec, usize), String> {
     if schema.get("type").and_then(Value::as_str) != Some("object") {
         return Err("its arguments are no object".to_owned());
     }
+    fit_for_models(&mut schema);
     jsonschema::validator_for(&schema)
         .map_err(|e| format!("its schema is broken: {}", line(&e.to_string(), 200)))?;
     let annotations = tool.annotations.unwrap_or_default();
@@ -88,6 +89,36 @@ fn tool_of(server: &str, tool: Tool) -> Result<(ToolSpec, usize), String> {
     };
     let size = size + spec.description.len();
     Ok((spec, size))
+}
+
+/// What providers take in no tool's schema is put right or left out: one tool they refuse would cost all of them, and its own server checks
+/// the arguments anyway.
+fn fit_for_models(schema: &mut Value) {
+    if let Some(whole) = schema.as_object_mut() {
+        for choice in ["oneOf", "anyOf", "allOf", "enum", "not"] {
+            whole.remove(choice);
+        }
+        whole.entry("properties").or_insert_with(|| json!({}));
+    }
+    arrays_have_items(schema);
+}
+
+fn arrays_have_items(schema: &mut Value) {
+    match schema {
+        Value::Object(members) => {
+            let array = match members.get("type") {
+                Some(Value::String(one)) => one == "array",
+                Some(Value::Array(several)) => several.iter().any(|t| t == "array"),
+                _ => false,
+            };
+            if array {
+                members.entry("items").or_insert_with(|| json!({}));
+            }
+            members.values_mut().for_each(arrays_have_items);
+        }
+        Value::Array(several) => several.iter_mut().for_each(arrays_have_items),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 /// One line of plain text, cut: blanks for line breaks, and nothing that does not show.
@@ -139,7 +170,6 @@ pub(super) fn plain_value(value: Value) -> Value {
 #[cfg(test)]
 mod tests {
     use rmcp::model::ToolAnnotations;
-    use serde_json::json;
 
     use super::*;
 
@@ -177,6 +207,30 @@ mod tests {
         let cleaned = tools("crm", listed);
         assert_eq!(names(&cleaned), ["crm.good", "crm.also.good-1_"]);
         assert_eq!(cleaned.complaints.len(), 10, "{:?}", cleaned.complaints);
+    }
+
+    #[test]
+    fn a_schema_is_one_that_every_provider_takes() {
+        let odd = json!({
+            "type": "object",
+            "anyOf": [{"required": ["a"]}, {"required": ["b"]}],
+            "properties": {"a": {"type": "array"}, "b": {"type": ["array", "null"]}, "type": {"type": "string"}},
+        });
+        let cleaned = tools(
+            "crm",
+            vec![tool("odd", &odd), tool("bare", &json!({"type": "object"}))],
+        );
+        assert_eq!(
+            cleaned.tools[0].input_schema,
+            json!({
+                "type": "object",
+                "properties": {"a": {"type": "array", "items": {}}, "b": {"type": ["array", "null"], "items": {}}, "type": {"type": "string"}},
+            })
+        );
+        assert_eq!(
+            cleaned.tools[1].input_schema,
+            json!({"type": "object", "properties": {}})
+        );
     }
 
     #[test]
