@@ -235,5 +235,7 @@ fn http_client(address: &ProviderAddress) -> Result<reqwest::Client, String> {
     });
     // The way out may lead through a proxy; the way to a model on this machine never does.
     let client = if here { client.no_proxy() } else { client };
-    client.build().map_err(|e| e.to_string())
+    client
+        .build()
+        .map_err(|e| format!("No HTTP client can be made for {}: {e}", address.base_url))
 }

@@ -18,6 +18,8 @@ use crate::models::{ToolCall, ToolSpec};
 const NEAREST_MAX: usize = 5;
 /// Longest detail of a hint, characters.
 const DETAIL_CHARACTERS_MAX: usize = 300;
+/// What arguments have to be before anything else.
+const NO_OBJECT: &str = "they are no JSON object";
 /// A path of more parts than this is nobody's argument.
 const PATH_PARTS_MAX: usize = 32;
 
@@ -62,6 +64,15 @@ impl Check {
         let Some(at) = self.tools.iter().position(|t| t.name == call.tool) else {
             return Some(unknown(&call.tool, &self.tools, language.locale()));
         };
+        // Whatever the schema says or leaves out: arguments that are no object cannot be sent.
+        if !call.arguments.is_object() {
+            return Some(refusal(
+                "",
+                Fault::NotUnderstood,
+                NO_OBJECT,
+                language.locale(),
+            ));
+        }
         let validator = self.validators.get(at)?.as_ref()?;
         let error = validator.iter_errors(&call.arguments).next()?;
         Some(refused(&error, language.locale()))
@@ -98,6 +109,14 @@ fn unknown(name: &str, tools: &[ToolSpec], locale: Locale) -> ToolFailure {
     ToolFailure::new(FailureCode::NotAllowed, message, hint).offering(candidates.collect())
 }
 
+/// What is wrong with an argument.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    Missing,
+    NotKnown,
+    NotUnderstood,
+}
+
 fn refused(error: &ValidationError<'_>, locale: Locale) -> ToolFailure {
     let mut field = path(error.instance_path().as_str());
     let mut inside = |name: &str| {
@@ -106,32 +125,38 @@ fn refused(error: &ValidationError<'_>, locale: Locale) -> ToolFailure {
         }
         field.push_str(name);
     };
-    let (en, es) = match error.kind() {
+    let fault = match error.kind() {
         ValidationErrorKind::Required { property } => {
             inside(property.as_str().unwrap_or_default());
-            ("is missing.", "falta.")
+            Fault::Missing
         }
         ValidationErrorKind::AdditionalProperties { unexpected }
         | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
             inside(unexpected.first().map_or("", String::as_str));
-            ("is not known here.", "no se conoce aquí.")
+            Fault::NotKnown
         }
-        _ => ("cannot be understood.", "no se entiende."),
+        _ => Fault::NotUnderstood,
     };
-    let thing = thing(&field);
+    refusal(&field, fault, &error.to_string(), locale)
+}
+
+/// A sentence for the person, and for the model where it is and what the schema says.
+fn refusal(field: &str, fault: Fault, detail: &str, locale: Locale) -> ToolFailure {
+    let (en, es) = match fault {
+        Fault::Missing => ("is missing.", "falta."),
+        Fault::NotKnown => ("is not known here.", "no se conoce aquí."),
+        Fault::NotUnderstood => ("cannot be understood.", "no se entiende."),
+    };
+    let thing = thing(field);
     let message = match (locale, thing.is_empty()) {
         (Locale::En, true) => format!("The request {en}"),
         (Locale::Es, true) => format!("La petición {es}"),
         (Locale::En, false) => format!("“{thing}” {en}"),
         (Locale::Es, false) => format!("«{thing}» {es}"),
     };
-    let detail: String = error
-        .to_string()
-        .chars()
-        .take(DETAIL_CHARACTERS_MAX)
-        .collect();
+    let detail: String = detail.chars().take(DETAIL_CHARACTERS_MAX).collect();
     let named = if field.is_empty() {
-        "The arguments must be one JSON object".to_owned()
+        "The arguments".to_owned()
     } else {
         format!("Argument `{field}`")
     };
@@ -287,21 +312,18 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_schema_leaves_the_check_to_its_server() {
+    fn a_broken_schema_leaves_the_check_of_an_object_to_its_server() {
         let broken = ToolSpec {
             input_schema: json!({"type": 7}),
             ..tools()[0].clone()
         };
-        let call = ToolCall {
+        let call = |arguments| ToolCall {
             id: String::new(),
             tool: broken.name.clone(),
-            arguments: json!(3),
+            arguments,
         };
-        assert_eq!(
-            Checks::default()
-                .of(&Arc::new(vec![broken]))
-                .refusal(&call, Language::En),
-            None
-        );
+        let check = Checks::default().of(&Arc::new(vec![broken.clone()]));
+        assert_eq!(check.refusal(&call(json!({"n": 3})), Language::En), None);
+        assert!(check.refusal(&call(json!(3)), Language::En).is_some());
     }
 }

@@ -329,6 +329,7 @@ fn whole_number(value: &Value) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -514,5 +515,47 @@ mod tests {
             &json!([{"index": 0, "id": "a", "function": {"name": "list", "arguments": "{}"}}]),
         );
         assert_eq!(merged(&[whole, ends("length")]).unwrap().calls.len(), 1);
+    }
+
+    /// JSON of any shape, made of the words a chunk is made of.
+    fn anything() -> impl Strategy<Value = Value> {
+        let words = "choices delta message tool_calls index id function name arguments content \
+            finish_reason usage error code type text prompt_tokens object detail refusal stop {} a\0b";
+        let words: Vec<&str> = words.split_whitespace().collect();
+        let word = prop::sample::select(words);
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            word.clone().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(6, 40, 6, move |inner| {
+            let member = (word.clone().prop_map(str::to_owned), inner.clone());
+            let members = prop::collection::vec(member, 0..6);
+            prop_oneof![
+                prop::collection::vec(inner, 0..4).prop_map(Value::from),
+                members.prop_map(|m| m.into_iter().collect()),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_a_provider_writes_breaks_the_reader(delta in prop::collection::vec(anything(), 0..8), whole in anything()) {
+            let mut chunks = Vec::new();
+            for any in delta {
+                chunks.push(calls(&json!([any])));
+                chunks.push(json!({"choices": [{"delta": any}]}));
+            }
+            chunks.push(whole);
+            chunks.push(ends("stop"));
+            if let Ok(answer) = merged(&chunks) {
+                prop_assert!(!answer.text.trim().is_empty() || !answer.calls.is_empty());
+                let written = serde_json::to_string(&answer).unwrap();
+                prop_assert!(!written.contains("\\u0000"), "{written}");
+                prop_assert!(answer.calls.iter().all(|c| !c.tool.is_empty() && c.id.len() <= ID_CHARACTERS_MAX));
+            }
+        }
     }
 }
