@@ -1,6 +1,7 @@
 //! What every edge and every run shares.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use contracts::ids::TenantId;
 use migrations::clock::{SharedClock, new_id};
@@ -14,7 +15,8 @@ use uuid::Uuid;
 
 use crate::config::Config;
 use crate::models::Model;
-use crate::run::events::Hub;
+use crate::run::arguments::Checks;
+use crate::run::hub::Hub;
 use crate::run::limits::Breaker;
 use crate::tools::Tools;
 
@@ -30,12 +32,16 @@ pub struct App {
     pub model: Arc<dyn Model>,
     /// The tool server.
     pub tools: Tools,
-    /// Wakes those who follow a run in this process.
+    /// Checks what models want called.
+    pub checks: Checks,
+    /// The runs this process works on, for those who follow them here.
     pub hub: Hub,
     /// Switches off tools that keep failing.
     pub breaker: Breaker,
-    /// A run has left its session free: the next one in it may begin.
+    /// A run has left its session free and another one waits for it: it may begin.
     pub look_again: Notify,
+    /// A run was queued here since the worker looked last: whoever leaves a session free has it look again.
+    pub has_queued: AtomicBool,
     /// Runs under way in this process.
     pub tasks: TaskTracker,
     /// Told to stop.
@@ -51,11 +57,13 @@ impl App {
         let clock = Arc::clone(&settings.clock);
         App {
             look_again: Notify::new(),
+            has_queued: AtomicBool::new(false),
             settings,
             pool,
             clock,
             model,
             tools,
+            checks: Checks::default(),
             hub: Hub::default(),
             breaker: Breaker::default(),
             tasks: TaskTracker::new(),

@@ -1,5 +1,8 @@
 //! Settings of `agent`, read once at the start.
 
+mod servers;
+
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,6 +12,8 @@ use migrations::database::{DatabaseSettings, Role};
 use migrations::keys::{self, Key};
 use migrations::settings::{BadSetting, Reader};
 
+pub use self::servers::{Address, ExtraServer, Secret};
+
 /// What happens to a message while a run is active in its session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WhenBusy {
@@ -16,6 +21,84 @@ pub enum WhenBusy {
     Queue,
     /// It is answered 409.
     Refuse,
+}
+
+/// A provider's key. Never shown: it can only be revealed to the provider.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ApiKey(String);
+
+impl ApiKey {
+    /// A key that can stand in a header: visible ASCII, 1 to 500 characters.
+    #[must_use]
+    pub fn new(text: &str) -> Option<ApiKey> {
+        let fits = (1..=500).contains(&text.len()) && text.chars().all(|c| c.is_ascii_graphic());
+        fits.then(|| ApiKey(text.to_owned()))
+    }
+
+    /// The key, for the request's header.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(NOT_SHOWN)
+    }
+}
+
+/// A provider of a language model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProviderAddress {
+    /// Where its Chat Completions API is, without a slash at the end: `https://api.openai.com/v1`.
+    pub base_url: String,
+    /// Its key; models on the own machine need none.
+    pub key: Option<ApiKey>,
+    /// The model that is asked for.
+    pub model: String,
+}
+
+/// How models are asked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelManner {
+    /// `MODEL_STREAM`: answers come piece by piece.
+    pub stream: bool,
+    /// `MODEL_TIMEOUT_SECONDS`: how long one answer may take, with every retry and every provider.
+    pub timeout: Duration,
+    /// `MODEL_IDLE_TIMEOUT_SECONDS`: how long a stream may be silent.
+    pub idle: Duration,
+    /// `MODEL_RETRIES`: attempts after the first.
+    pub retries: usize,
+    /// `MODEL_TEMPERATURE`: 0 to 2; the provider's own when unset.
+    pub temperature: Option<f64>,
+    /// `MODEL_MAX_TOKENS`: most tokens of one answer.
+    pub tokens_max: u32,
+}
+
+/// Which models answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelSettings {
+    /// Asked in this order; when none can answer, the interpreter does. Empty: the interpreter alone.
+    pub providers: Vec<ProviderAddress>,
+    /// How they are asked.
+    pub manner: ModelManner,
+}
+
+impl ModelSettings {
+    /// Who answers, in order, for the person who starts the program.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let mut line = String::new();
+        for provider in &self.providers {
+            line.push_str(&format!(
+                "{} at {}, then ",
+                provider.model, provider.base_url
+            ));
+        }
+        line.push_str("the interpreter");
+        line
+    }
 }
 
 /// Settings of `agent`.
@@ -33,6 +116,10 @@ pub struct Config {
     pub heartbeat: Duration,
     /// `MCP_SERVER_URL`: the tool server; one is started in this process when unset.
     pub mcp_server_url: Option<String>,
+    /// `MCP_EXTRA_SERVERS`, `MCP_EXTRA_SERVER_TOKENS`: tool servers besides our own.
+    pub extra_servers: Vec<ExtraServer>,
+    /// `MCP_EXTRA_SERVER_TIMEOUT_SECONDS`: how long one call of such a server may take.
+    pub extra_server_deadline: Duration,
     /// `SESSION_CONTEXT_SIZE`: exchanges a model sees of a session.
     pub session_context_size: usize,
     /// `SESSION_WHEN_BUSY`: what happens to a message while a run is active.
@@ -45,6 +132,8 @@ pub struct Config {
     pub runs_per_user_max: u32,
     /// `AGENT_TOKEN_KEY`: signs the tokens for the tool server; kept in the home when unset.
     pub agent_token_key: Option<Key>,
+    /// `MODEL`, `OPENAI_…`, `MODEL_…`: which models answer, and how they are asked.
+    pub model: ModelSettings,
     /// `DATABASE_URL`, `DATABASE_OWNER_URL`, `DATABASE_POOL_SIZE`.
     pub database: DatabaseSettings,
     /// `COUNTERSIGN_CLOCK_OFFSET_FILE`: moves the clock, for tests.
@@ -77,6 +166,8 @@ impl Config {
                 as usize,
             heartbeat: seconds(settings, "AGENT_HEARTBEAT_SECONDS", 15, 1, 300)?,
             mcp_server_url: url(settings, "MCP_SERVER_URL")?,
+            extra_servers: servers::read(settings)?,
+            extra_server_deadline: servers::deadline(settings)?,
             session_context_size: settings.number("SESSION_CONTEXT_SIZE", 5, 1, 50)? as usize,
             when_busy: settings.checked(
                 "SESSION_WHEN_BUSY",
@@ -103,6 +194,7 @@ impl Config {
                     }
                 },
             )?,
+            model: model(settings)?,
             database: DatabaseSettings {
                 home: home.clone(),
                 database_url: settings.optional("DATABASE_URL"),
@@ -155,4 +247,218 @@ fn url(settings: &Reader, name: &str) -> Result<Option<String>, BadSetting> {
             _ => None,
         },
     )
+}
+
+/// Stands for a secret.
+const NOT_SHOWN: &str = "(not shown)";
+
+/// Where OpenAI is.
+const OPENAI_URL: &str = "https://api.openai.com/v1";
+
+fn model(settings: &Reader) -> Result<ModelSettings, BadSetting> {
+    let choice = settings.checked("MODEL", "auto", "auto, interpreter or provider", |text| {
+        ["auto", "interpreter", "provider"]
+            .into_iter()
+            .find(|c| *c == text)
+    })?;
+    let name = model_name(settings, "OPENAI_MODEL", "gpt-4o-mini")?;
+    let first = provider(settings, "OPENAI_BASE_URL", "OPENAI_API_KEY", &name)?;
+    let name = match model_name(settings, "MODEL_FALLBACK_MODEL", "")? {
+        unset if unset.is_empty() => name,
+        set => set,
+    };
+    let second = provider(
+        settings,
+        "MODEL_FALLBACK_BASE_URL",
+        "MODEL_FALLBACK_API_KEY",
+        &name,
+    )?;
+    let mut providers: Vec<ProviderAddress> = first.into_iter().chain(second).collect();
+    if choice == "provider" && providers.is_empty() {
+        return Err(BadSetting {
+            name: "MODEL".to_owned(),
+            value: choice.to_owned(),
+            accepts: "provider only together with OPENAI_API_KEY or OPENAI_BASE_URL".to_owned(),
+        });
+    }
+    if choice == "interpreter" {
+        providers.clear();
+    }
+    Ok(ModelSettings {
+        providers,
+        manner: manner(settings)?,
+    })
+}
+
+fn manner(settings: &Reader) -> Result<ModelManner, BadSetting> {
+    let timeout = seconds(settings, "MODEL_TIMEOUT_SECONDS", 60, 1, 600)?;
+    Ok(ModelManner {
+        stream: settings.parsed("MODEL_STREAM", "true", "true or false")?,
+        timeout,
+        idle: seconds(settings, "MODEL_IDLE_TIMEOUT_SECONDS", 20, 1, 600)?.min(timeout),
+        retries: settings.number("MODEL_RETRIES", 2, 0, 10)? as usize,
+        temperature: settings.checked(
+            "MODEL_TEMPERATURE",
+            "",
+            "a number from 0 to 2, such as 0.2",
+            |text| match text {
+                "" => Some(None),
+                _ => text
+                    .parse()
+                    .ok()
+                    .filter(|t| (0.0..=2.0).contains(t))
+                    .map(Some),
+            },
+        )?,
+        tokens_max: settings.number("MODEL_MAX_TOKENS", 4096, 16, 1_000_000)?,
+    })
+}
+
+/// A provider; none when neither its address nor its key is set.
+fn provider(
+    settings: &Reader,
+    url_name: &str,
+    key_name: &str,
+    model: &str,
+) -> Result<Option<ProviderAddress>, BadSetting> {
+    let accepts = "an http or https address such as https://api.openai.com/v1, without a key, query or fragment";
+    let base_url = settings.checked(url_name, "", accepts, |text| {
+        if text.is_empty() {
+            return Some(None);
+        }
+        let url = reqwest::Url::parse(text).ok()?;
+        let plain = matches!(url.scheme(), "http" | "https")
+            && url.host_str().is_some()
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none();
+        plain.then(|| Some(text.trim_end_matches('/').to_owned()))
+    });
+    // An address with a name or a query in it may hold a password or a key.
+    let base_url = base_url.map_err(|bad| match bad.value.contains(['@', '?']) {
+        true => BadSetting {
+            value: NOT_SHOWN.to_owned(),
+            ..bad
+        },
+        false => bad,
+    })?;
+    let key = match settings.optional(key_name) {
+        None => None,
+        // A bad key is named, not shown.
+        Some(text) => Some(ApiKey::new(&text).ok_or_else(|| BadSetting {
+            name: key_name.to_owned(),
+            value: NOT_SHOWN.to_owned(),
+            accepts: "the provider's key: letters, digits and signs, without spaces, line breaks or accents"
+                .to_owned(),
+        })?),
+    };
+    if base_url.is_none() && key.is_none() {
+        return Ok(None);
+    }
+    Ok(Some(ProviderAddress {
+        base_url: base_url.unwrap_or_else(|| OPENAI_URL.to_owned()),
+        key,
+        model: model.to_owned(),
+    }))
+}
+
+fn model_name(settings: &Reader, name: &str, default: &str) -> Result<String, BadSetting> {
+    let accepts = "the name of a model, 200 characters at most";
+    settings.checked(name, default, accepts, |text| {
+        let fits = text.chars().count() <= 200 && !text.chars().any(char::is_control);
+        fits.then(|| text.to_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(pairs: &'static [(&'static str, &'static str)]) -> Result<ModelSettings, String> {
+        let reader = Reader::new(|name| {
+            let found = pairs.iter().find(|(n, _)| *n == name);
+            found.map(|(_, v)| (*v).to_owned())
+        });
+        model(&reader).map_err(|e| e.to_string())
+    }
+
+    fn line(pairs: &'static [(&'static str, &'static str)]) -> String {
+        read(pairs).unwrap().line()
+    }
+
+    #[test]
+    fn the_model_follows_from_what_is_set() {
+        assert_eq!(line(&[]), "the interpreter");
+        assert_eq!(
+            line(&[("OPENAI_API_KEY", "sk-1")]),
+            "gpt-4o-mini at https://api.openai.com/v1, then the interpreter"
+        );
+        assert_eq!(
+            line(&[
+                ("OPENAI_BASE_URL", "http://127.0.0.1:11434/v1/"),
+                ("OPENAI_MODEL", "qwen3")
+            ]),
+            "qwen3 at http://127.0.0.1:11434/v1, then the interpreter"
+        );
+        assert_eq!(
+            line(&[
+                ("OPENAI_API_KEY", "sk-1"),
+                ("MODEL_FALLBACK_BASE_URL", "https://b.example/v1"),
+                ("MODEL_FALLBACK_MODEL", "second"),
+            ]),
+            "gpt-4o-mini at https://api.openai.com/v1, then second at https://b.example/v1, then the interpreter"
+        );
+        assert_eq!(
+            line(&[("OPENAI_API_KEY", "sk-1"), ("MODEL", "interpreter")]),
+            "the interpreter"
+        );
+    }
+
+    #[test]
+    fn a_key_is_never_shown() {
+        let settings = read(&[
+            ("OPENAI_API_KEY", "sk-secret"),
+            ("MODEL_TEMPERATURE", "0.5"),
+        ]);
+        let shown = format!("{settings:?}");
+        assert!(
+            shown.contains("0.5") && !shown.contains("secret"),
+            "{shown}"
+        );
+        for bad in [
+            &[("OPENAI_API_KEY", "sk-secret\nmore")] as &'static [_],
+            &[("OPENAI_API_KEY", "sk-secret-é")],
+            &[("OPENAI_API_KEY", "sk secret")],
+            &[("MODEL_FALLBACK_API_KEY", "sk-secret\u{7f}")],
+        ] {
+            let told = read(bad).unwrap_err();
+            assert!(
+                told.starts_with(bad[0].0) && !told.contains("secret"),
+                "{told}"
+            );
+        }
+    }
+
+    #[test]
+    fn bad_values_are_named() {
+        for bad in [
+            &[("MODEL", "gpt")] as &'static [_],
+            &[("MODEL", "provider")],
+            &[("OPENAI_BASE_URL", "api.openai.com")],
+            &[("OPENAI_BASE_URL", "ftp://a/v1")],
+            &[("OPENAI_BASE_URL", "https://user:word@a/v1")],
+            &[("OPENAI_BASE_URL", "https://a/v1?key=1")],
+            &[("MODEL_STREAM", "yes")],
+            &[("MODEL_TEMPERATURE", "3")],
+            &[("MODEL_TEMPERATURE", "NaN")],
+            &[("MODEL_TIMEOUT_SECONDS", "0")],
+            &[("MODEL_RETRIES", "99")],
+            &[("MODEL_MAX_TOKENS", "many")],
+        ] {
+            let told = read(bad).unwrap_err();
+            assert!(told.starts_with(bad[0].0), "{told}");
+            assert!(!told.contains("word"), "{told}");
+        }
+    }
 }

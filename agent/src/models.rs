@@ -1,9 +1,14 @@
 //! What drives a conversation: a language model or the interpreter, behind one trait.
 
+pub mod fallback;
+pub mod instructions;
 pub mod interpreter;
+pub mod openai;
+pub mod per_list;
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
@@ -103,12 +108,12 @@ pub struct ToolSpec {
 /// Everything one model call needs.
 #[derive(Debug, Clone)]
 pub struct ModelRequest {
-    /// The specialist's instructions.
+    /// What the model is told before the conversation: [`instructions`].
     pub instructions: String,
     /// The conversation, oldest first; calls and outcomes are never parted.
     pub messages: Vec<Message>,
-    /// The tools this principal may use.
-    pub tools: Vec<ToolSpec>,
+    /// The tools this principal may use; shared, because what is made of a list is made once per list ([`per_list`]).
+    pub tools: Arc<Vec<ToolSpec>>,
     /// The session's language.
     pub language: Language,
     /// The time, as the business's clock has it.
@@ -127,27 +132,37 @@ pub struct ModelAnswer {
     /// See [`Message::Assistant`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<Value>,
+    /// Who answered: the provider's name for its model, or "interpreter".
+    #[serde(default)]
+    pub model: String,
     /// Tokens read.
     pub input_tokens: u64,
     /// Tokens written.
     pub output_tokens: u64,
 }
 
-/// Why a model gave no answer.
+/// Why a model gave no answer. The texts are for the log; a person never sees them.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ModelError {
-    /// It cannot be reached, is overloaded or answered nonsense; another model may do.
+    /// It cannot be reached, is overloaded or answered nonsense, and was asked often enough; another model may do.
     #[error("the model is unavailable: {0}")]
     Unavailable(String),
-    /// It refused the request as it stands.
+    /// It refused this conversation; another one it may take.
     #[error("the model refused the request: {0}")]
     Refused(String),
+    /// It will refuse every conversation until somebody changes a setting or pays: key, address, name or quota.
+    #[error("the model cannot be used as it is set up: {0}")]
+    Unusable(String),
 }
 
 /// Receives a text while it is being written.
 pub trait TextSink: Send {
     /// The next piece, never empty.
     fn delta(&mut self, piece: &str);
+    /// What was said of this answer so far is void: the answer failed half-way and is begun anew.
+    fn start_over(&mut self);
+    /// The model that was configured cannot answer and the rules do. `reason` is a sentence for the person.
+    fn fell_back(&mut self, reason: &str);
 }
 
 /// The future a [`Model`] returns.

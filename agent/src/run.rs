@@ -11,10 +11,13 @@
 //!    ([`waiting`]).
 //! 7. **Done**: the reply, the transcript, the session's window and the last event are stored in one commit.
 //!
-//! Every stream is a projection of the run's events ([`events`]).
+//! Every stream is a projection of the run's events ([`events`]); who follows a run in the process that works on it gets them from
+//! memory ([`hub`]).
 
+pub mod arguments;
 mod calls;
 pub mod events;
+pub mod hub;
 pub(crate) mod journal;
 pub mod limits;
 pub mod machine;

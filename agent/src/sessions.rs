@@ -6,6 +6,7 @@ use contracts::ids::TenantId;
 use contracts::token::PrincipalRole;
 use serde_json::{Value, json};
 use sqlx::PgConnection;
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::language::Language;
@@ -44,7 +45,8 @@ pub fn is_session_id(text: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b))
 }
 
-/// The session of that name, created on first use, locked until the transaction ends.
+/// The session of that name, created on first use, locked until the transaction ends. What is read afterwards, by statements of their
+/// own, is as new as the lock.
 pub(crate) async fn open(
     conn: &mut PgConnection,
     principal: &Principal,
@@ -53,6 +55,9 @@ pub(crate) async fn open(
     channel: &str,
     now: DateTime<Utc>,
 ) -> Result<Session, sqlx::Error> {
+    if let Some(row) = select_named_for_update(conn, principal.tenant, session_id).await? {
+        return Ok(session(row));
+    }
     upsert(
         conn,
         principal.tenant,
@@ -63,7 +68,7 @@ pub(crate) async fn open(
         now,
     )
     .await
-    .and_then(session)
+    .map(session)
 }
 
 /// The session of that name, if there is one.
@@ -72,43 +77,34 @@ pub(crate) async fn find(
     tenant: TenantId,
     session_id: &str,
 ) -> Result<Option<Session>, sqlx::Error> {
-    select(conn, tenant, session_id)
-        .await?
-        .map(session)
-        .transpose()
+    Ok(select(conn, tenant, session_id).await?.map(session))
 }
 
-/// Locks a session by its row id, so that two turns of it are decided one after the other.
+/// Locks a session by its row id, so that two turns of it are decided one after the other. Rows that refer to it can still be written: a
+/// worker that is just storing its run must not wait for somebody who waits for that run.
 pub(crate) async fn lock(
     conn: &mut PgConnection,
     tenant: TenantId,
     id: Uuid,
 ) -> Result<Option<Session>, sqlx::Error> {
-    select_for_update(conn, tenant, id)
-        .await?
-        .map(session)
-        .transpose()
+    Ok(select_for_update(conn, tenant, id).await?.map(session))
 }
 
-/// Stores the window and the language.
-pub(crate) async fn store(
+/// The window of a session, as it is now. Whoever holds a run of it that runs knows that it stays so.
+pub(crate) async fn window(
     conn: &mut PgConnection,
     tenant: TenantId,
     id: Uuid,
-    window: &[Message],
-    language: Language,
-    now: DateTime<Utc>,
-) -> Result<(), sqlx::Error> {
-    let history = serde_json::to_value(window).map_err(|e| sqlx::Error::Encode(e.into()))?;
-    update(
-        conn,
-        tenant,
-        id,
-        history,
-        json!({"language": language}),
-        now,
+) -> Result<Option<Vec<Message>>, sqlx::Error> {
+    let window = sqlx::query_scalar!(
+        r#"select conversation_history as "conversation_history: Json<Vec<Message>>" from agent.agent_sessions
+           where tenant_id = $1 and id = $2"#,
+        tenant.0,
+        id
     )
-    .await
+    .fetch_optional(conn)
+    .await?;
+    Ok(window.map(|json| json.0))
 }
 
 /// The person has shown a language.
@@ -194,19 +190,18 @@ struct Row {
     id: Uuid,
     session_id: String,
     principal: String,
-    conversation_history: Value,
+    conversation_history: Json<Vec<Message>>,
     metadata: Value,
 }
 
-fn session(row: Row) -> Result<Session, sqlx::Error> {
-    Ok(Session {
+fn session(row: Row) -> Session {
+    Session {
         id: row.id,
         session_id: row.session_id,
         principal: row.principal,
-        window: serde_json::from_value(row.conversation_history)
-            .map_err(|e| sqlx::Error::Decode(e.into()))?,
+        window: row.conversation_history.0,
         language: serde_json::from_value(row.metadata["language"].clone()).unwrap_or_default(),
-    })
+    }
 }
 
 async fn upsert(
@@ -220,10 +215,10 @@ async fn upsert(
 ) -> Result<Row, sqlx::Error> {
     sqlx::query_as!(
         Row,
-        "insert into agent.agent_sessions (tenant_id, id, session_id, principal, channel, created_at, updated_at)
+        r#"insert into agent.agent_sessions (tenant_id, id, session_id, principal, channel, created_at, updated_at)
          values ($1, $2, $3, $4, $5, $6, $6)
          on conflict (tenant_id, session_id) do update set updated_at = excluded.updated_at
-         returning id, session_id, principal, conversation_history, metadata",
+         returning id, session_id, principal, conversation_history as "conversation_history: Json<Vec<Message>>", metadata"#,
         tenant.0,
         id,
         session_id,
@@ -242,8 +237,24 @@ async fn select(
 ) -> Result<Option<Row>, sqlx::Error> {
     sqlx::query_as!(
         Row,
-        "select id, session_id, principal, conversation_history, metadata from agent.agent_sessions
-         where tenant_id = $1 and session_id = $2",
+        r#"select id, session_id, principal, conversation_history as "conversation_history: Json<Vec<Message>>", metadata
+           from agent.agent_sessions where tenant_id = $1 and session_id = $2"#,
+        tenant.0,
+        session_id
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+async fn select_named_for_update(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    session_id: &str,
+) -> Result<Option<Row>, sqlx::Error> {
+    sqlx::query_as!(
+        Row,
+        r#"select id, session_id, principal, conversation_history as "conversation_history: Json<Vec<Message>>", metadata
+           from agent.agent_sessions where tenant_id = $1 and session_id = $2 for no key update"#,
         tenant.0,
         session_id
     )
@@ -258,35 +269,13 @@ async fn select_for_update(
 ) -> Result<Option<Row>, sqlx::Error> {
     sqlx::query_as!(
         Row,
-        "select id, session_id, principal, conversation_history, metadata from agent.agent_sessions
-         where tenant_id = $1 and id = $2 for update",
+        r#"select id, session_id, principal, conversation_history as "conversation_history: Json<Vec<Message>>", metadata
+           from agent.agent_sessions where tenant_id = $1 and id = $2 for no key update"#,
         tenant.0,
         id
     )
     .fetch_optional(conn)
     .await
-}
-
-async fn update(
-    conn: &mut PgConnection,
-    tenant: TenantId,
-    id: Uuid,
-    history: Value,
-    metadata: Value,
-    now: DateTime<Utc>,
-) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "update agent.agent_sessions set conversation_history = $3, metadata = metadata || $4, updated_at = $5
-         where tenant_id = $1 and id = $2",
-        tenant.0,
-        id,
-        history,
-        metadata,
-        now
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
 }
 
 #[cfg(test)]

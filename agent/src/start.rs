@@ -12,8 +12,11 @@ use tokio::task::JoinHandle;
 
 use crate::app::{App, Hooks};
 use crate::config::Config;
+use crate::http::slow::Hurried;
 use crate::models::Model;
+use crate::models::fallback::Fallback;
 use crate::models::interpreter::Interpreter;
+use crate::models::openai::Provider;
 use crate::run::worker;
 use crate::tools::Tools;
 
@@ -48,6 +51,7 @@ impl Started {
             tracing::error!(%error, "serving ended");
         }
         let _ = (&mut self.looking).await;
+        self.app.tools.close().await;
         self.database.pool.close().await;
     }
 }
@@ -85,13 +89,14 @@ pub async fn start_on(
     let address = listener.local_addr()?;
     let database = database::open(config.database.clone(), progress).await?;
     let key = config.agent_token_key().map_err(anyhow::Error::msg)?;
-    let tools = Tools::new(tool_url, key, Arc::clone(&config.clock))?;
-    let mut app = App::new(
-        config,
-        database.pool.clone(),
-        model.unwrap_or_else(|| Arc::new(Interpreter)),
-        tools,
-    );
+    let clock = Arc::clone(&config.clock);
+    let (extra, deadline) = (&config.extra_servers, config.extra_server_deadline);
+    let tools = Tools::new(tool_url, key, clock, extra, deadline)?;
+    let model = match model {
+        Some(model) => model,
+        None => configured_model(&config)?,
+    };
+    let mut app = App::new(config, database.pool.clone(), model, tools);
     app.hooks = hooks;
     let app = Arc::new(app);
     let serving = tokio::spawn(serve(listener, Arc::clone(&app)));
@@ -105,11 +110,28 @@ pub async fn start_on(
     })
 }
 
+/// The providers of the settings, then the interpreter.
+fn configured_model(config: &Config) -> anyhow::Result<Arc<dyn Model>> {
+    let settings = &config.model;
+    if settings.providers.is_empty() {
+        return Ok(Arc::new(Interpreter));
+    }
+    let providers = settings
+        .providers
+        .iter()
+        .map(|address| Provider::new(address, &settings.manner, Arc::clone(&config.clock)))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(anyhow::Error::msg)?;
+    Ok(Arc::new(Fallback::new(providers, settings.manner.timeout)))
+}
+
 async fn serve(listener: TcpListener, app: Arc<App>) -> io::Result<()> {
     // Small answers and stream frames must not wait for the peer's delayed acknowledgement (Nagle).
     let listener = listener.tap_io(|stream| {
         let _ = stream.set_nodelay(true);
     });
+    // Who has taken nothing until the heartbeat after the next is not reading.
+    let listener = Hurried::new(listener, app.settings.heartbeat * 2);
     let router = crate::http::router(Arc::clone(&app));
     let stop = app.stop.clone();
     let serving =

@@ -6,6 +6,7 @@ mod following;
 mod summary;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use chrono::{DateTime, Utc};
 use contracts::http::run::{RunStatus, RunView};
@@ -148,11 +149,12 @@ pub async fn begin(
 fn start(app: &Arc<App>, onward: Onward) {
     match onward {
         Onward::Ours(held) => worker::spawn(app, *held),
-        Onward::Later {
-            run_id,
-            progress: Some(progress),
-        } => app.hub.publish(run_id, progress),
-        Onward::Later { progress: None, .. } => {}
+        Onward::Later { run_id, stored } => {
+            app.has_queued.store(true, Ordering::Relaxed);
+            app.hub.publish(run_id, stored);
+            // The run it waits for may be over since.
+            app.look_again.notify_one();
+        }
     }
 }
 

@@ -17,12 +17,14 @@ use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, Stream
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tower::Layer as _;
 
 use crate::app::App;
 use crate::guard::{self, Guard};
 use crate::pages;
 #[cfg(not(feature = "conformance-fixtures"))]
 use crate::server::Server;
+use crate::written;
 
 #[cfg(feature = "conformance-fixtures")]
 use crate::fixtures::WithFixtures as Server;
@@ -40,7 +42,10 @@ pub fn router(app: Arc<App>, allowed_hosts: Vec<String>) -> Router {
     };
     Router::new()
         // MCP, for every client.
-        .nest_service("/mcp", mcp(Arc::clone(&app)))
+        .nest_service(
+            "/mcp",
+            middleware::from_fn(written::fill_in).layer(mcp(Arc::clone(&app))),
+        )
         // Where a person answers a question that a client could not ask.
         .route("/approvals/{id}", get(pages::show).post(pages::answer))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

@@ -29,6 +29,7 @@ use crate::app::App;
 use crate::call::{self, Answer, Asked, ToolRequest};
 use crate::caller::Caller;
 use crate::handler::UnaskedClients;
+use crate::written::{self, Place};
 
 /// How long a client may rely on the list of tools and on what the server says of itself, milliseconds.
 const LIST_TTL_MS: u64 = 300_000;
@@ -137,7 +138,7 @@ impl Server {
                 () = context.ct.cancelled(), if stoppable => Answer::Refused(gone()),
             };
             match answer {
-                Answer::Done(value) => return Ok(done(value).into()),
+                Answer::Done(json) => return Ok(done(json, Place::of(context)).into()),
                 Answer::Refused(failure) => return Ok(refused(&failure).into()),
                 Answer::Asked(asked) if way == Way::InputRequired && !closed => {
                     return input_required(&asked);
@@ -483,7 +484,7 @@ fn confirmation_required(app: &App, asked: Asked) -> CallToolResult {
         preview: question,
     };
     let meta = serde_json::to_value(&required.preview).unwrap_or_default();
-    let mut result = done(serde_json::to_value(&required).unwrap_or_default());
+    let mut result = done(serde_json::to_string(&required).unwrap_or_default(), None);
     let mut all = MetaObject::new();
     all.insert(confirmation::META_KEY.to_owned(), meta);
     result.meta = Some(all);
@@ -491,9 +492,8 @@ fn confirmation_required(app: &App, asked: Asked) -> CallToolResult {
 }
 
 /// The structured result and the same JSON as text. One that is too large is replaced by a hint to narrow the question.
-fn done(value: Value) -> CallToolResult {
-    let size = value.to_string().len();
-    if size > RESULT_BYTES_MAX {
+fn done(json: String, place: Option<&Place>) -> CallToolResult {
+    if json.len() > RESULT_BYTES_MAX {
         let failure = ToolFailure::new(
             FailureCode::InvalidArguments,
             "The answer is too long to be useful.",
@@ -501,7 +501,7 @@ fn done(value: Value) -> CallToolResult {
         );
         return refused(&failure);
     }
-    CallToolResult::structured(value)
+    written::result(json, place)
 }
 
 /// Failures are text only: several clients check a structured one against the tool's output schema and throw it away.
@@ -537,11 +537,11 @@ mod tests {
     fn an_answer_nobody_could_read_becomes_advice() {
         let quotes = r#"{"text":""}"#.len();
         let largest = "x".repeat(RESULT_BYTES_MAX - quotes);
-        let result = done(json!({"text": largest}));
+        let result = done(json!({"text": largest}).to_string(), None);
         assert_eq!(result.is_error, Some(false));
         assert_eq!(result.structured_content, Some(json!({"text": largest})));
 
-        let result = done(json!({"text": largest + "x"}));
+        let result = done(json!({"text": largest + "x"}).to_string(), None);
         assert_eq!(result.is_error, Some(true));
         assert_eq!(result.structured_content, None);
         let text = result.content[0].as_text().unwrap().text.clone();

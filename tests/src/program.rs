@@ -174,12 +174,14 @@ impl Pause {
         let pause = Arc::new(self);
         move |place| {
             let pause = Arc::clone(&pause);
-            async move {
-                if std::fs::read_to_string(&pause.file).is_ok_and(|wanted| wanted == place) {
-                    pause.stop_here().await;
-                }
-            }
-            .boxed()
+            async move { pause.stop(place).await }.boxed()
+        }
+    }
+
+    /// Stops here, if this is the place.
+    pub async fn stop(&self, place: &str) {
+        if std::fs::read_to_string(&self.file).is_ok_and(|wanted| wanted == place) {
+            self.stop_here().await;
         }
     }
 
@@ -201,6 +203,8 @@ pub struct Executables {
     pub agent: &'static str,
     /// `mcp-server` with places to stop at.
     pub server: &'static str,
+    /// Somebody else's tool server.
+    pub foreign: &'static str,
 }
 
 /// The demo shop in a database of its own, with no program running yet.

@@ -47,6 +47,9 @@ use super::{
 use crate::answers::{self, Reading};
 use crate::language::Language;
 
+/// What the rules are called in journals and events.
+pub const NAME: &str = "interpreter";
+
 /// The rules, as a model.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Interpreter;
@@ -59,7 +62,7 @@ pub const fn examples(language: Language) -> [&'static str; 3] {
 
 impl Model for Interpreter {
     fn name(&self) -> &'static str {
-        "interpreter"
+        NAME
     }
 
     fn answer<'a>(
@@ -151,6 +154,7 @@ fn finish(reply: Reply, messages: &[Message]) -> ModelAnswer {
         } else {
             serde_json::to_value(note).ok()
         },
+        model: NAME.to_owned(),
         input_tokens: 0,
         output_tokens: 0,
     }

@@ -177,7 +177,8 @@ function apply(entry, frame) {
       if (frame.data.status === "pending") bringDown(entry, frame.id);
       Object.assign(part(entry, "question", frame.id), { asked: frame.data, told: "" });
       break;
-    case "data-fallback": part(entry, "notice", "fallback").text = `The model cannot be used; rules answer instead. ${frame.data.reason}`; break;
+    case "data-text-discarded": part(entry, "text", frame.data.textId).text = ""; break;
+    case "data-fallback": part(entry, "notice", "fallback").text = frame.data.reason; break;
     case "abort": part(entry, "notice", "abort").text = `Stopped. ${frame.reason ?? ""}`; break;
     case "error": problem(entry, frame.errorText, true, true); break;
     default: // steps, text-end, finish: nothing to show
@@ -289,8 +290,8 @@ const draw = {
     const node = make("p", "text");
     return { node, update() {
       set(node, part.text);
-      // A question is shown once, in its own card.
-      node.hidden = entry.parts.some((p) => p.kind === "question" && p.asked.summary === part.text);
+      // A text that was taken back is not shown; a question is shown once, in its own card.
+      node.hidden = part.text === "" || entry.parts.some((p) => p.kind === "question" && p.asked.summary === part.text);
     } };
   },
   notice(part) {

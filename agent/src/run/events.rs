@@ -1,9 +1,8 @@
-//! The log of a run: events as they are written, and following one: its events from Postgres, and a wake-up when this process writes more. The wake-up is a hint, never data: a follower
-//! that misses one, or follows a run another process works on, reads the table again soon.
+//! The log of a run: events as they are written, and as they are read from the table.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use chrono::{DateTime, SubsecRound as _, Utc};
 
 use contracts::http::approval::ApprovalStatus;
 use contracts::http::chat::ToolCallStatus;
@@ -11,7 +10,6 @@ use contracts::http::event::{EventBody, RunEvent};
 use contracts::ids::TenantId;
 use serde_json::{Value, json};
 use sqlx::PgConnection;
-use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::app::App;
@@ -19,59 +17,23 @@ use crate::approvals::{Approval, Decided};
 use crate::models::ToolOutcome;
 use crate::run::journal::Held;
 
-/// How long a follower relies on wake-ups before it reads the table again.
+/// How often a follower reads the table of a run that another process works on.
 pub(crate) const POLL: Duration = Duration::from_millis(500);
+/// How long a follower relies on wake-ups of this process before it looks at the table anyway.
+pub(crate) const TRUST: Duration = Duration::from_secs(5);
 
-/// How far a run has come in this process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Progress {
-    /// The last event written.
-    pub seq: i64,
-    /// That event ended the turn.
-    pub ended: bool,
-    /// This process works on it, so a wake-up will come.
-    pub ours: bool,
-}
-
-/// Wakes those who follow a run.
-#[derive(Debug, Default)]
-pub struct Hub(Mutex<HashMap<Uuid, watch::Sender<Progress>>>);
-
-impl Hub {
-    /// Wakes when the run comes further. Subscribe before reading the table, so that nothing falls between.
-    #[must_use]
-    pub fn subscribe(&self, run_id: Uuid) -> watch::Receiver<Progress> {
-        let mut runs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        runs.entry(run_id)
-            .or_insert_with(|| watch::Sender::new(Progress::default()))
-            .subscribe()
-    }
-
-    /// This process begins to work on the run: who follows it can wait for a wake-up before reading anything.
-    pub fn begin(&self, run_id: Uuid, seq: i64) {
-        let mut runs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let sender = runs
-            .entry(run_id)
-            .or_insert_with(|| watch::Sender::new(Progress::default()));
-        sender.send_replace(Progress {
-            seq,
-            ended: false,
-            ours: true,
-        });
-    }
-
-    /// The run has come further.
-    pub fn publish(&self, run_id: Uuid, progress: Progress) {
-        let mut runs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(sender) = runs.get(&run_id)
-            && sender.send(progress).is_err()
-        {
-            runs.remove(&run_id);
-        }
-        if runs.len() > 1000 {
-            runs.retain(|_, sender| !sender.is_closed());
-        }
-    }
+/// Bodies as the events they become, the first with number `first_seq`: exactly what is read back from the table.
+pub(crate) fn numbered(
+    bodies: Vec<EventBody>,
+    first_seq: i64,
+    now: DateTime<Utc>,
+) -> Vec<RunEvent> {
+    // The table keeps microseconds.
+    let at = now.trunc_subsecs(6);
+    (first_seq..)
+        .zip(bodies)
+        .map(|(seq, body)| RunEvent { seq, at, body })
+        .collect()
 }
 
 /// The run's events after `after_seq`, oldest first.
@@ -136,7 +98,7 @@ pub(crate) fn returned(call_id: &str, tool: &str, outcome: &ToolOutcome) -> Even
     }
 }
 
-type Row = (i64, serde_json::Value, chrono::DateTime<chrono::Utc>);
+type Row = (i64, Value, DateTime<Utc>);
 
 async fn select(
     conn: &mut PgConnection,

@@ -9,14 +9,16 @@ use contracts::http::event::EventBody;
 use contracts::http::run::{RunStatus, StepView};
 use contracts::ids::TenantId;
 use contracts::token::PrincipalRole;
-use serde_json::Value;
+use serde::Serialize;
+use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::app::App;
 use crate::approvals::{self, Approval};
 use crate::principal::Principal;
-use crate::run::events::Progress;
+use crate::run::events;
+use crate::run::hub::Begun;
 use crate::run::machine::{self, Machine};
 use crate::sessions;
 
@@ -35,6 +37,10 @@ pub(crate) struct Held {
     pub(crate) resumptions: i32,
     /// Names this taking of the run: one who took it earlier, even in the same process, can store nothing any more.
     pub(crate) lease: Uuid,
+    /// For those who follow it in this process.
+    pub(crate) begun: Begun,
+    /// At the last flush another run of the session was waiting for its turn.
+    pub(crate) is_waited_for: bool,
 }
 
 impl Held {
@@ -91,7 +97,7 @@ pub(crate) enum FlushError {
     Database(#[from] sqlx::Error),
 }
 
-/// Stores everything in one commit, renews or ends the lease by `status`, and wakes those who follow.
+/// Stores everything in one commit, renews or ends the lease by `status`, and tells those who follow.
 pub(crate) async fn flush(
     app: &App,
     held: &mut Held,
@@ -100,25 +106,11 @@ pub(crate) async fn flush(
 ) -> Result<(), FlushError> {
     let now = app.clock.now();
     let tenant = held.principal.tenant;
+    let texts = Texts::of(app, held, batch).map_err(|e| sqlx::Error::Encode(e.into()))?;
     let mut tx = app.begin(tenant).await?;
-    let first_seq = held.last_seq + 1;
-    let last_seq = held.last_seq + i64::try_from(batch.events.len()).unwrap_or(i64::MAX);
-    let machine = serde_json::to_value(&held.machine).map_err(|e| sqlx::Error::Encode(e.into()))?;
-    if !update_run(
-        &mut tx,
-        tenant,
-        held.run_id,
-        held.lease,
-        status,
-        &machine,
-        last_seq,
-        app.settings.lease,
-        now,
-    )
-    .await?
-    {
-        return Err(FlushError::LeaseLost);
-    }
+    let moved = move_on(&mut tx, tenant, app, held, batch, &texts, status, now)
+        .await?
+        .ok_or(FlushError::LeaseLost)?;
     if status == RunStatus::Waiting {
         // Whoever answers locks the run first, so an answer is either seen here or finds the run waiting.
         let come = answers(&mut tx, tenant, held).await?;
@@ -126,119 +118,136 @@ pub(crate) async fn flush(
             return Err(FlushError::Answered(come));
         }
     }
-    insert_events(&mut tx, tenant, held.run_id, first_seq, &batch.events, now).await?;
-    store(&mut tx, app, held, batch, now).await?;
+    store_approvals(&mut tx, held, batch, now).await?;
     tx.commit().await?;
-    let ended = batch.events.last().is_some_and(EventBody::ends_turn);
-    held.last_seq = last_seq;
-    *batch = Batch::default();
-    app.hub.publish(
-        held.run_id,
-        Progress {
-            seq: last_seq,
-            ended,
-            ours: true,
-        },
-    );
+    let stored = std::mem::take(batch);
+    let events = events::numbered(stored.events, moved.seq + 1, now);
+    held.last_seq = events.last().map_or(moved.seq, |e| e.seq);
+    held.is_waited_for = moved.is_waited_for;
+    app.hub.publish(held.run_id, events);
     Ok(())
 }
 
-/// Everything of a batch but the run's own row and its events.
-async fn store(
+/// What is stored as JSON, as text: Postgres gets it as it is, and nothing is made a tree first.
+struct Texts {
+    machine: String,
+    events: Vec<String>,
+    requests: Vec<String>,
+    responses: Vec<Option<String>>,
+    finished: Vec<String>,
+    window: Option<String>,
+}
+
+impl Texts {
+    fn of(app: &App, held: &mut Held, batch: &Batch) -> serde_json::Result<Texts> {
+        // Nobody else can have changed the window: that takes a run of this session that runs, and this is the one.
+        let messages = &held.machine.messages;
+        let window = machine::window(messages, app.settings.session_context_size);
+        let window = batch.close_window.then(|| serde_json::to_string(window));
+        let responses = batch.steps.iter().map(|s| s.response.as_ref());
+        Ok(Texts {
+            window: window.transpose()?,
+            machine: held.machine.store()?,
+            events: texts(&batch.events)?,
+            requests: texts(batch.steps.iter().map(|s| &s.request))?,
+            responses: responses
+                .map(|r| r.map(serde_json::to_string).transpose())
+                .collect::<Result<_, _>>()?,
+            finished: texts(batch.finished.iter().map(|(_, response)| response))?,
+        })
+    }
+}
+
+fn texts<T: Serialize>(values: impl IntoIterator<Item = T>) -> serde_json::Result<Vec<String>> {
+    values
+        .into_iter()
+        .map(|value| serde_json::to_string(&value))
+        .collect()
+}
+
+async fn store_approvals(
     conn: &mut PgConnection,
-    app: &App,
     held: &Held,
     batch: &Batch,
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
     let tenant = held.principal.tenant;
-    if !batch.finished.is_empty() {
-        finish_steps(&mut *conn, tenant, held.run_id, &batch.finished, now).await?;
-    }
-    if !batch.steps.is_empty() {
-        insert_steps(&mut *conn, tenant, held.run_id, &batch.steps, now).await?;
-    }
     for (id, status) in &batch.approvals {
         approvals::set_status(&mut *conn, tenant, *id, *status).await?;
     }
     for approval in &batch.asked {
-        approvals::insert(
-            &mut *conn,
-            tenant,
-            approval,
-            &held.key_of(&approval.call.id),
-            now,
-        )
-        .await?;
-    }
-    if let Some(text) = &batch.said {
-        sessions::assistant_says(
-            &mut *conn,
-            tenant,
-            app.new_id(),
-            held.session,
-            held.run_id,
-            text,
-            now,
-        )
-        .await?;
-    }
-    if batch.close_window
-        && let Some(session) = sessions::lock(&mut *conn, tenant, held.session).await?
-    {
-        let mut window = session.window;
-        window.extend_from_slice(held.machine.own_messages());
-        let window = machine::window(&window, app.settings.session_context_size);
-        sessions::store(
-            &mut *conn,
-            tenant,
-            held.session,
-            &window,
-            held.machine.language,
-            now,
-        )
-        .await?;
+        let key = held.key_of(&approval.call.id);
+        approvals::insert(&mut *conn, tenant, approval, &key, now).await?;
     }
     Ok(())
 }
 
-/// A run that was just accepted, for storing.
+/// A message that wants a run of its own.
 pub(crate) struct NewRun<'a> {
-    pub(crate) held: &'a Held,
-    /// Queued behind another of its session, or begun here.
-    pub(crate) begin: bool,
+    pub(crate) said: &'a str,
+    pub(crate) request_key: Option<&'a str>,
+    pub(crate) message: Uuid,
     pub(crate) event: &'a EventBody,
+    /// Runs the person may have at once.
+    pub(crate) runs_max: i64,
+    /// Refused while another run is active in the session; else it waits its turn.
+    pub(crate) refuse_when_busy: bool,
 }
 
-/// Stores a new run with its first event.
-pub(crate) async fn insert(
+/// What stood in the way of a new run, if anything did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Accepted {
+    /// It runs, and this process holds it.
+    Running,
+    /// It waits its turn behind another of its session.
+    Queued,
+    /// Nothing is stored: questions are open in the session, which the message may be about.
+    Asked,
+    /// Nothing is stored: another run is active in the session.
+    Busy,
+    /// Nothing is stored: the person has too many runs at once.
+    TooMany,
+}
+
+/// Stores what a person says, with a new run and its first event. The session is locked, so that this sees every run of it that was
+/// accepted before. `although_asked`: the message is known to be no answer to the open questions.
+pub(crate) async fn accept(
     conn: &mut PgConnection,
     app: &App,
+    held: &mut Held,
     new: &NewRun<'_>,
+    although_asked: bool,
     now: DateTime<Utc>,
-) -> Result<(), sqlx::Error> {
-    let held = new.held;
+) -> Result<Accepted, sqlx::Error> {
     let tenant = held.principal.tenant;
-    let machine = serde_json::to_value(&held.machine).map_err(|e| sqlx::Error::Encode(e.into()))?;
-    insert_run(
+    let broken = |e: serde_json::Error| sqlx::Error::Encode(e.into());
+    let machine = held.machine.store().map_err(broken)?;
+    let event = serde_json::to_string(new.event).map_err(broken)?;
+    let lease = app.settings.lease;
+    let looked = insert_run(
         conn,
         tenant,
+        held,
         new,
         &machine,
-        new.begin.then_some(new.held.lease),
-        app.settings.lease,
+        &event,
+        although_asked,
+        lease,
         now,
     )
     .await?;
-    insert_events(
-        conn,
-        tenant,
-        held.run_id,
-        1,
-        std::slice::from_ref(new.event),
-        now,
-    )
-    .await
+    let accepted = match looked.status.as_deref() {
+        Some("running") => Accepted::Running,
+        Some(_) => Accepted::Queued,
+        None if looked.asked && !although_asked => Accepted::Asked,
+        None if looked.busy && new.refuse_when_busy => Accepted::Busy,
+        None => Accepted::TooMany,
+    };
+    if accepted == Accepted::Running {
+        held.begun.events = events::numbered(vec![new.event.clone()], 1, now);
+        held.begun.quiet = !looked.asked;
+    }
+    Ok(accepted)
 }
 
 /// Takes a run that wants a worker: its lease has lapsed, or it is next in its session. `None` when somebody else was first.
@@ -287,6 +296,17 @@ pub(crate) async fn lock(
     Ok(Some((held(tenant, run_id, Uuid::nil(), row)?, status)))
 }
 
+/// Gives a run that this transaction has just set running its session's window. Read by a statement of its own, because the run before
+/// it in the session may have ended while this one was being taken.
+pub(crate) async fn see_window(
+    conn: &mut PgConnection,
+    held: &mut Held,
+) -> Result<(), sqlx::Error> {
+    let window = sessions::window(conn, held.principal.tenant, held.session).await?;
+    held.machine.go_on_after(window.unwrap_or_default());
+    Ok(())
+}
+
 /// What has been answered of the run's open questions.
 async fn answers(
     conn: &mut PgConnection,
@@ -302,18 +322,22 @@ async fn answers(
     Ok(come)
 }
 
-/// Stores what a decision did to a waiting run: it runs here, waits its turn behind another of its session, or goes on waiting.
+/// Stores what a decision did to a waiting run: it runs here, waits its turn behind another of its session, or goes on waiting. The
+/// caller has locked the session, or queues the run.
 pub(crate) async fn resume(
     conn: &mut PgConnection,
     app: &App,
     held: &mut Held,
     status: RunStatus,
-    events: &[EventBody],
+    log: &[EventBody],
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
     let tenant = held.principal.tenant;
-    let machine = serde_json::to_value(&held.machine).map_err(|e| sqlx::Error::Encode(e.into()))?;
-    let last_seq = held.last_seq + i64::try_from(events.len()).unwrap_or(i64::MAX);
+    let broken = |e: serde_json::Error| sqlx::Error::Encode(e.into());
+    let machine = held.machine.store().map_err(broken)?;
+    let bodies = texts(log).map_err(broken)?;
+    let stored = events::numbered(log.to_vec(), held.last_seq + 1, now);
+    let last_seq = stored.last().map_or(held.last_seq, |e| e.seq);
     let owner = (status == RunStatus::Running).then(|| app.new_id());
     held.lease = owner.unwrap_or_default();
     update_waiting(
@@ -328,8 +352,9 @@ pub(crate) async fn resume(
         now,
     )
     .await?;
-    insert_events(conn, tenant, held.run_id, held.last_seq + 1, events, now).await?;
+    insert_events(conn, tenant, held.run_id, held.last_seq + 1, &bodies, now).await?;
     held.last_seq = last_seq;
+    held.begun.events = stored;
     Ok(())
 }
 
@@ -441,6 +466,8 @@ fn held(tenant: TenantId, run_id: Uuid, lease: Uuid, row: Row) -> Result<Held, s
         last_step: row.last_step,
         resumptions: row.resumptions,
         lease,
+        begun: Begun::default(),
+        is_waited_for: false,
     })
 }
 
@@ -448,37 +475,91 @@ fn lease_ms(lease: Duration) -> f64 {
     lease.as_secs_f64() * 1000.0
 }
 
-#[expect(clippy::too_many_arguments, reason = "one per column")]
-async fn update_run(
+/// What a flush found in the run's row.
+struct Moved {
+    /// The last event's number before.
+    seq: i64,
+    is_waited_for: bool,
+}
+
+/// One statement for everything a flush stores but approvals, because each one costs both sides a round trip. All of it hangs on the
+/// run's own row: when the lease is lost, nothing is written and nothing comes back. Only a running run has
+/// a lease (a constraint), so its status need not be looked at, and the row is found by its key and by nothing else.
+#[expect(clippy::too_many_arguments, reason = "one statement")]
+async fn move_on(
     conn: &mut PgConnection,
     tenant: TenantId,
-    run_id: Uuid,
-    owner: Uuid,
+    app: &App,
+    held: &Held,
+    batch: &Batch,
+    texts: &Texts,
     status: RunStatus,
-    machine: &Value,
-    last_seq: i64,
-    lease: Duration,
     now: DateTime<Utc>,
-) -> Result<bool, sqlx::Error> {
-    let done = sqlx::query!(
-        "update agent.runs
-         set status = $4, machine = $5, last_seq = $6, updated_at = $8::timestamptz,
-             lease_owner = case when $4 = 'running' then lease_owner end,
-             lease_until = case when $4 = 'running' then now() + $7 * interval '1 millisecond' end,
-             finished_at = case when $4 in ('done', 'failed', 'cancelled') then $8::timestamptz end
-         where tenant_id = $1 and id = $2 and status = 'running' and lease_owner = $3",
+) -> Result<Option<Moved>, sqlx::Error> {
+    let steps = &batch.steps;
+    let numbers: Vec<i32> = steps.iter().map(|s| s.step).collect();
+    let kinds: Vec<String> = steps.iter().map(|s| s.kind.to_owned()).collect();
+    let names: Vec<String> = steps.iter().map(|s| s.name.clone()).collect();
+    let calls: Vec<Option<String>> = steps.iter().map(|s| s.call_id.clone()).collect();
+    let finished: Vec<i32> = batch.finished.iter().map(|(step, _)| *step).collect();
+    sqlx::query_as!(
+        Moved,
+        r#"with moved as (
+               update agent.runs
+               set status = $4, machine = $5::text::jsonb, last_seq = last_seq + cardinality($6::text[]), updated_at = $8::timestamptz,
+                   lease_owner = case when $4 = 'running' then lease_owner end,
+                   lease_until = case when $4 = 'running' then now() + $7 * interval '1 millisecond' end,
+                   finished_at = case when $4 in ('done', 'failed', 'cancelled') then $8::timestamptz end
+               where tenant_id = $1 and id = $2 and lease_owner = $3
+               returning last_seq - cardinality($6::text[]) as seq
+           ), logged as (
+               insert into agent.run_events (tenant_id, run_id, seq, body, at)
+               select $1, $2, moved.seq + e.n, e.body::jsonb, $8 from moved, unnest($6::text[]) with ordinality as e (body, n)
+           ), begun as (
+               insert into agent.steps (tenant_id, run_id, step, kind, name, call_id, request, response, started_at, finished_at)
+               select $1, $2, s.step, s.kind, s.name, s.call_id, s.request::jsonb, s.response::jsonb, $8::timestamptz,
+                      case when s.response is not null then $8::timestamptz end
+               from moved, unnest($9::int[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[])
+                           as s (step, kind, name, call_id, request, response)
+           ), finished as (
+               update agent.steps s set response = f.response::jsonb, finished_at = $8
+               from moved, unnest($15::int[], $16::text[]) as f (step, response)
+               where s.tenant_id = $1 and s.run_id = $2 and s.step = f.step
+           ), said as (
+               insert into agent.agent_messages (tenant_id, id, session_id, run_id, role, text, created_at)
+               select $1, $17, $21, $2, 'assistant', $18::text, $8 from moved where $18::text is not null
+           ), closed as (
+               update agent.agent_sessions s
+               set conversation_history = $19::text::jsonb, metadata = s.metadata || $20::jsonb, updated_at = $8
+               from moved where s.tenant_id = $1 and s.id = $21 and $19::text is not null
+           )
+           select seq as "seq!",
+                  exists (select from agent.runs r where r.tenant_id = $1 and r.session_id = $21 and r.status = 'queued') as "is_waited_for!"
+           from moved"#,
         tenant.0,
-        run_id,
-        owner,
+        held.run_id,
+        held.lease,
         status.word(),
-        machine,
-        last_seq,
-        lease_ms(lease),
-        now
+        texts.machine,
+        &texts.events,
+        lease_ms(app.settings.lease),
+        now,
+        &numbers,
+        &kinds,
+        &names,
+        &calls as &[Option<String>],
+        &texts.requests,
+        &texts.responses as &[Option<String>],
+        &finished,
+        &texts.finished,
+        app.new_id(),
+        batch.said,
+        texts.window,
+        json!({"language": held.machine.language}),
+        held.session,
     )
-    .execute(conn)
-    .await?;
-    Ok(done.rows_affected() == 1)
+    .fetch_optional(conn)
+    .await
 }
 
 #[expect(clippy::too_many_arguments, reason = "one per column")]
@@ -488,7 +569,7 @@ async fn update_waiting(
     run_id: Uuid,
     status: RunStatus,
     owner: Option<Uuid>,
-    machine: &Value,
+    machine: &str,
     last_seq: i64,
     lease: Duration,
     now: DateTime<Utc>,
@@ -496,7 +577,7 @@ async fn update_waiting(
     sqlx::query!(
         "update agent.runs
          set status = $3, lease_owner = $4, lease_until = case when $4::uuid is null then null else now() + $7 * interval '1 millisecond' end,
-             machine = $5, last_seq = $6, updated_at = $8
+             machine = $5::text::jsonb, last_seq = $6, updated_at = $8
          where tenant_id = $1 and id = $2 and status = 'waiting'",
         tenant.0,
         run_id,
@@ -532,42 +613,72 @@ async fn extend(
     Ok(done.rows_affected() == 1)
 }
 
+/// What a new run found in its session, and the status it was stored with, if it was.
+struct Looked {
+    busy: bool,
+    asked: bool,
+    status: Option<String>,
+}
+
+#[expect(clippy::too_many_arguments, reason = "one statement")]
 async fn insert_run(
     conn: &mut PgConnection,
     tenant: TenantId,
+    held: &Held,
     new: &NewRun<'_>,
-    machine: &Value,
-    owner: Option<Uuid>,
+    machine: &str,
+    event: &str,
+    although_asked: bool,
     lease: Duration,
     now: DateTime<Utc>,
-) -> Result<(), sqlx::Error> {
-    let held = new.held;
-    let status = if new.begin {
-        RunStatus::Running
-    } else {
-        RunStatus::Queued
-    };
-    sqlx::query!(
-        "insert into agent.runs
-            (tenant_id, id, session_id, message_id, status, principal, principal_role, machine, last_seq, lease_owner, lease_until,
-             created_at, updated_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, 1, $9,
-                 case when $9::uuid is null then null else now() + $10 * interval '1 millisecond' end, $11, $11)",
+) -> Result<Looked, sqlx::Error> {
+    sqlx::query_as!(
+        Looked,
+        r#"with looked as (
+               -- One after the other, because each has its own small index.
+               select exists (select from agent.runs r where r.tenant_id = $1 and r.session_id = $2 and r.status = 'running')
+                      or exists (select from agent.runs r where r.tenant_id = $1 and r.session_id = $2 and r.status = 'queued') as busy,
+                      exists (select from agent.approvals a where a.tenant_id = $1 and a.session_id = $2 and a.status = 'pending') as asked,
+                      (select count(*) from agent.runs r
+                       where r.tenant_id = $1 and r.principal = $5 and r.status in ('queued', 'running')) as active
+           ), run as (
+               insert into agent.runs
+                   (tenant_id, id, session_id, message_id, status, principal, principal_role, machine, last_seq, lease_owner, lease_until,
+                    created_at, updated_at)
+               select $1, $3, $2, $4, case when busy then 'queued' else 'running' end, $5, $6, $7::text::jsonb, 1,
+                      case when not busy then $8::uuid end,
+                      case when not busy then now() + $9 * interval '1 millisecond' end, $10, $10
+               from looked
+               where ($11 or not asked) and active < $12 and not ($13 and busy)
+               returning status
+           ), logged as (
+               insert into agent.run_events (tenant_id, run_id, seq, body, at)
+               select $1, $3, 1, $14::text::jsonb, $10 from run
+           ), said as (
+               insert into agent.agent_messages (tenant_id, id, session_id, run_id, role, text, principal, request_key, after_seq, created_at)
+               select $1, $15, $2, $3, 'user', $16, $5, $17, 0, $10 from run
+           )
+           select busy as "busy!", asked as "asked!", (select status from run) as status from looked"#,
         tenant.0,
-        held.run_id,
         held.session,
+        held.run_id,
         held.message_id,
-        status.word(),
         held.principal.subject,
         held.principal.role.word(),
         machine,
-        owner,
+        held.lease,
         lease_ms(lease),
-        now
+        now,
+        although_asked,
+        new.runs_max,
+        new.refuse_when_busy,
+        event,
+        new.message,
+        new.said,
+        new.request_key,
     )
-    .execute(conn)
-    .await?;
-    Ok(())
+    .fetch_one(conn)
+    .await
 }
 
 async fn insert_events(
@@ -575,84 +686,16 @@ async fn insert_events(
     tenant: TenantId,
     run_id: Uuid,
     first_seq: i64,
-    events: &[EventBody],
+    bodies: &[String],
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
-    if events.is_empty() {
-        return Ok(());
-    }
-    let bodies = events
-        .iter()
-        .map(serde_json::to_value)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|e| sqlx::Error::Encode(e.into()))?;
     sqlx::query!(
         "insert into agent.run_events (tenant_id, run_id, seq, body, at)
-         select $1, $2, $3 + e.n - 1, e.body, $5 from unnest($4::jsonb[]) with ordinality as e (body, n)",
+         select $1, $2, $3 + e.n - 1, e.body::jsonb, $5 from unnest($4::text[]) with ordinality as e (body, n)",
         tenant.0,
         run_id,
         first_seq,
-        &bodies,
-        now
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
-async fn insert_steps(
-    conn: &mut PgConnection,
-    tenant: TenantId,
-    run_id: Uuid,
-    steps: &[Step],
-    now: DateTime<Utc>,
-) -> Result<(), sqlx::Error> {
-    let numbers: Vec<i32> = steps.iter().map(|s| s.step).collect();
-    let kinds: Vec<String> = steps.iter().map(|s| s.kind.to_owned()).collect();
-    let names: Vec<String> = steps.iter().map(|s| s.name.clone()).collect();
-    let calls: Vec<Option<String>> = steps.iter().map(|s| s.call_id.clone()).collect();
-    let requests: Vec<Value> = steps.iter().map(|s| s.request.clone()).collect();
-    let responses: Vec<Option<Value>> = steps.iter().map(|s| s.response.clone()).collect();
-    sqlx::query!(
-        "insert into agent.steps (tenant_id, run_id, step, kind, name, call_id, request, response, started_at, finished_at)
-         select $1, $2, s.step, s.kind, s.name, s.call_id, s.request, s.response, $9::timestamptz, case when s.response is null then null else $9::timestamptz end
-         from unnest($3::int[], $4::text[], $5::text[], $6::text[], $7::jsonb[], $8::jsonb[])
-              as s (step, kind, name, call_id, request, response)",
-        tenant.0,
-        run_id,
-        &numbers,
-        &kinds,
-        &names,
-        &calls as &[Option<String>],
-        &requests,
-        &responses as &[Option<Value>],
-        now
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
-async fn finish_steps(
-    conn: &mut PgConnection,
-    tenant: TenantId,
-    run_id: Uuid,
-    finished: &[(i32, Value)],
-    now: DateTime<Utc>,
-) -> Result<(), sqlx::Error> {
-    let numbers: Vec<i32> = finished.iter().map(|(step, _)| *step).collect();
-    let responses: Vec<Value> = finished
-        .iter()
-        .map(|(_, response)| response.clone())
-        .collect();
-    sqlx::query!(
-        "update agent.steps s set response = f.response, finished_at = $5
-         from unnest($3::int[], $4::jsonb[]) as f (step, response)
-         where s.tenant_id = $1 and s.run_id = $2 and s.step = f.step",
-        tenant.0,
-        run_id,
-        &numbers,
-        &responses,
+        bodies,
         now
     )
     .execute(conn)

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use contracts::failure::{FailureCode, ToolFailure};
 use contracts::http::chat::Usage;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -12,7 +13,8 @@ use crate::language::Language;
 use crate::models::{Message, ModelAnswer, ToolCall, ToolOutcome};
 
 /// The version this program writes. Older ones stay readable; a newer one is refused, so that a rolling upgrade cannot corrupt a run.
-pub const VERSION: u16 = 1;
+/// Since version 2 the session's window is not stored again with every run.
+pub const VERSION: u16 = 2;
 
 /// Limits of one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +44,7 @@ pub struct Machine {
     pub version: u16,
     /// The language of the conversation.
     pub language: Language,
-    /// What the model sees: the session's window, then this run's own part.
+    /// What the model sees: the session's window (not stored), then this run's own part.
     pub messages: Vec<Message>,
     /// Where this run's own part begins.
     pub own_from: usize,
@@ -58,6 +60,15 @@ pub struct Machine {
     /// The step that has begun and is not finished: whoever goes on with the run finishes it.
     #[serde(default)]
     pub open_step: Option<u32>,
+    /// The text that is being said: whoever goes on with the run takes it back and says it anew.
+    #[serde(default)]
+    pub open_text: Option<String>,
+    /// Texts of this run that were begun and taken back.
+    #[serde(default)]
+    discarded_texts: u32,
+    /// The person has been told that rules answer instead of the model; once per run is enough.
+    #[serde(default)]
+    pub fell_back: bool,
     /// What the person says instead of answering; follows the outcomes of the calls it changes.
     #[serde(default)]
     change: Option<String>,
@@ -139,18 +150,16 @@ impl Machine {
             tool_calls: 0,
             identical: HashMap::new(),
             open_step: None,
+            open_text: None,
+            discarded_texts: 0,
+            fell_back: false,
             change: None,
         }
     }
 
-    /// The model has not been asked yet.
-    #[must_use]
-    pub fn has_not_begun(&self) -> bool {
-        self.usage.model_calls == 0 && self.calls.is_empty()
-    }
-
-    /// Begins after another window than the one it was accepted with.
-    pub fn begin_after(&mut self, window: Vec<Message>) {
+    /// Goes on after the session's window as it is now: a stored run has none of its own, and one that waited sees what has been said
+    /// since.
+    pub fn go_on_after(&mut self, window: Vec<Message>) {
         let own = self
             .messages
             .split_off(self.own_from.min(self.messages.len()));
@@ -159,15 +168,32 @@ impl Machine {
         self.messages.extend(own);
     }
 
-    /// Reads a stored state.
+    /// The state as text, without the window, which is the session's and changes only when a run of it is over.
+    ///
+    /// # Errors
+    /// When it is no JSON, which would be a mistake of ours.
+    pub fn store(&mut self) -> serde_json::Result<String> {
+        let own = self
+            .messages
+            .split_off(self.own_from.min(self.messages.len()));
+        let window = std::mem::replace(&mut self.messages, own);
+        self.own_from = 0;
+        let text = serde_json::to_string(self);
+        self.go_on_after(window);
+        text
+    }
+
+    /// Reads a stored state; its window is given to it by [`Machine::go_on_after`].
     ///
     /// # Errors
     /// A sentence for the log: written by a newer program, or broken.
     pub fn load(stored: Value) -> Result<Machine, String> {
-        let machine: Machine = serde_json::from_value(stored).map_err(|e| e.to_string())?;
+        let mut machine: Machine = serde_json::from_value(stored).map_err(|e| e.to_string())?;
         if machine.version > VERSION {
             return Err(TooNew(machine.version).to_string());
         }
+        machine.version = VERSION;
+        machine.go_on_after(Vec::new());
         Ok(machine)
     }
 
@@ -197,8 +223,14 @@ impl Machine {
         }
     }
 
-    /// The model has answered. Ids that repeat an earlier one are renamed; calls beyond the limits are closed without being made.
-    pub fn model_answered(&mut self, answer: ModelAnswer, limits: &Limits) {
+    /// The model has answered. Ids that repeat an earlier one are renamed; calls beyond the limits, and those `refusal` has a reason
+    /// against, are closed without being made.
+    pub fn model_answered(
+        &mut self,
+        answer: ModelAnswer,
+        limits: &Limits,
+        refusal: impl Fn(&ToolCall) -> Option<ToolFailure>,
+    ) {
         self.usage.model_calls += 1;
         self.usage.input_tokens += answer.input_tokens;
         self.usage.output_tokens += answer.output_tokens;
@@ -219,16 +251,35 @@ impl Machine {
             note: answer.note,
         });
         for call in calls {
-            let state = self
-                .admit(&call, limits)
-                .map_or(CallState::ToDo, |outcome| CallState::Closed { outcome });
+            let state = self.admit(&call, limits).or_else(|| refusal(&call)).map_or(
+                CallState::ToDo,
+                |failure| CallState::Closed {
+                    outcome: ToolOutcome::Failed { failure },
+                },
+            );
             self.calls.push(Call { call, state });
         }
         self.settle();
     }
 
+    /// The id of the text that is said in `step`. A text that was taken back is never gone on with under its id.
+    #[must_use]
+    pub fn text_id(&self, step: u32) -> String {
+        match self.discarded_texts {
+            0 => format!("text_{step}"),
+            before => format!("text_{step}_{}", before + 1),
+        }
+    }
+
+    /// The text that was being said is void. Its id, if there was one.
+    pub fn discard_text(&mut self) -> Option<String> {
+        let text_id = self.open_text.take()?;
+        self.discarded_texts += 1;
+        Some(text_id)
+    }
+
     /// Counts a call, or says why it is not made.
-    fn admit(&mut self, call: &ToolCall, limits: &Limits) -> Option<ToolOutcome> {
+    fn admit(&mut self, call: &ToolCall, limits: &Limits) -> Option<ToolFailure> {
         self.tool_calls += 1;
         if self.tool_calls > limits.tool_calls_max {
             return Some(refused(
@@ -339,17 +390,14 @@ impl Machine {
     }
 }
 
-fn refused(message: &str, hint: &str) -> ToolOutcome {
-    use contracts::failure::{FailureCode, ToolFailure};
-    ToolOutcome::Failed {
-        failure: ToolFailure::new(FailureCode::NotAllowed, message, hint),
-    }
+fn refused(message: &str, hint: &str) -> ToolFailure {
+    ToolFailure::new(FailureCode::NotAllowed, message, hint)
 }
 
 /// The window a model sees of a session: the last `exchanges` of them, each beginning with what a person said. Calls and results are
 /// never parted, because an exchange is dropped whole.
 #[must_use]
-pub fn window(messages: &[Message], exchanges: usize) -> Vec<Message> {
+pub fn window(messages: &[Message], exchanges: usize) -> &[Message] {
     let starts: Vec<usize> = messages
         .iter()
         .enumerate()
@@ -369,7 +417,7 @@ pub fn window(messages: &[Message], exchanges: usize) -> Vec<Message> {
         .and_then(|skip| starts.get(skip))
         .copied()
         .unwrap_or(0);
-    messages.get(from..).unwrap_or_default().to_vec()
+    messages.get(from..).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -413,6 +461,11 @@ mod tests {
         }
     }
 
+    /// Refuses no call.
+    fn takes_all(_: &ToolCall) -> Option<ToolFailure> {
+        None
+    }
+
     fn begun() -> Machine {
         Machine::begin(Vec::new(), "bill Ali".to_owned(), Language::En)
     }
@@ -421,7 +474,7 @@ mod tests {
     fn a_turn_without_tools_is_one_model_call() {
         let mut machine = begun();
         assert_eq!(machine.next(&LIMITS), Next::CallModel);
-        machine.model_answered(says("hello"), &LIMITS);
+        machine.model_answered(says("hello"), &LIMITS, takes_all);
         assert_eq!(machine.next(&LIMITS), Next::Done(Ending::Answered));
         assert_eq!(machine.own_messages().len(), 2);
     }
@@ -435,8 +488,7 @@ mod tests {
             "mine".to_owned(),
             Language::En,
         );
-        assert!(machine.has_not_begun());
-        machine.begin_after(vec![
+        machine.go_on_after(vec![
             Message::User {
                 text: "older".to_owned(),
             },
@@ -454,14 +506,40 @@ mod tests {
             .collect();
         assert_eq!(texts, ["older", "newer", "mine"]);
         assert_eq!(machine.own_messages().len(), 1);
-        machine.model_answered(says("done"), &LIMITS);
-        assert!(!machine.has_not_begun());
+        machine.model_answered(says("done"), &LIMITS, takes_all);
+    }
+
+    #[test]
+    fn the_window_is_not_stored_and_may_be_another_when_the_run_goes_on() {
+        let says = |text: &str| Message::User {
+            text: text.to_owned(),
+        };
+        let mut machine = Machine::begin(vec![says("old")], "mine".to_owned(), Language::En);
+        let before = machine.clone();
+        let text = machine.store().unwrap();
+        assert_eq!(machine, before, "storing changes nothing");
+        assert!(text.contains("mine") && !text.contains("old"), "{text}");
+        let mut loaded = Machine::load(serde_json::from_str(&text).unwrap()).unwrap();
+        assert_eq!(loaded.messages, [says("mine")]);
+        loaded.go_on_after(vec![says("old")]);
+        assert_eq!(loaded, before);
+        loaded.go_on_after(vec![says("newer"), says("newest")]);
+        assert_eq!(loaded.own_messages(), [says("mine")]);
+
+        // Version 1 stored its window with it.
+        let mut older = serde_json::to_value(&before).unwrap();
+        older["version"] = json!(1);
+        assert_eq!(Machine::load(older).unwrap().messages, [says("mine")]);
     }
 
     #[test]
     fn the_model_is_asked_again_only_when_every_call_has_an_outcome_in_its_order() {
         let mut machine = begun();
-        machine.model_answered(wants(&[call("a", "read"), call("b", "bill")]), &LIMITS);
+        machine.model_answered(
+            wants(&[call("a", "read"), call("b", "bill")]),
+            &LIMITS,
+            takes_all,
+        );
         machine.asked("b", Uuid::nil());
         assert!(matches!(machine.next(&LIMITS), Next::CallTools(calls) if calls.len() == 1));
         machine.closed("a", done());
@@ -488,7 +566,7 @@ mod tests {
     #[test]
     fn a_change_closes_the_open_question_and_follows_it() {
         let mut machine = begun();
-        machine.model_answered(wants(&[call("a", "bill")]), &LIMITS);
+        machine.model_answered(wants(&[call("a", "bill")]), &LIMITS, takes_all);
         machine.asked("a", Uuid::nil());
         machine.superseded("make it 3 kg".to_owned());
         assert_eq!(machine.next(&LIMITS), Next::CallModel);
@@ -516,7 +594,7 @@ mod tests {
             arguments: json!({}),
         };
         for round in 1..=5 {
-            machine.model_answered(wants(std::slice::from_ref(&same)), &LIMITS);
+            machine.model_answered(wants(std::slice::from_ref(&same)), &LIMITS, takes_all);
             let made = matches!(machine.next(&LIMITS), Next::CallTools(_));
             assert_eq!(made, round <= 3, "round {round}");
             if made {
@@ -535,7 +613,11 @@ mod tests {
     fn a_repeated_call_id_never_names_two_calls() {
         let mut machine = begun();
         for _ in 0..3 {
-            machine.model_answered(wants(&[call("x", "read"), call("x", "read")]), &LIMITS);
+            machine.model_answered(
+                wants(&[call("x", "read"), call("x", "read")]),
+                &LIMITS,
+                takes_all,
+            );
             for id in machine
                 .calls
                 .iter()
@@ -550,6 +632,49 @@ mod tests {
         let before = ids.len();
         ids.dedup();
         assert_eq!(ids.len(), before);
+    }
+
+    #[test]
+    fn a_refused_call_is_closed_beside_those_that_are_made_and_counts_like_them() {
+        let mut machine = begun();
+        let refusal = |call: &ToolCall| (call.tool == "bad").then(|| refused("no", "repair it"));
+        machine.model_answered(
+            wants(&[call("a", "bad"), call("b", "read")]),
+            &LIMITS,
+            refusal,
+        );
+        let Next::CallTools(made) = machine.next(&LIMITS) else {
+            panic!("the other call is to be made");
+        };
+        assert_eq!(made.len(), 1);
+        machine.closed("b", done());
+        let Some(Message::Tool { outcome, .. }) = machine.messages.get(2) else {
+            panic!("outcomes keep the order of the calls");
+        };
+        let failure = refused("no", "repair it");
+        assert_eq!(*outcome, ToolOutcome::Failed { failure });
+        for _ in 0..4 {
+            let same = ToolCall {
+                id: String::new(),
+                ..call("x", "bad")
+            };
+            machine.model_answered(wants(&[same]), &LIMITS, refusal);
+        }
+        let last = serde_json::to_string(machine.messages.last().unwrap()).unwrap();
+        assert!(last.contains("made several times"), "{last}");
+        assert_eq!(machine.tool_calls, 6);
+    }
+
+    #[test]
+    fn a_text_that_is_taken_back_gives_its_id_up() {
+        let mut machine = begun();
+        assert_eq!(machine.discard_text(), None);
+        assert_eq!(machine.text_id(1), "text_1");
+        machine.open_text = Some(machine.text_id(1));
+        let mut machine = Machine::load(serde_json::to_value(&machine).unwrap()).unwrap();
+        assert_eq!(machine.discard_text().as_deref(), Some("text_1"));
+        assert_eq!(machine.text_id(1), "text_1_2");
+        assert_eq!(machine.text_id(2), "text_2_2");
     }
 
     #[test]
@@ -569,10 +694,10 @@ mod tests {
         fn calls_and_outcomes_always_pair_up(steps in prop::collection::vec(any_step(), 1..60)) {
             let mut machine = begun();
             for step in steps {
-                machine = Machine::load(serde_json::to_value(&machine).unwrap()).unwrap();
+                machine = Machine::load(serde_json::from_str(&machine.store().unwrap()).unwrap()).unwrap();
                 match (machine.next(&LIMITS), step) {
-                    (Next::CallModel, 0..=2) => machine.model_answered(wants(&[call("a", "read"), call("b", "bill")]), &LIMITS),
-                    (Next::CallModel, _) => machine.model_answered(says("done"), &LIMITS),
+                    (Next::CallModel, 0..=2) => machine.model_answered(wants(&[call("a", "read"), call("b", "bill")]), &LIMITS, takes_all),
+                    (Next::CallModel, _) => machine.model_answered(says("done"), &LIMITS, takes_all),
                     (Next::CallTools(calls), 0..=1) => machine.asked(&calls[0].call.id, Uuid::nil()),
                     (Next::CallTools(calls), _) => machine.closed(&calls[0].call.id, done()),
                     (Next::Wait, 0..=2) => {

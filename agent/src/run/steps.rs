@@ -10,17 +10,22 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use crate::app::App;
+use crate::models::instructions::{self, Briefing};
 use crate::models::{
     Message, ModelAnswer, ModelError, ModelRequest, TextSink, ToolOutcome, ToolSpec,
 };
+use crate::run::arguments::Check;
 use crate::run::calls::make_calls;
 use crate::run::events;
 use crate::run::journal::{self, Batch, FlushError, Held, Step};
 use crate::run::machine::{CallState, Ending, Limits, Next};
 use crate::run::stopped::{Stopped, unreachable};
+use crate::tools::Offer;
 
 /// Text of a slow model is stored this often, never per token.
 const TEXT_EVERY: Duration = Duration::from_millis(150);
+/// Its first words are stored this soon, so that they are seen at once. A model that says everything at once is done by then.
+const TEXT_FIRST: Duration = Duration::from_millis(3);
 
 pub(super) async fn go(app: &Arc<App>, held: &mut Held, batch: &mut Batch) -> Result<(), Stopped> {
     let limits = Limits::default();
@@ -58,12 +63,37 @@ impl Turn {
     }
 }
 
-/// Collects a text while it is written.
-struct Pieces(mpsc::UnboundedSender<String>);
+/// What a model says while it answers.
+enum Piece {
+    /// More of the text.
+    Delta(String),
+    /// What was said of this answer is void.
+    StartOver,
+    /// Rules answer instead, and why.
+    FellBack(String),
+}
+
+/// Passes on what a model says while it answers. The model is never held up: the caps of an answer bound the queue.
+struct Pieces(mpsc::UnboundedSender<Piece>);
+
+impl Pieces {
+    fn send(&self, piece: Piece) {
+        // Nobody listens any more when the run was left; the answer is dropped then as well.
+        let _ = self.0.send(piece);
+    }
+}
 
 impl TextSink for Pieces {
     fn delta(&mut self, piece: &str) {
-        let _ = self.0.send(piece.to_owned());
+        self.send(Piece::Delta(piece.to_owned()));
+    }
+
+    fn start_over(&mut self) {
+        self.send(Piece::StartOver);
+    }
+
+    fn fell_back(&mut self, reason: &str) {
+        self.send(Piece::FellBack(reason.to_owned()));
     }
 }
 
@@ -79,24 +109,16 @@ async fn ask_model(
         .offer(&held.principal)
         .await
         .map_err(|e| unreachable(e.to_string()))?;
-    let tools = &offer.tools;
     let step = held.machine.usage.model_calls + 1;
-    let request = ModelRequest {
-        instructions: String::new(),
-        messages: held.machine.messages.clone(),
-        tools: tools.to_vec(),
-        language: held.machine.language,
-        now: app.clock.now(),
-        time_zone: offer.time_zone,
-    };
+    let check = app.checks.of(&offer.tools);
+    let request = request(app, held, &offer, &check);
     // A worker that died while the model was answering has begun this step already.
     if held.machine.open_step != Some(step) {
         held.close_step(batch);
         held.machine.open_step = Some(step);
         batch.events.push(EventBody::StepStarted { step });
     }
-    let text_id = format!("text_{step}");
-    let answer = stream_answer(app, held, batch, &request, &text_id)
+    let answer = stream_answer(app, held, batch, &request, step)
         .await?
         .map_err(|error| Stopped::Fail {
             message: "System error. Please try again.",
@@ -105,21 +127,46 @@ async fn ask_model(
         })?;
     turn.texts.push(answer.text.clone());
     held.last_step += 1;
+    let model = match answer.model.as_str() {
+        "" => app.model.name(),
+        answered => answered,
+    };
     batch.steps.push(Step {
         step: held.last_step,
         kind: "model",
-        name: app.model.name().to_owned(),
+        name: model.to_owned(),
         call_id: None,
         request: json!({"messages": request.messages.len(), "tools": request.tools.len()}),
         response: Some(serde_json::to_value(&answer).unwrap_or_default()),
     });
     let has_calls = !answer.calls.is_empty();
-    held.machine.model_answered(answer, limits);
-    announce(held, batch, tools);
+    let language = held.machine.language;
+    held.machine
+        .model_answered(answer, limits, |call| check.refusal(call, language));
+    announce(held, batch, &offer.tools);
     if !has_calls {
         held.close_step(batch);
     }
     Ok(())
+}
+
+fn request(app: &App, held: &Held, offer: &Offer, check: &Check) -> ModelRequest {
+    let language = held.machine.language;
+    let now = app.clock.now();
+    ModelRequest {
+        instructions: instructions::write(&Briefing {
+            shop: None,
+            currency: None,
+            time_zone: offer.time_zone,
+            now,
+            language,
+        }),
+        messages: held.machine.messages.clone(),
+        tools: Arc::clone(&check.tools),
+        language,
+        now,
+        time_zone: offer.time_zone,
+    }
 }
 
 /// Asks the model and stores its text now and then while it is being written, so that every replica can stream it.
@@ -128,59 +175,118 @@ async fn stream_answer(
     held: &mut Held,
     batch: &mut Batch,
     request: &ModelRequest,
-    text_id: &str,
+    step: u32,
 ) -> Result<Result<ModelAnswer, ModelError>, Stopped> {
     let (send, mut pieces) = mpsc::unbounded_channel();
     let mut sink = Pieces(send);
-    let mut written = String::new();
-    let mut begun = false;
+    let mut saying = Saying::begin(held, batch, step);
     let answer = {
         let mut answering = app.model.answer(request, &mut sink);
         let mut tick = tokio::time::interval(TEXT_EVERY);
         tick.tick().await;
+        let mut silent = true;
         loop {
             tokio::select! {
                 answer = &mut answering => break answer,
-                Some(piece) = pieces.recv() => written.push_str(&piece),
-                _ = tick.tick() => if !written.is_empty() {
-                    text_events(batch, text_id, &mut begun, &mut written);
+                Some(piece) = pieces.recv() => {
+                    if std::mem::take(&mut silent) {
+                        tick.reset_after(TEXT_FIRST);
+                    }
+                    saying.take(held, batch, piece);
+                },
+                _ = tick.tick() => if saying.tell(held, batch) {
                     journal::flush(app, held, batch, RunStatus::Running).await?;
                 },
             }
         }
     };
     while let Ok(piece) = pieces.try_recv() {
-        written.push_str(&piece);
+        saying.take(held, batch, piece);
     }
-    if let Ok(answer) = &answer
-        && !begun
-        && written.is_empty()
-    {
-        written.clone_from(&answer.text);
-    }
-    text_events(batch, text_id, &mut begun, &mut written);
-    if begun {
-        batch.events.push(EventBody::TextFinished {
-            text_id: text_id.to_owned(),
-        });
-    }
+    saying.end(held, batch, answer.as_ref().ok());
     Ok(answer)
 }
 
-fn text_events(batch: &mut Batch, text_id: &str, begun: &mut bool, written: &mut String) {
-    if written.is_empty() {
-        return;
+/// The text of one answer as events.
+struct Saying {
+    step: u32,
+    /// Said, and not an event yet.
+    written: String,
+}
+
+impl Saying {
+    /// A worker that died while the model was answering may have begun a text: it is taken back.
+    fn begin(held: &mut Held, batch: &mut Batch, step: u32) -> Saying {
+        let mut saying = Saying {
+            step,
+            written: String::new(),
+        };
+        saying.discard(held, batch);
+        saying
     }
-    if !*begun {
-        batch.events.push(EventBody::TextStarted {
-            text_id: text_id.to_owned(),
+
+    fn take(&mut self, held: &mut Held, batch: &mut Batch, piece: Piece) {
+        match piece {
+            Piece::Delta(piece) => self.written.push_str(&piece),
+            Piece::StartOver => self.discard(held, batch),
+            Piece::FellBack(reason) => {
+                if !std::mem::replace(&mut held.machine.fell_back, true) {
+                    batch.events.push(EventBody::Fallback { reason });
+                }
+            }
+        }
+    }
+
+    /// Makes events of what was said. Whether there is something to store.
+    fn tell(&mut self, held: &mut Held, batch: &mut Batch) -> bool {
+        if self.written.is_empty() {
+            return false;
+        }
+        let text_id = match &held.machine.open_text {
+            Some(text_id) => text_id.clone(),
+            None => {
+                let text_id = held.machine.text_id(self.step);
+                held.machine.open_text = Some(text_id.clone());
+                batch.events.push(EventBody::TextStarted {
+                    text_id: text_id.clone(),
+                });
+                text_id
+            }
+        };
+        batch.events.push(EventBody::TextDelta {
+            text_id,
+            delta: std::mem::take(&mut self.written),
         });
-        *begun = true;
+        true
     }
-    batch.events.push(EventBody::TextDelta {
-        text_id: text_id.to_owned(),
-        delta: std::mem::take(written),
-    });
+
+    /// What was said is void. What nobody has seen of it leaves no trace.
+    fn discard(&mut self, held: &mut Held, batch: &mut Batch) {
+        self.written.clear();
+        if let Some(text_id) = held.machine.discard_text() {
+            batch.events.push(EventBody::TextFinished {
+                text_id,
+                discarded: true,
+            });
+        }
+    }
+
+    fn end(&mut self, held: &mut Held, batch: &mut Batch, answer: Option<&ModelAnswer>) {
+        let Some(answer) = answer else {
+            return self.discard(held, batch);
+        };
+        // A model that does not write piece by piece.
+        if self.written.is_empty() && held.machine.open_text.is_none() {
+            self.written.clone_from(&answer.text);
+        }
+        self.tell(held, batch);
+        if let Some(text_id) = held.machine.open_text.take() {
+            batch.events.push(EventBody::TextFinished {
+                text_id,
+                discarded: false,
+            });
+        }
+    }
 }
 
 /// Says which calls the model wants. Those that a limit closed at once have their outcome with them.

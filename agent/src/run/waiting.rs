@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use contracts::http::approval::ApprovalStatus;
-use contracts::http::event::EventBody;
+use contracts::http::event::{EventBody, RunEvent};
 use contracts::http::run::RunStatus;
 use contracts::ids::TenantId;
 use sqlx::PgConnection;
@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::app::App;
 use crate::approvals::{self, Approval, Decided};
 use crate::models::ToolOutcome;
-use crate::run::events::{self, Progress};
+use crate::run::events;
 use crate::run::journal::{self, Held};
 
 /// Where a run stands after something happened to it.
@@ -24,7 +24,8 @@ pub(crate) enum Onward {
     /// Somebody will: it is queued, or it waits for a person.
     Later {
         run_id: Uuid,
-        progress: Option<Progress>,
+        /// Events that were stored with it, for those who follow it here.
+        stored: Vec<RunEvent>,
     },
 }
 
@@ -78,7 +79,7 @@ pub(crate) async fn decide(
         return Ok((
             Onward::Later {
                 run_id: approval.run_id,
-                progress: None,
+                stored: Vec::new(),
             },
             after_seq,
         ));
@@ -109,10 +110,13 @@ pub(crate) async fn go_on(
         RunStatus::Running
     };
     journal::resume(conn, app, &mut held, status, events, now).await?;
+    if !busy {
+        journal::see_window(conn, &mut held).await?;
+    }
     Ok(if busy {
         Onward::Later {
             run_id: held.run_id,
-            progress: None,
+            stored: Vec::new(),
         }
     } else {
         Onward::Ours(Box::new(held))

@@ -1,6 +1,7 @@
 //! Who drives runs: takes one, holds its lease, takes over what others left.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use contracts::http::chat::ChatStatus;
@@ -14,7 +15,6 @@ use crate::run::journal::{self, Batch, Held};
 use crate::run::steps;
 use crate::run::stopped::Stopped;
 use crate::run::waiting;
-use crate::sessions;
 
 /// How often it looks for runs that others left.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -24,10 +24,18 @@ const TAKE_MAX: i32 = 50;
 
 /// Drives a run this process has just taken, in a task of its own.
 pub(crate) fn spawn(app: &Arc<App>, held: Held) {
-    app.hub.begin(held.run_id, held.last_seq);
+    let mut held = held;
+    let begun = std::mem::take(&mut held.begun);
+    let live = app.hub.begin(held.run_id, held.last_seq, begun);
     let app = Arc::clone(app);
     let tasks = app.tasks.clone();
-    tasks.spawn(async move { drive(&app, held).await });
+    tasks.spawn(async move {
+        let run_id = held.run_id;
+        drive(&app, held).await;
+        // Whoever follows it must look elsewhere for what comes next.
+        app.hub.leave(run_id);
+        drop(live);
+    });
 }
 
 /// Looks for runs nobody holds, until told to stop.
@@ -39,7 +47,7 @@ pub async fn look_for_work(app: Arc<App>) {
         tokio::select! {
             () = app.stop.cancelled() => return,
             () = app.look_again.notified() => {}
-            () = tokio::time::sleep(LOOK_EVERY) => {}
+            () = tokio::time::sleep(LOOK_EVERY) => app.has_queued.store(false, Ordering::Relaxed),
         }
     }
 }
@@ -53,7 +61,7 @@ async fn take_over(app: &Arc<App>) -> Result<(), sqlx::Error> {
         let mut tx = app.begin(tenant).await?;
         match journal::take(&mut tx, app, tenant, run_id, now).await {
             Ok(Some(mut held)) => {
-                catch_up(&mut tx, &mut held).await?;
+                journal::see_window(&mut tx, &mut held).await?;
                 tx.commit().await?;
                 spawn(app, held);
             }
@@ -63,16 +71,6 @@ async fn take_over(app: &Arc<App>) -> Result<(), sqlx::Error> {
                 if e.constraint() == Some("one_running_run_per_session") => {}
             Err(error) => tracing::error!(%run_id, %error, "run cannot be taken over"),
         }
-    }
-    Ok(())
-}
-
-/// A run that waited for its turn was accepted before the one it waited for was over: it sees what has been said since.
-async fn catch_up(conn: &mut sqlx::PgConnection, held: &mut Held) -> Result<(), sqlx::Error> {
-    if held.machine.has_not_begun()
-        && let Some(session) = sessions::lock(conn, held.principal.tenant, held.session).await?
-    {
-        held.machine.begin_after(session.window);
     }
     Ok(())
 }
@@ -117,7 +115,10 @@ async fn drive(app: &Arc<App>, mut held: Held) {
             tracing::warn!(%run_id, %error, "failure not stored");
         }
     }
-    app.look_again.notify_one();
+    // A look costs as much as a commit, so there is none after a run that nobody waits for.
+    if held.is_waited_for || app.has_queued.load(Ordering::Relaxed) {
+        app.look_again.notify_one();
+    }
 }
 
 /// Renews the lease; returns when it is lost.

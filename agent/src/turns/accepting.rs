@@ -19,8 +19,9 @@ use crate::config::WhenBusy;
 use crate::language::{self, Language};
 use crate::models::ToolOutcome;
 use crate::principal::Principal;
-use crate::run::events::{self, Progress};
-use crate::run::journal::{self, Held, NewRun};
+use crate::run::events;
+use crate::run::hub::Begun;
+use crate::run::journal::{self, Accepted, Held, NewRun};
 use crate::run::machine::Machine;
 use crate::run::waiting::{self, Onward};
 use crate::sessions::{self, Said, Session};
@@ -50,7 +51,7 @@ pub(super) async fn accept(
         .session_id
         .clone()
         .unwrap_or_else(|| app.new_id().to_string());
-    let session = sessions::open(
+    let mut session = sessions::open(
         &mut tx,
         principal,
         &session_id,
@@ -75,7 +76,7 @@ pub(super) async fn accept(
             after_seq,
         });
     }
-    let pending = approvals::pending(&mut tx, tenant, session.id).await?;
+    let window = std::mem::take(&mut session.window);
     let accepting = Accepting {
         app,
         principal,
@@ -85,12 +86,17 @@ pub(super) async fn accept(
         shops_language,
         now,
     };
-    let (onward, after_seq) = if pending.is_empty() {
-        accepting.new_run(&mut tx).await?
-    } else {
-        accepting.with_open_questions(&mut tx, pending).await?
+    let (mut onward, after_seq) = match accepting.run_unless_asked(&mut tx).await? {
+        Some(begun) => begun,
+        None => {
+            let pending = approvals::pending(&mut tx, tenant, session.id).await?;
+            accepting.with_open_questions(&mut tx, pending).await?
+        }
     };
     let run_id = onward.run_id();
+    if let Onward::Ours(held) = &mut onward {
+        held.machine.go_on_after(window);
+    }
     tx.commit().await.map_err(key_conflict)?;
     start(app, onward);
     Ok(Turn {
@@ -106,7 +112,7 @@ async fn shops_language(app: &App, principal: &Principal) -> Language {
     offer.map(|o| Language::of(o.locale)).unwrap_or_default()
 }
 
-/// One message being accepted, its session locked.
+/// One message being accepted, its session locked. The session's window is elsewhere: only a run that begins needs it.
 struct Accepting<'a> {
     app: &'a Arc<App>,
     principal: &'a Principal,
@@ -120,68 +126,83 @@ struct Accepting<'a> {
 }
 
 impl Accepting<'_> {
-    /// A request of its own.
+    /// A request of its own, unless questions are open that it may be about.
+    async fn run_unless_asked(
+        &self,
+        conn: &mut PgConnection,
+    ) -> Result<Option<(Onward, i64)>, TurnError> {
+        self.run(conn, false).await
+    }
+
+    /// A request of its own, whatever is open.
     async fn new_run(&self, conn: &mut PgConnection) -> Result<(Onward, i64), TurnError> {
-        let tenant = self.principal.tenant;
-        let busy = journal::is_busy(conn, tenant, self.session.id).await?;
-        if busy && self.app.settings.when_busy == WhenBusy::Refuse {
-            return Err(TurnError::Busy);
-        }
-        if active_runs(conn, tenant, &self.principal.subject).await?
-            >= i64::from(self.app.settings.runs_per_user_max)
-        {
-            return Err(TurnError::RateLimited);
-        }
-        let language = self
-            .shown
-            .or(self.session.language)
-            .unwrap_or(self.shops_language);
-        let held = Held {
-            principal: self.principal.clone(),
-            run_id: self.app.new_id(),
-            session: self.session.id,
-            session_id: self.session.session_id.clone(),
-            message_id: self.app.new_id(),
-            machine: Machine::begin(
-                self.session.window.clone(),
-                self.turn.message.clone(),
-                language,
-            ),
-            last_seq: 1,
-            last_step: 0,
-            resumptions: 0,
-            lease: self.app.new_id(),
-        };
-        if let Some(shown) = self.shown.filter(|s| self.session.language != Some(*s)) {
-            sessions::set_language(conn, tenant, self.session.id, shown).await?;
-        }
+        let begun = self.run(conn, true).await?;
+        begun.ok_or_else(|| TurnError::Internal("a message was not accepted".to_owned()))
+    }
+
+    async fn run(
+        &self,
+        conn: &mut PgConnection,
+        although_asked: bool,
+    ) -> Result<Option<(Onward, i64)>, TurnError> {
+        let mut held = self.held();
         let event = EventBody::Started {
             session_id: held.session_id.clone(),
             run_id: held.run_id,
             message_id: held.message_id,
             model: self.app.model.name().to_owned(),
         };
-        journal::insert(
-            conn,
-            self.app,
-            &NewRun {
-                held: &held,
-                begin: !busy,
-                event: &event,
-            },
-            self.now,
-        )
-        .await?;
-        self.said(conn, held.run_id, 0).await?;
-        let accepted = if busy {
-            Onward::Later {
-                run_id: held.run_id,
-                progress: None,
-            }
-        } else {
-            Onward::Ours(Box::new(held))
+        let new = NewRun {
+            said: &self.turn.message,
+            request_key: self.turn.request_key.as_deref(),
+            message: self.app.new_id(),
+            event: &event,
+            runs_max: i64::from(self.app.settings.runs_per_user_max),
+            refuse_when_busy: self.app.settings.when_busy == WhenBusy::Refuse,
         };
-        Ok((accepted, 0))
+        let accepted = journal::accept(conn, self.app, &mut held, &new, although_asked, self.now);
+        let onward = match accepted.await.map_err(key_conflict)? {
+            Accepted::Asked => return Ok(None),
+            Accepted::Busy => return Err(TurnError::Busy),
+            Accepted::TooMany => return Err(TurnError::RateLimited),
+            Accepted::Queued => Onward::Later {
+                run_id: held.run_id,
+                stored: Vec::new(),
+            },
+            Accepted::Running => Onward::Ours(Box::new(held)),
+        };
+        if let Some(shown) = self.shown.filter(|s| self.session.language != Some(*s)) {
+            let tenant = self.principal.tenant;
+            sessions::set_language(conn, tenant, self.session.id, shown).await?;
+        }
+        Ok(Some((onward, 0)))
+    }
+
+    /// A run of this message's own, not stored yet.
+    fn held(&self) -> Held {
+        let language = self
+            .shown
+            .or(self.session.language)
+            .unwrap_or(self.shops_language);
+        let owner = (self.principal.tenant, self.session.principal.clone());
+        Held {
+            principal: self.principal.clone(),
+            run_id: self.app.new_id(),
+            session: self.session.id,
+            session_id: self.session.session_id.clone(),
+            message_id: self.app.new_id(),
+            // The window is given to it once it is known to run.
+            machine: Machine::begin(Vec::new(), self.turn.message.clone(), language),
+            last_seq: 1,
+            last_step: 0,
+            resumptions: 0,
+            lease: self.app.new_id(),
+            begun: Begun {
+                owner: Some(owner),
+                ..Begun::default()
+            },
+            is_waited_for: false,
+        }
     }
 
     /// Questions are open: the message may be their answer, a change of the request, or something else.
@@ -421,7 +442,10 @@ impl Accepting<'_> {
                 text_id: text_id.clone(),
                 delta: text.clone(),
             });
-            events.push(EventBody::TextFinished { text_id });
+            events.push(EventBody::TextFinished {
+                text_id,
+                discarded: false,
+            });
             text
         };
         events.push(EventBody::Waiting {
@@ -447,18 +471,11 @@ impl Accepting<'_> {
             self.now,
         )
         .await?;
-        let progress = Progress {
-            seq: held.last_seq,
-            ended: true,
-            ours: true,
+        let onward = Onward::Later {
+            run_id: approval.run_id,
+            stored: held.begun.events,
         };
-        Ok((
-            Onward::Later {
-                run_id: approval.run_id,
-                progress: Some(progress),
-            },
-            after_seq,
-        ))
+        Ok((onward, after_seq))
     }
 
     fn locale(&self) -> Locale {
@@ -584,18 +601,4 @@ async fn said_lately(
     .fetch_optional(conn)
     .await?;
     Ok(row.map(|r| (r.run_id, r.after_seq)))
-}
-
-async fn active_runs(
-    conn: &mut PgConnection,
-    tenant: TenantId,
-    principal: &str,
-) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar!(
-        r#"select count(*) as "count!" from agent.runs where tenant_id = $1 and principal = $2 and status in ('queued', 'running')"#,
-        tenant.0,
-        principal
-    )
-    .fetch_one(conn)
-    .await
 }

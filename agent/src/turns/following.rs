@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use contracts::http::chat::ChatResponse;
-use contracts::http::event::RunEvent;
+use contracts::http::event::{EventBody, RunEvent};
 use contracts::ids::TenantId;
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
@@ -17,13 +17,15 @@ use super::{Turn, TurnError, run_head, session_of, summary};
 use crate::app::App;
 use crate::approvals::{self, Approval};
 use crate::principal::Principal;
-use crate::run::events::{self, POLL, Progress};
+use crate::run::events::{self, POLL, TRUST};
+use crate::run::hub::{Live, Progress};
 use crate::sessions;
 
 /// How much longer than a run's own deadline somebody waits for its outcome.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Waits until the turn is over (or its deadline passes) and sums it up.
+/// Waits until the turn is over (or its deadline passes) and sums it up. A turn that was worked on here from the beginning is summed up
+/// without asking the database anything.
 ///
 /// # Errors
 /// [`TurnError::Unavailable`] when the tool server or Postgres could not be reached, [`TurnError::NotFound`].
@@ -32,14 +34,24 @@ pub async fn outcome(
     principal: &Principal,
     turn: &Turn,
 ) -> Result<ChatResponse, TurnError> {
-    let mut woken = app.hub.subscribe(turn.run_id);
+    let (live, mut woken) = app.hub.subscribe(turn.run_id);
     let deadline = tokio::time::Instant::now() + app.settings.run_deadline + PATIENCE;
-    let now = *woken.borrow();
-    if now.ours && !now.ended {
-        // Reading before this process has finished the turn would be too early.
-        wake(&mut woken, |p| p.ended).await;
-    }
     loop {
+        let now = *woken.borrow_and_update();
+        if now.ours && !now.ended {
+            // Reading before this process has finished the turn would be too early.
+            let patience = if live.has_all() { TRUST } else { POLL };
+            wake(&mut woken, patience, |p| p.ended || !p.ours).await;
+        }
+        if let Some((response, quiet)) = live.whole(|events| known_outcome(turn, events)) {
+            let quiet = live.was_quiet() && quiet;
+            return if quiet {
+                response
+            } else {
+                let mut tx = app.begin(principal.tenant).await?;
+                with_open_questions(&mut tx, app, principal, response?).await
+            };
+        }
         let mut tx = app.begin(principal.tenant).await?;
         let events = events::read(&mut tx, principal.tenant, turn.run_id, 0).await?;
         if events.is_empty() {
@@ -55,8 +67,21 @@ pub async fn outcome(
                 "the run did not end in time".to_owned(),
             ));
         }
-        wake(&mut woken, |p| p.ended).await;
+        if !woken.borrow().ours {
+            wake(&mut woken, POLL, |p| p.ended || p.ours).await;
+        }
     }
+}
+
+/// A turn's outcome by the events this process has, if it is over, and whether it asked nobody anything.
+fn known_outcome(
+    turn: &Turn,
+    events: &[RunEvent],
+) -> Option<(Result<ChatResponse, TurnError>, bool)> {
+    let until = summary::end_of_turn(events, turn.after_seq)?;
+    let events = &events[..until];
+    let asks = |e: &RunEvent| matches!(e.body, EventBody::Question { .. });
+    Some((summary::sum_up(turn, events), !events.iter().any(asks)))
 }
 
 /// Questions of the session that stand open are part of every answer.
@@ -78,8 +103,12 @@ async fn with_open_questions(
     Ok(response)
 }
 
-/// Waits for a wake-up of the wanted kind, or until it is time to look again anyway.
-async fn wake(woken: &mut watch::Receiver<Progress>, wanted: impl Fn(&Progress) -> bool) {
+/// Waits for a wake-up of the wanted kind, at most so long. `false` when none came.
+async fn wake(
+    woken: &mut watch::Receiver<Progress>,
+    patience: Duration,
+    wanted: impl Fn(&Progress) -> bool,
+) -> bool {
     let changed = async {
         while woken.changed().await.is_ok() {
             if wanted(&woken.borrow_and_update()) {
@@ -88,10 +117,10 @@ async fn wake(woken: &mut watch::Receiver<Progress>, wanted: impl Fn(&Progress) 
         }
         std::future::pending::<()>().await;
     };
-    let _ = tokio::time::timeout(POLL, changed).await;
+    tokio::time::timeout(patience, changed).await.is_ok()
 }
 
-/// The run's events after `after_seq`, from Postgres, then as they come, until the turn they belong to is over. Works for a run that
+/// The run's events after `after_seq`, stored ones first, then as they come, until the turn they belong to is over. Works for a run that
 /// another process is working on. Ends by itself.
 ///
 /// # Errors
@@ -102,13 +131,17 @@ pub async fn follow(
     run_id: Uuid,
     after_seq: i64,
 ) -> Result<BoxStream<'static, RunEvent>, TurnError> {
-    session_of(app, principal, run_id).await?;
+    let (live, woken) = app.hub.subscribe(run_id);
+    if !live.admits(principal) {
+        session_of(app, principal, run_id).await?;
+    }
     let state = Following {
         app: Arc::clone(app),
         tenant: principal.tenant,
         run_id,
         seq: after_seq,
-        woken: app.hub.subscribe(run_id),
+        live,
+        woken,
         ready: VecDeque::new(),
         ended: false,
         deadline: tokio::time::Instant::now() + app.settings.run_deadline + PATIENCE,
@@ -121,6 +154,7 @@ struct Following {
     tenant: TenantId,
     run_id: Uuid,
     seq: i64,
+    live: Arc<Live>,
     woken: watch::Receiver<Progress>,
     ready: VecDeque<RunEvent>,
     ended: bool,
@@ -144,19 +178,55 @@ impl Following {
             {
                 return None;
             }
-            match self.read().await {
-                Ok(events) if events.is_empty() && !self.active().await => return None,
-                Ok(events) if events.is_empty() => {
-                    let (seq, stop) = (self.seq, self.app.stop.clone());
-                    tokio::select! {
-                        () = wake(&mut self.woken, |p| p.seq > seq) => {}
-                        () = stop.cancelled() => {}
+            match self.live.after(self.seq) {
+                Some(events) if !events.is_empty() => self.ready.extend(events),
+                // Nothing is missing, and this process works on it.
+                Some(_) if self.is_coming() && self.wait(TRUST).await => {}
+                Some(_) | None => {
+                    if !self.look().await {
+                        return None;
                     }
                 }
-                Ok(events) => self.ready.extend(events),
-                // The table cannot be read just now; the client reconnects if we give up, so wait a little.
-                Err(_) => tokio::time::sleep(POLL).await,
             }
+        }
+    }
+
+    fn is_coming(&self) -> bool {
+        let progress = self.woken.borrow();
+        progress.ours && !progress.ended
+    }
+
+    /// Waits until there is more, at most so long.
+    async fn wait(&mut self, patience: Duration) -> bool {
+        let (seq, stop) = (self.seq, self.app.stop.clone());
+        tokio::select! {
+            woken = wake(&mut self.woken, patience, |p| p.seq > seq || !p.ours) => woken,
+            () = stop.cancelled() => true,
+        }
+    }
+
+    /// Reads the table, and waits a little if it has nothing new. `false` when nothing more will come.
+    async fn look(&mut self) -> bool {
+        match self.read().await {
+            Ok(events) if events.is_empty() => {
+                if !self.active().await {
+                    return false;
+                }
+                self.pause().await;
+            }
+            Ok(events) => self.ready.extend(events),
+            // The table cannot be read just now; the client reconnects if we give up, so wait a little.
+            Err(_) => tokio::time::sleep(POLL).await,
+        }
+        true
+    }
+
+    /// Until it is time to read the table again, or this process has more.
+    async fn pause(&mut self) {
+        let (seq, stop) = (self.seq, self.app.stop.clone());
+        tokio::select! {
+            _ = wake(&mut self.woken, POLL, |p| p.seq > seq) => {}
+            () = stop.cancelled() => {}
         }
     }
 

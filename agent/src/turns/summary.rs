@@ -38,6 +38,10 @@ pub(super) fn sum_up(turn: &Turn, events: &[RunEvent]) -> Result<ChatResponse, T
         match &event.body {
             EventBody::TextStarted { text_id } => said.begin(text_id),
             EventBody::TextDelta { text_id, delta } => said.add(text_id, delta),
+            EventBody::TextFinished {
+                text_id,
+                discarded: true,
+            } => said.discard(text_id),
             EventBody::Question { confirmation, .. } => said.whole(&confirmation.message),
             EventBody::Failed {
                 unavailable: true,
@@ -82,6 +86,11 @@ impl Said {
             Some((_, text)) => text.push_str(delta),
             None => self.0.push((text_id.to_owned(), delta.to_owned())),
         }
+    }
+
+    /// A text that failed half-way is void.
+    fn discard(&mut self, text_id: &str) {
+        self.0.retain(|(id, _)| id != text_id);
     }
 
     /// A part that is no text of the model's, and so has no id.
@@ -185,6 +194,7 @@ mod tests {
             },
             EventBody::TextFinished {
                 text_id: id.to_owned(),
+                discarded: false,
             },
         ]
     }

@@ -69,10 +69,13 @@ pub enum EventBody {
         /// The piece.
         delta: String,
     },
-    /// A text is complete.
+    /// A text is complete, or void.
     TextFinished {
         /// Which text.
         text_id: String,
+        /// The text is void: the answer failed half-way and is begun anew as another text. Whoever shows it takes it back.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        discarded: bool,
     },
     /// The model wants a tool called.
     ToolCalled {

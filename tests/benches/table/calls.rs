@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 
+use crate::provider;
+
 /// What is measured, a row each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -18,12 +20,23 @@ pub(crate) enum Kind {
     Ask,
     /// A chat turn that writes: all sessions change the same item.
     Increase,
+    /// A chat turn with a language model that just talks.
+    Talk,
+    /// A chat turn with a language model that reads: asked twice, one tool call between.
+    Look,
 }
 
 impl Kind {
     /// Reads before writes, so that what writes leave behind is not measured with the reads.
-    pub(crate) const ALL: [Kind; 5] =
-        [Kind::List, Kind::Ask, Kind::Increase, Kind::Bill, Kind::Add];
+    pub(crate) const ALL: [Kind; 7] = [
+        Kind::List,
+        Kind::Ask,
+        Kind::Talk,
+        Kind::Look,
+        Kind::Increase,
+        Kind::Bill,
+        Kind::Add,
+    ];
 
     pub(crate) const fn title(self) -> &'static str {
         match self {
@@ -32,6 +45,8 @@ impl Kind {
             Kind::Bill => "`tools/call` bill",
             Kind::Ask => "chat, read",
             Kind::Increase => "chat, write",
+            Kind::Talk => "turn, provider, no tool",
+            Kind::Look => "turn, provider, one read",
         }
     }
 
@@ -39,12 +54,20 @@ impl Kind {
     pub(crate) const fn at_once(self) -> [usize; 3] {
         match self {
             Kind::List | Kind::Add | Kind::Bill => [1, 16, 64],
-            Kind::Ask | Kind::Increase => [1, 10, SESSIONS],
+            Kind::Ask | Kind::Increase | Kind::Talk | Kind::Look => [1, 10, SESSIONS],
         }
     }
 
     pub(crate) const fn is_chat(self) -> bool {
-        matches!(self, Kind::Ask | Kind::Increase)
+        matches!(
+            self,
+            Kind::Ask | Kind::Increase | Kind::Talk | Kind::Look
+        )
+    }
+
+    /// Whether a language model answers, and not the rules.
+    pub(crate) const fn asks_provider(self) -> bool {
+        matches!(self, Kind::Talk | Kind::Look)
     }
 
     /// The session of a worker. Its length is the same for all.
@@ -71,7 +94,12 @@ pub(crate) fn token() -> String {
 pub(crate) struct Client {
     pub(crate) http: reqwest::Client,
     pub(crate) mcp_url: String,
+    /// The agent that answers by rules.
     pub(crate) agent_url: String,
+    /// The agent that has a language model answer.
+    pub(crate) talker_url: String,
+    /// The language model.
+    pub(crate) provider_url: String,
 }
 
 impl Client {
@@ -95,13 +123,17 @@ impl Client {
                 );
                 (billed.await?, ["\"bill_id\":", "INV-"])
             }
-            Kind::Ask => {
-                let said = self.say(name, "What's in the beauty category?").await?;
-                (said, ["\"status\":\"success\"", "2 items in beauty"])
+            Kind::Ask | Kind::Look => {
+                let said = self.say(kind, name, "What's in the beauty category?");
+                (said.await?, ["\"status\":\"success\"", "2 items in beauty"])
             }
             Kind::Increase => {
-                let said = self.say(name, "Increase flour by 1kg").await?;
-                (said, ["\"status\":\"success\"", "\"status\":\"done\""])
+                let said = self.say(kind, name, "Increase flour by 1kg");
+                (said.await?, ["\"status\":\"success\"", "\"status\":\"done\""])
+            }
+            Kind::Talk => {
+                let said = self.say(kind, name, provider::GREETING);
+                (said.await?, ["\"status\":\"success\"", provider::WELCOME])
             }
         };
         for proof in proofs {
@@ -131,10 +163,15 @@ impl Client {
         Ok(text)
     }
 
-    async fn say(&self, session: &str, message: &str) -> anyhow::Result<String> {
+    async fn say(&self, kind: Kind, session: &str, message: &str) -> anyhow::Result<String> {
+        let url = if kind.asks_provider() {
+            &self.talker_url
+        } else {
+            &self.agent_url
+        };
         let request = self
             .http
-            .post(format!("{}/agent/chat", self.agent_url))
+            .post(format!("{url}/agent/chat"))
             .json(&json!({"session_id": session, "message": message}));
         answered(request).await
     }

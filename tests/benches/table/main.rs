@@ -4,10 +4,13 @@
 //! sqlx, over as many connections and against the same database. A replay is itself logged once and compared with the recording, so that
 //! "identical" is checked in every run: see `replay.rs`.
 //!
-//! `--quick` runs every cell for 0.3 s, to see that it works. `BENCH_SECONDS` sets the seconds per cell.
+//! `--quick` runs every cell for 0.3 s, to see that it works. `BENCH_SECONDS` sets the seconds per cell. Any other word selects the rows whose
+//! title holds it: `cargo bench -p e2e -- chat`. `first` selects the second table: how long the first byte of a stream takes.
 
 mod calls;
+mod first;
 mod load;
+mod provider;
 mod replay;
 mod report;
 mod stage;
@@ -44,7 +47,17 @@ const REST: Duration = Duration::from_secs(180);
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match measured().await {
+    let reader = Reader::environment();
+    if reader.optional(provider::VARIABLE).is_some() {
+        return match provider::serve().await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                say(&format!("{error:#}"));
+                ExitCode::FAILURE
+            }
+        };
+    }
+    match measured(&reader).await {
         Ok(failures) if failures.is_empty() => ExitCode::SUCCESS,
         Ok(failures) => {
             for failure in failures {
@@ -60,30 +73,57 @@ async fn main() -> ExitCode {
 }
 
 /// Prints the table and returns what failed.
-async fn measured() -> anyhow::Result<Vec<String>> {
-    let quick = std::env::args().any(|argument| argument == "--quick");
+async fn measured(reader: &Reader) -> anyhow::Result<Vec<String>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let quick = arguments.iter().any(|argument| argument == "--quick");
+    let rows = Rows::of(arguments)?;
     let time = if quick {
         QUICK
     } else {
-        let reader = Reader::environment();
         let seconds = reader.number("BENCH_SECONDS", CELL_SECONDS, 1, CELL_SECONDS_MAX);
         Duration::from_secs(seconds?.into())
     };
     let cells = u32::try_from(
-        Kind::ALL
+        rows.kinds
             .iter()
             .map(|kind| kind.at_once().len())
             .sum::<usize>(),
     )?;
     let limit = REST + time * cells * PHASES * 2;
-    tokio::time::timeout(limit, table(time))
+    tokio::time::timeout(limit, table(time, &rows))
         .await
         .with_context(|| format!("not done within {} s", limit.as_secs()))?
 }
 
-async fn table(time: Duration) -> anyhow::Result<Vec<String>> {
+/// What is measured.
+struct Rows {
+    kinds: Vec<Kind>,
+    first_bytes: bool,
+}
+
+impl Rows {
+    /// Those that a word of the command line selects; all without one.
+    fn of(arguments: Vec<String>) -> anyhow::Result<Rows> {
+        let words: Vec<String> = arguments
+            .into_iter()
+            .filter(|argument| !argument.starts_with("--"))
+            .collect();
+        let wanted = |title: &str| words.is_empty() || words.iter().any(|word| title.contains(word));
+        let rows = Rows {
+            kinds: Kind::ALL.into_iter().filter(|k| wanted(k.title())).collect(),
+            first_bytes: wanted(first::TITLE),
+        };
+        anyhow::ensure!(
+            rows.first_bytes || !rows.kinds.is_empty(),
+            "no row is called {words:?}"
+        );
+        Ok(rows)
+    }
+}
+
+async fn table(time: Duration, rows: &Rows) -> anyhow::Result<Vec<String>> {
     let stage = Stage::new().await?;
-    let recorded = recordings(&stage).await?;
+    let recorded = recordings(&stage, &rows.kinds).await?;
     let programs = stage.start().await?;
     let times = Times {
         warm_up: time / ROUNDS / WARM_UP_PART,
@@ -105,6 +145,9 @@ async fn table(time: Duration) -> anyhow::Result<Vec<String>> {
             failures.extend(line.failures());
         }
     }
+    if rows.first_bytes {
+        print(&first::table(&programs.client, time).await?);
+    }
     print(&format!(
         "\nLoad average of the machine: {load_before} before, {} after.",
         report::machine_load()
@@ -115,14 +158,14 @@ async fn table(time: Duration) -> anyhow::Result<Vec<String>> {
 }
 
 /// Furnishes the shop, records a call of every kind, and proves that the replays say the same.
-async fn recordings(stage: &Stage) -> anyhow::Result<Vec<Recorded>> {
+async fn recordings(stage: &Stage, kinds: &[Kind]) -> anyhow::Result<Vec<Recorded>> {
     let programs = stage.start().await?;
-    stage.furnish(&programs).await?;
+    stage.furnish(&programs, kinds).await?;
     programs.stop().await;
     stage.begin_recording().await?;
     let programs = stage.start().await?;
     let mut recorded = Vec::new();
-    for kind in Kind::ALL {
+    for kind in kinds.iter().copied() {
         let one = Recorded::make(stage, &programs.client, kind).await;
         recorded.push(one.with_context(|| format!("recording {kind:?}"))?);
     }
@@ -155,22 +198,30 @@ impl Cell<'_> {
         let kind = recorded.kind();
         let same = self.replay(recorded, recorded.script(self.stage).await?, false);
         let same = same.await?;
-        let bare = self.replay(recorded, recorded.bare_script(self.stage).await?, true);
-        let bare = bare.await?;
+        let bare = recorded.bare_script(self.stage).await?;
+        let bare = if bare.is_empty() {
+            None
+        } else {
+            Some(self.replay(recorded, bare, true).await?)
+        };
         let (mut usage, mut product) = (Usage::default(), Load::new()?);
         let (mut same_sql, mut bare_sql) = (Load::new()?, Load::new()?);
         self.stage.settle().await?;
         for _ in 0..ROUNDS {
             let call = call(programs.client.clone(), kind);
-            let look = || self.usage(programs);
+            let look = || self.usage(programs, kind);
             let slice = drive(self.at_once, self.times, call, look).await?;
             product.add(slice.load)?;
             usage.add(slice.before, slice.after);
             same_sql.add(self.play(&same).await?)?;
-            bare_sql.add(self.play(&bare).await?)?;
+            if let Some(bare) = &bare {
+                bare_sql.add(self.play(bare).await?)?;
+            }
         }
         same.pools.close().await;
-        bare.pools.close().await;
+        if let Some(bare) = &bare {
+            bare.pools.close().await;
+        }
         Ok(Line {
             kind,
             at_once: self.at_once,
@@ -178,7 +229,7 @@ impl Cell<'_> {
             product,
             usage,
             same_sql,
-            bare_sql,
+            bare_sql: bare.map(|_| bare_sql),
         })
     }
 
@@ -212,14 +263,18 @@ impl Cell<'_> {
         Ok(drive(self.at_once, self.times, play, || Ok(())).await?.load)
     }
 
-    fn usage(&self, programs: &Programs) -> anyhow::Result<Usage> {
+    fn usage(&self, programs: &Programs, kind: Kind) -> anyhow::Result<Usage> {
         let server = programs.server.id().context("mcp-server has ended")?;
-        let agent = programs.agent.id().context("agent has ended")?;
+        let agent = programs.agent_of(kind).id();
+        let agent = agent.context("agent has ended")?;
+        let provider = programs.provider.id();
+        let provider = provider.context("the provider has ended")?;
         Ok(Usage {
             server_ms: meter::cpu_ms(server)?,
             agent_ms: meter::cpu_ms(agent)?,
             postgres_ms: meter::family_cpu_ms(self.stage.postmaster)?,
             client_ms: meter::cpu_ms(std::process::id())?,
+            provider_ms: meter::cpu_ms(provider)?,
             server_kib: meter::resident_kib(server)?,
             agent_kib: meter::resident_kib(agent)?,
         })

@@ -256,6 +256,11 @@ impl Script {
         })
     }
 
+    /// Whether it says nothing at all.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
     /// Says everything once, for a call of its own.
     pub(crate) async fn play(&self, pools: &Pools, names: &mut Names) -> anyhow::Result<()> {
         let of_call = names.ids.len() - self.of_worker;

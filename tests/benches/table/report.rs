@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::calls::Kind;
 use crate::load::{Load, Times};
-use crate::stage::{ITEMS, POOL_SIZE, Stage};
+use crate::stage::{HISTORY, ITEMS, POOL_SIZE, Stage};
 
 /// Processor time and memory of everybody during a phase.
 #[derive(Debug, Clone, Copy, Default)]
@@ -13,6 +13,7 @@ pub(crate) struct Usage {
     pub(crate) agent_ms: u64,
     pub(crate) postgres_ms: u64,
     pub(crate) client_ms: u64,
+    pub(crate) provider_ms: u64,
     pub(crate) server_kib: u64,
     pub(crate) agent_kib: u64,
 }
@@ -24,6 +25,7 @@ impl Usage {
         self.agent_ms += after.agent_ms - before.agent_ms;
         self.postgres_ms += after.postgres_ms.saturating_sub(before.postgres_ms);
         self.client_ms += after.client_ms - before.client_ms;
+        self.provider_ms += after.provider_ms - before.provider_ms;
         self.server_kib = after.server_kib;
         self.agent_kib = after.agent_kib;
     }
@@ -38,13 +40,14 @@ pub(crate) struct Line {
     pub(crate) product: Load,
     pub(crate) usage: Usage,
     pub(crate) same_sql: Load,
-    pub(crate) bare_sql: Load,
+    /// `None` when the call says nothing to the business.
+    pub(crate) bare_sql: Option<Load>,
 }
 
 /// The names of the columns.
 pub(crate) const HEAD: &str = "\
-| call | at once | calls/s | p50 ms | p99 ms | CPU ms `mcp-server` | CPU ms `agent` | CPU ms Postgres | MiB `mcp-server` | MiB `agent` | statements | same SQL/s | its p99 ms | of same SQL | bare SQL/s | of bare SQL | client's core |
-|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|";
+| call | at once | calls/s | p50 ms | p99 ms | CPU ms `mcp-server` | CPU ms `agent` | CPU ms Postgres | CPU ms provider | MiB `mcp-server` | MiB `agent` | statements | same SQL/s | its p99 ms | of same SQL | bare SQL/s | of bare SQL | client's core |
+|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|";
 
 impl Line {
     pub(crate) fn text(&self) -> String {
@@ -57,9 +60,15 @@ impl Line {
             0 => "-".to_owned(),
             _ => format!("{:.2}", rate / other.per_second()),
         };
+        let none = || "-".to_owned();
+        let bare = self.bare_sql.as_ref();
+        let provider = match self.kind.asks_provider() {
+            true => format!("{:.2}", per_call(self.usage.provider_ms)),
+            false => none(),
+        };
         let client = self.usage.client_ms as f64 / 1000.0 / self.product.took.as_secs_f64();
         format!(
-            "| {} | {} | {:.0} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {:.0} | {:.0} | {} | {:.0} | {:.2} | {} | {:.0} | {} | {:.0} % |",
+            "| {} | {} | {:.0} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {} | {:.0} | {:.0} | {} | {:.0} | {:.2} | {} | {} | {} | {:.0} % |",
             self.kind.title(),
             self.at_once,
             rate,
@@ -68,14 +77,15 @@ impl Line {
             per_call(self.usage.server_ms),
             per_call(self.usage.agent_ms),
             per_call(self.usage.postgres_ms),
+            provider,
             mib(self.usage.server_kib),
             mib(self.usage.agent_kib),
             self.statements,
             self.same_sql.per_second(),
             self.same_sql.latency_ms(99.0),
             of(&self.same_sql),
-            self.bare_sql.per_second(),
-            of(&self.bare_sql),
+            bare.map_or_else(none, |bare| format!("{:.0}", bare.per_second())),
+            bare.map_or_else(none, of),
             client * 100.0,
         )
     }
@@ -83,12 +93,15 @@ impl Line {
     /// What went wrong, if anything did.
     pub(crate) fn failures(&self) -> Vec<String> {
         let phases = [
-            ("product", &self.product),
-            ("same SQL", &self.same_sql),
-            ("bare SQL", &self.bare_sql),
+            ("product", Some(&self.product)),
+            ("same SQL", Some(&self.same_sql)),
+            ("bare SQL", self.bare_sql.as_ref()),
         ];
         let mut all = Vec::new();
         for (phase, load) in phases {
+            let Some(load) = load else {
+                continue;
+            };
             let what = format!("{} at {}, {phase}", self.kind.title(), self.at_once);
             if load.finished == 0 {
                 all.push(format!("{what}: nothing was answered"));
@@ -118,7 +131,7 @@ pub(crate) async fn heading(stage: &Stage, times: Times, rounds: u32) -> anyhow:
     }
     Ok(format!(
         "{cores} cores ({}), shared by Postgres {version} ({}), `mcp-server`, `agent` and the load; every commit waits for the disk.\n\
-         Each cell is {rounds} times {} s after {} s of warm-up, in turn with its SQL; a shop of {ITEMS} items; {POOL_SIZE} database connections per program and per replay.\n",
+         Each cell is {rounds} times {} s after {} s of warm-up, in turn with its SQL; a shop of {ITEMS} items, {HISTORY} turns of each kind of chat behind it; {POOL_SIZE} database connections per program and per replay.\n",
         processor(),
         settings.join(", "),
         times.window.as_secs_f64(),

@@ -21,6 +21,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::calls::{Client, Kind, SESSIONS, item, token};
+use crate::provider;
 
 /// Database connections of each program, its default, and of each replay.
 pub(crate) const POOL_SIZE: u32 = 20;
@@ -28,6 +29,8 @@ pub(crate) const POOL_SIZE: u32 = 20;
 pub(crate) const ROLES: [Role; 2] = [Role::Shop, Role::Agent];
 /// Items in the shop before the measuring.
 pub(crate) const ITEMS: usize = 500;
+/// Turns in the database before the measuring, of each kind of chat.
+pub(crate) const HISTORY: usize = 3000;
 /// Turns a session has behind it: its window is full.
 const TURNS_BEFORE: usize = 6;
 /// The superuser of an embedded cluster.
@@ -52,17 +55,32 @@ pub(crate) struct Stage {
     home: TestHome,
 }
 
-/// Both programs. Dropping them kills them.
+/// All programs. Dropping them kills them.
 pub(crate) struct Programs {
     pub(crate) server: Program,
+    /// Answers by rules.
     pub(crate) agent: Program,
+    /// Has the provider answer.
+    pub(crate) talker: Program,
+    pub(crate) provider: Program,
     pub(crate) client: Client,
 }
 
 impl Programs {
+    /// The agent that is asked.
+    pub(crate) const fn agent_of(&self, kind: Kind) -> &Program {
+        if kind.asks_provider() {
+            &self.talker
+        } else {
+            &self.agent
+        }
+    }
+
     pub(crate) async fn stop(self) {
         self.agent.kill().await;
+        self.talker.kill().await;
         self.server.kill().await;
+        self.provider.kill().await;
     }
 }
 
@@ -92,7 +110,8 @@ impl Stage {
         })
     }
 
-    /// Starts both programs with their default settings, only the limit of runs per user out of the way.
+    /// Starts the programs with their default settings, only the limit of runs per user out of the way: one agent without a provider and one
+    /// with.
     pub(crate) async fn start(&self) -> anyhow::Result<Programs> {
         let variables = |role: Role, more: &[(&str, String)]| {
             let home = self.home.path().to_string_lossy().into_owned();
@@ -108,27 +127,44 @@ impl Stage {
         let loopback = || "127.0.0.1:0".to_owned();
         let server = variables(Role::Shop, &[("MCP_BIND", loopback())]);
         let server = Program::start(env!("CARGO_BIN_EXE_e2e-mcp-server"), &server).await;
-        let agent = [
-            ("AGENT_BIND", loopback()),
-            ("MCP_SERVER_URL", server.url.clone()),
-            ("RUNS_PER_USER_MAX", "1000".to_owned()),
-        ];
-        let agent = variables(Role::Agent, &agent);
-        let agent = Program::start(env!("CARGO_BIN_EXE_e2e-agent"), &agent).await;
+        let itself = std::env::current_exe()?;
+        let itself = itself.to_str().context("the benchmark's own path")?;
+        let part = HashMap::from([(provider::VARIABLE.to_owned(), "yes".to_owned())]);
+        let provider = Program::start(itself, &part).await;
+        let agent = |more: &[(&str, String)]| {
+            let mut all = vec![
+                ("AGENT_BIND", loopback()),
+                ("MCP_SERVER_URL", server.url.clone()),
+                ("RUNS_PER_USER_MAX", "1000".to_owned()),
+            ];
+            all.extend_from_slice(more);
+            variables(Role::Agent, &all)
+        };
+        let executable = env!("CARGO_BIN_EXE_e2e-agent");
+        let talker = agent(&[
+            ("OPENAI_BASE_URL", provider.url.clone()),
+            ("OPENAI_API_KEY", "bench".to_owned()),
+        ]);
+        let talker = Program::start(executable, &talker).await;
+        let agent = Program::start(executable, &agent(&[])).await;
         let client = Client {
             http: http_client(),
             mcp_url: server.url.clone(),
             agent_url: agent.url.clone(),
+            talker_url: talker.url.clone(),
+            provider_url: provider.url.clone(),
         };
         Ok(Programs {
             server,
             agent,
+            talker,
+            provider,
             client,
         })
     }
 
     /// Fills the shop through its tools, opens the sessions, and sets the policy that asks nobody about a bill.
-    pub(crate) async fn furnish(&self, programs: &Programs) -> anyhow::Result<()> {
+    pub(crate) async fn furnish(&self, programs: &Programs, kinds: &[Kind]) -> anyhow::Result<()> {
         let client = &programs.client;
         for (name, category, unit) in [
             ("Flour", "grocery", "kg"),
@@ -147,7 +183,7 @@ impl Stage {
             .try_collect::<Vec<_>>()
             .await?;
         self.set_policy_and_numbers().await?;
-        for kind in [Kind::Ask, Kind::Increase] {
+        for kind in kinds.iter().copied().filter(|kind| kind.is_chat()) {
             let first = kind.session(0);
             for _ in 0..TURNS_BEFORE {
                 client.send(kind, &first).await?;
@@ -156,6 +192,7 @@ impl Stage {
             for worker in 1..2 * SESSIONS {
                 self.copy_session(&first, &kind.session(worker)).await?;
             }
+            self.copy_turns(&first).await?;
         }
         // The first bill makes the customer.
         client.send(Kind::Bill, &token()).await?;
@@ -187,6 +224,34 @@ impl Stage {
         .execute(&self.owner)
         .await?;
         ensure!(copied.rows_affected() == 1, "no session {from} to copy");
+        Ok(())
+    }
+
+    /// The shop has been open for a while: the session's last turn again and again. Plans are made once per connection and kept, and those made
+    /// for tables of a few rows would read them whole when they have grown.
+    async fn copy_turns(&self, session: &str) -> anyhow::Result<()> {
+        for copy in [
+            "insert into agent.runs
+             select (jsonb_populate_record(r, jsonb_build_object('id', md5(r.id::text || n)::uuid))).* from last r, n",
+            "insert into agent.run_events
+             select e.tenant_id, md5(r.id::text || n)::uuid, e.seq, e.body, e.at
+             from last r join agent.run_events e on e.tenant_id = r.tenant_id and e.run_id = r.id, n",
+            "insert into agent.steps
+             select (jsonb_populate_record(s, jsonb_build_object('run_id', md5(r.id::text || n)::uuid))).*
+             from last r join agent.steps s on s.tenant_id = r.tenant_id and s.run_id = r.id, n",
+            "insert into agent.agent_messages
+             select (jsonb_populate_record(m, jsonb_build_object('id', gen_random_uuid(), 'run_id', md5(r.id::text || n)::uuid))).*
+             from last r join agent.agent_messages m on m.tenant_id = r.tenant_id and m.run_id = r.id, n",
+        ] {
+            let sql = format!(
+                "with last as (select r.* from agent.runs r join agent.agent_sessions s on s.tenant_id = r.tenant_id and s.id = r.session_id
+                               where s.session_id = $1 order by r.created_at, r.id limit 1),
+                      n as (select n from generate_series(1, {HISTORY}) n)
+                 {copy}"
+            );
+            let copied = sqlx::query(AssertSqlSafe(sql)).bind(session);
+            copied.execute(&self.owner).await?;
+        }
         Ok(())
     }
 

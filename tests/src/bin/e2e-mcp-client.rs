@@ -29,7 +29,13 @@ async fn main() -> anyhow::Result<()> {
         .context("the server's address is the last argument")?;
     let context = Reader::environment().optional("MCP_CONFORMANCE_CONTEXT");
     let context: Value = context.map_or(Ok(Value::Null), |text| serde_json::from_str(&text))?;
-    let tools = Tools::new(&url, [7; 32], clock::from_setting(None))?;
+    let tools = Tools::new(
+        &url,
+        [7; 32],
+        clock::from_setting(None),
+        &[],
+        std::time::Duration::from_secs(30),
+    )?;
     let owner = Principal::local_owner();
     let offer = tools.offer(&owner).await?;
     for call in calls(&context, &offer.tools) {

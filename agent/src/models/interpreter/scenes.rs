@@ -1,5 +1,7 @@
 //! Scenes of several messages: slots, choices, offers, changes, lapses.
 
+use std::sync::Arc;
+
 use contracts::failure::{Candidate, FailureCode, ToolFailure};
 use contracts::quantity::Measure;
 use contracts::tool::Tool;
@@ -719,8 +721,7 @@ fn only_what_changes_a_call_gives_its_question_up() {
 #[test]
 fn a_tool_that_is_not_offered_is_not_called() {
     let mut shop = Conversation::new(Language::En);
-    shop.request
-        .tools
+    Arc::make_mut(&mut shop.request.tools)
         .retain(|t| t.read_only && t.name.starts_with("inventory"));
     says(
         &shop.say("Create a bill for Ali: 2kg sugar"),
@@ -740,7 +741,7 @@ fn a_tool_that_is_not_offered_is_not_called() {
 #[test]
 fn a_customer_is_never_sent_a_customer() {
     let mut shop = Conversation::new(Language::En);
-    for tool in &mut shop.request.tools {
+    for tool in Arc::make_mut(&mut shop.request.tools) {
         if let Some(properties) = tool.input_schema["properties"].as_object_mut() {
             properties.remove("customer");
         }
@@ -790,6 +791,12 @@ fn the_pieces_of_a_text_are_the_text() {
         fn delta(&mut self, piece: &str) {
             assert!(!piece.is_empty());
             self.0.push(piece.to_owned());
+        }
+        fn start_over(&mut self) {
+            panic!("rules do not change their mind");
+        }
+        fn fell_back(&mut self, reason: &str) {
+            panic!("there is nothing behind the rules: {reason}");
         }
     }
     let mut shop = Conversation::new(Language::En);

@@ -1,6 +1,6 @@
 //! What is understood: a table of sentences, and what can never happen.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
@@ -15,8 +15,8 @@ use crate::models::{Message, ModelAnswer, ModelRequest, ToolCall, ToolOutcome, T
 
 const SENTENCES: &str = include_str!("sentences.txt");
 
-static TOOLS: LazyLock<Vec<ToolSpec>> = LazyLock::new(|| {
-    sheets()
+static TOOLS: LazyLock<Arc<Vec<ToolSpec>>> = LazyLock::new(|| {
+    let specs = sheets()
         .into_iter()
         .map(|sheet| ToolSpec {
             name: sheet.name.to_owned(),
@@ -25,7 +25,8 @@ static TOOLS: LazyLock<Vec<ToolSpec>> = LazyLock::new(|| {
             input_schema: Value::Object(sheet.input_schema),
             read_only: sheet.effect == Effect::Read,
         })
-        .collect()
+        .collect();
+    Arc::new(specs)
 });
 
 /// A conversation with the interpreter, on a Friday at noon in Kigali.
@@ -39,7 +40,7 @@ impl Conversation {
             request: ModelRequest {
                 instructions: String::new(),
                 messages: Vec::new(),
-                tools: TOOLS.clone(),
+                tools: Arc::clone(&TOOLS),
                 language,
                 now: "2026-11-20T10:00:00Z".parse::<DateTime<Utc>>().unwrap(),
                 time_zone: Tz::Africa__Kigali,
