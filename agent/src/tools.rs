@@ -116,6 +116,8 @@ pub struct Offer {
     pub time_zone: Tz,
     /// The language of a person who has not shown theirs.
     pub locale: Locale,
+    /// What the server tells of the shop, if it does.
+    pub shop: Option<Arc<ShopFacts>>,
 }
 
 /// Our own server's list.
@@ -290,7 +292,8 @@ impl Tools {
                     .as_ref()
                     .and_then(|f| f.time_zone.parse().ok())
                     .unwrap_or(Tz::UTC),
-                locale: facts.map(|f| f.locale).unwrap_or_default(),
+                locale: facts.as_ref().map(|f| f.locale).unwrap_or_default(),
+                shop: facts.map(Arc::new),
             },
             freshness,
         }

@@ -379,6 +379,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_rules_tell_what_a_provider_did_and_had_not_said_yet() {
+        let stub = Stub::replies(&[
+            Reply::calls("inventory_add_item", &json!({"name": "Sugar"})),
+            Reply::calls("inventory_get_item", &json!({"item": "sugar"})),
+            Reply::new(500, "down"),
+        ]);
+        let model = fallback(&[&stub], &quick());
+        let mut request = asks("Add 20 kg sugar, and how much is there then?");
+        turn(&model, &mut request).await;
+        let summary = "Added 20 kg Sugar at RWF 160 per kg (grocery).";
+        let result = json!({"summary": summary});
+        returned(&mut request, ToolOutcome::Done { result });
+        turn(&model, &mut request).await;
+        returned(&mut request, sugar());
+        let (answer, _) = turn(&model, &mut request).await;
+        assert_eq!(answer.model, "interpreter");
+        assert!(answer.text.starts_with(summary), "{}", answer.text);
+        assert!(answer.text.contains("in stock"), "{}", answer.text);
+    }
+
+    #[tokio::test]
     async fn a_provider_finishes_what_the_rules_began() {
         let stub = Stub::replies(&[Reply::new(400, "no"), Reply::says("20 kg of sugar.")]);
         let model = fallback(&[&stub], &quick());

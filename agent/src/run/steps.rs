@@ -6,10 +6,12 @@ use std::time::Duration;
 use contracts::http::chat::ChatStatus;
 use contracts::http::event::EventBody;
 use contracts::http::run::RunStatus;
+use contracts::locale::Locale;
 use serde_json::json;
 use tokio::sync::mpsc;
 
 use crate::app::App;
+use crate::language::Language;
 use crate::models::instructions::{self, Briefing};
 use crate::models::{
     Message, ModelAnswer, ModelError, ModelRequest, TextSink, ToolOutcome, ToolSpec,
@@ -159,8 +161,8 @@ fn request(app: &App, held: &Held, offer: &Offer, check: &Check) -> ModelRequest
     let now = app.clock.now();
     ModelRequest {
         instructions: instructions::write(&Briefing {
-            shop: None,
-            currency: None,
+            shop: offer.shop.as_ref().map(|shop| shop.name.as_str()),
+            currency: offer.shop.as_ref().map(|shop| shop.currency.code()),
             time_zone: offer.time_zone,
             now,
             language,
@@ -313,7 +315,8 @@ fn announce(held: &Held, batch: &mut Batch, tools: &[ToolSpec]) {
         let title = tools
             .iter()
             .find(|t| t.name == call.tool)
-            .map_or_else(|| call.tool.clone(), |t| t.title.clone());
+            // A name that a model made up is nothing to show a person.
+            .map_or_else(|| unknown_tool(held.machine.language), |t| t.title.clone());
         batch.events.push(EventBody::ToolCalled {
             call_id: call.id.clone(),
             tool: call.tool.clone(),
@@ -334,6 +337,13 @@ fn announce(held: &Held, batch: &mut Batch, tools: &[ToolSpec]) {
                 .events
                 .push(events::returned(&call.id, &call.tool, &outcome));
         }
+    }
+}
+
+fn unknown_tool(language: Language) -> String {
+    match language.locale() {
+        Locale::En => "Something this shop cannot do".to_owned(),
+        Locale::Es => "Algo que esta tienda no puede hacer".to_owned(),
     }
 }
 

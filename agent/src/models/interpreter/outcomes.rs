@@ -30,7 +30,7 @@ pub(super) fn tell(request: &ModelRequest) -> Reply {
     let outcomes = last_outcomes(&request.messages);
     let note = note_of(&request.messages).unwrap_or_default();
     let mut told = Reply::default();
-    let mut texts = Vec::new();
+    let mut texts = untold(request);
     for (call, outcome) in outcomes {
         let reply = of_one(request, &note, call, outcome);
         if !reply.text.is_empty() {
@@ -45,6 +45,40 @@ pub(super) fn tell(request: &ModelRequest) -> Reply {
         told.text = say(&Saying::AllRight, &request.tools, request.language);
     }
     told
+}
+
+/// What was done for the last message before the last calls, and nobody has said so: another model began, and was going to say it later.
+fn untold(request: &ModelRequest) -> Vec<String> {
+    let messages = request.messages.as_slice();
+    let end = messages
+        .iter()
+        .rposition(|m| !matches!(m, Message::Tool { .. }))
+        .unwrap_or(0);
+    let begin = messages[..end]
+        .iter()
+        .rposition(|m| match m {
+            Message::User { .. } => true,
+            Message::Assistant { text, .. } => !text.is_empty(),
+            Message::Tool { .. } => false,
+        })
+        .map_or(0, |at| at + 1);
+    let only_reads = |name: &str| request.tools.iter().any(|t| t.name == name && t.read_only);
+    messages[begin..end]
+        .iter()
+        .filter_map(|m| match m {
+            Message::Tool { tool, outcome, .. } if !only_reads(tool) => match outcome {
+                ToolOutcome::Done { result } => {
+                    Some(replies::done(tool, result, request.language))
+                }
+                ToolOutcome::Unknown => Some(replies::not_known(request.language)),
+                ToolOutcome::Failed { .. }
+                | ToolOutcome::Denied { .. }
+                | ToolOutcome::Expired
+                | ToolOutcome::Superseded => None,
+            },
+            Message::Tool { .. } | Message::User { .. } | Message::Assistant { .. } => None,
+        })
+        .collect()
 }
 
 fn of_one(request: &ModelRequest, note: &Note, call: &ToolCall, outcome: &ToolOutcome) -> Reply {

@@ -169,9 +169,14 @@ impl Written {
     ) -> Option<usize> {
         if index.is_none()
             && !id.is_empty()
-            && let Some(same) = self.calls.iter().position(|c| c.id == id)
+            && let Some(same) = self.calls.iter().rposition(|c| c.id == id)
         {
-            return Some(same);
+            // Some give every call the same id: one that is complete is not gone on with by another name or other arguments.
+            let call = &self.calls[same];
+            let another = !name.is_empty()
+                && call.is_whole()
+                && (name != call.name || !arguments.is_empty());
+            return (!another).then_some(same);
         }
         let indexed = index.map(|i| self.calls.iter().rposition(|c| c.index == Some(i)));
         let at = match indexed {

@@ -41,13 +41,22 @@ impl Offered {
     }
 }
 
+/// Longest description of a tool that OpenAI takes, characters.
+const DESCRIPTION_CHARACTERS_MAX: usize = 1024;
+
 fn function(tool: &ToolSpec) -> Value {
+    let mut parameters = tool.input_schema.clone();
+    // A tool without arguments is described without them, which OpenAI refuses.
+    if let Some(schema) = parameters.as_object_mut() {
+        schema.entry("properties").or_insert_with(|| json!({}));
+    }
+    let description = tool.description.chars();
     json!({
         "type": "function",
         "function": {
             "name": wire_name(&tool.name),
-            "description": tool.description,
-            "parameters": tool.input_schema,
+            "description": description.take(DESCRIPTION_CHARACTERS_MAX).collect::<String>(),
+            "parameters": parameters,
         },
     })
 }
@@ -228,7 +237,7 @@ mod tests {
         let body = body(&manner(), &request(vec![tool], messages));
         assert_eq!(
             body["tools"],
-            json!([{"type": "function", "function": {"name": wire, "description": "Lists.", "parameters": {"type": "object"}}}])
+            json!([{"type": "function", "function": {"name": wire, "description": "Lists.", "parameters": {"type": "object", "properties": {}}}}])
         );
         let expired = outcomes::text(&ToolOutcome::Expired);
         assert_eq!(
