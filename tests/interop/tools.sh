@@ -2,26 +2,29 @@
 
 cache="${CARGO_TARGET_DIR:-$PWD/target}/interop"
 target="${CARGO_TARGET_DIR:-$PWD/target}/debug"
+INSTALL_SECONDS_MAX=300
 
 # The newest clients need this much.
 new_enough_node() {
   command -v node >/dev/null 2>&1 && node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 22 || (a == 22 && b >= 19) ? 0 : 1)'
 }
 
-# install_node SOURCE NAME: what SOURCE/package.json names, into a folder of its own, with a node that is new enough. Sets `modules` and
-# puts that node first in PATH.
+# install_node SOURCE NAME: what SOURCE/package.json names, into a folder of its own, with a node that is new enough. No script of any
+# package is run. Sets `modules` and puts that node first in PATH.
 install_node() {
-  local package="$1/package.json" folder="$cache/$2" more=()
+  local package="$1/package.json" folder="$cache/$2" more=() node
+  node="node-$(node -p 'process.platform + "-" + process.arch')" # one package for each kind of machine
   if ! cmp -s "$package" "$folder/installed.json"; then
     rm -rf "$folder" && mkdir -p "$folder" && cp "$package" "$folder/package.json"
-    new_enough_node || more=(node@22)
-    (cd "$folder" && npm install --no-save --no-audit --no-fund --no-package-lock --loglevel=error "${more[@]}" >/dev/null 2>"$folder/npm.log") || {
+    new_enough_node || more=("$node@22")
+    (cd "$folder" && timeout "$INSTALL_SECONDS_MAX" npm install --no-save --ignore-scripts --no-audit --no-fund --no-package-lock \
+      --loglevel=error "${more[@]}" >/dev/null 2>"$folder/npm.log") || {
       cat "$folder/npm.log"; echo "What $package names could not be installed. Check the connection and start again."; return 1
     }
     cp "$package" "$folder/installed.json"
   fi
   modules="$folder/node_modules"
-  if ! new_enough_node; then PATH="$modules/node/bin:$PATH"; fi
+  if ! new_enough_node; then PATH="$modules/$node/bin:$PATH"; fi
   new_enough_node || { echo "No node of 22.19 or newer after installing it. Remove $folder and start again."; return 1; }
 }
 
@@ -29,7 +32,8 @@ install_node() {
 install_python() {
   local requirements="$1/requirements.txt" folder="$cache/$2"
   if ! cmp -s "$requirements" "$folder/installed.txt"; then
-    rm -rf "$folder" && mkdir -p "$cache" && python3 -m venv "$folder" && "$folder/bin/pip" install --quiet --requirement "$requirements" || {
+    rm -rf "$folder" && mkdir -p "$cache" && python3 -m venv "$folder" &&
+      timeout "$INSTALL_SECONDS_MAX" "$folder/bin/pip" install --quiet --requirement "$requirements" || {
       echo "What $requirements names could not be installed. Check the connection and start again."; return 1
     }
     cp "$requirements" "$folder/installed.txt"

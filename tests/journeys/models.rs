@@ -177,6 +177,27 @@ async fn what_nobody_has_seen_yet_is_not_even_taken_back() {
 }
 
 #[tokio::test]
+async fn a_worker_that_goes_on_takes_back_what_the_lost_one_had_begun_to_say() {
+    let model = Scripted::new(&[
+        &[Act::Say("There are seven"), Act::Wait],
+        &[Act::Say("There are two.")],
+    ]);
+    let world = model.world().await;
+    let mut reading = stream(&world, "How many?").await;
+    reading.until("There are seven").await;
+    let lost = "update agent.runs set lease_owner = gen_random_uuid(), lease_until = now() - interval '1 second'";
+    sqlx::query(lost).execute(&world.db).await.expect(lost);
+    let events = reading.end().await;
+    let starts = events.of_kind("text-start");
+    assert_eq!(starts.len(), 2, "{:?}", events.kinds());
+    assert_ne!(starts[0]["id"], starts[1]["id"]);
+    let taken_back = events.of_kind("data-text-discarded");
+    assert_eq!(taken_back[0]["data"]["textId"], starts[0]["id"]);
+    let stored = "select text from agent.agent_messages where role = 'assistant'";
+    assert_eq!(world.text(stored).await, "There are two.");
+}
+
+#[tokio::test]
 async fn a_person_is_told_once_that_rules_answer() {
     let list = json!({"limit": 1});
     let model = Scripted::new(&[

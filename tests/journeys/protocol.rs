@@ -598,6 +598,30 @@ async fn what_a_request_says_twice_it_says_alike() {
 }
 
 #[tokio::test]
+async fn a_connection_holds_nothing() {
+    let world = World::open().await;
+    // No session to follow or to end, so nothing but a request is taken.
+    for method in [reqwest::Method::GET, reqwest::Method::DELETE] {
+        let request = world
+            .http
+            .request(method.clone(), world.shop.mcp_url())
+            .header("accept", "text/event-stream")
+            .header("mcp-protocol-version", OLDER)
+            .header("mcp-session-id", "s");
+        assert_eq!(
+            send(request).await.status,
+            StatusCode::METHOD_NOT_ALLOWED,
+            "{method}"
+        );
+    }
+    let begun = world.mcp(OLDER).prepare(
+        "initialize",
+        json!({"protocolVersion": OLDER, "capabilities": {}, "clientInfo": {"name": "journey", "version": "1"}}),
+    );
+    assert!(!send(begun).await.headers.contains_key("mcp-session-id"));
+}
+
+#[tokio::test]
 async fn a_token_for_progress_changes_nothing() {
     let world = World::open().await;
     for version in [MODERN, OLDER] {

@@ -221,6 +221,7 @@ impl Rest {
 
 #[cfg(test)]
 mod tests {
+    use contracts::failure::{FailureCode, ToolFailure};
     use serde_json::json;
 
     use super::*;
@@ -395,6 +396,92 @@ mod tests {
         assert_eq!(call["function"]["name"], "inventory_get_item");
         assert_eq!(call["id"], outcome["tool_call_id"]);
         assert!(outcome["content"].as_str().unwrap().contains("20 kg"));
+    }
+
+    /// Calls as a language model may have made them, and whatever came of them.
+    fn odd_windows() -> impl Iterator<Item = Vec<Message>> {
+        let tools = [
+            "inventory_list_items",
+            "inventory_get_item",
+            "inventory_update_item",
+            "billing_create_bill",
+            "billing_list_bills",
+            "somebody.else's tool",
+        ];
+        let arguments = [
+            json!({}),
+            json!("{\"item\": "),
+            json!(null),
+            json!({"item": 3, "lines": "sugar", "adjust": []}),
+            json!({"customer": "Ali", "lines": [{"item": {"name": 1}}, 7]}),
+        ];
+        let failed = |code| ToolOutcome::Failed {
+            failure: ToolFailure::new(code, "No.", "").at("lines[3].item"),
+        };
+        let outcomes = [
+            ToolOutcome::Done {
+                result: json!(null),
+            },
+            ToolOutcome::Done {
+                result: json!({"items": 3, "bill": "x", "next_cursor": {}}),
+            },
+            ToolOutcome::Denied { reason: None },
+            ToolOutcome::Expired,
+            ToolOutcome::Superseded,
+            ToolOutcome::Unknown,
+            failed(FailureCode::InvalidArguments),
+            failed(FailureCode::AmbiguousItem),
+            failed(FailureCode::UnknownCustomer),
+            failed(FailureCode::InsufficientStock),
+            failed(FailureCode::AlreadyExists),
+            failed(FailureCode::UnknownUnit),
+        ];
+        tools.into_iter().flat_map(move |tool| {
+            let outcomes = outcomes.clone();
+            arguments.clone().into_iter().flat_map(move |arguments| {
+                let call = ToolCall {
+                    id: "toolu_01".to_owned(),
+                    tool: tool.to_owned(),
+                    arguments,
+                };
+                outcomes.clone().into_iter().map(move |outcome| {
+                    vec![
+                        Message::Assistant {
+                            text: "Let me see.".to_owned(),
+                            calls: vec![call.clone()],
+                            note: Some(json!(["another model's"])),
+                        },
+                        Message::Tool {
+                            call_id: call.id.clone(),
+                            tool: call.tool.clone(),
+                            outcome,
+                        },
+                    ]
+                })
+            })
+        })
+    }
+
+    #[tokio::test]
+    async fn the_rules_take_over_whatever_a_provider_has_left() {
+        let mut seen = 0;
+        for window in odd_windows() {
+            for next in [None, Some("yes"), Some("make it 3"), Some("sugar")] {
+                let mut request = asks("Please");
+                request.messages.extend(window.iter().cloned());
+                request.messages.extend(next.map(|text| Message::User {
+                    text: text.to_owned(),
+                }));
+                let answer = Interpreter.answer(&request, &mut Screen::default()).await;
+                let answer = answer.unwrap();
+                assert!(
+                    !answer.text.is_empty() || !answer.calls.is_empty(),
+                    "{request:?}"
+                );
+                seen += 1;
+            }
+        }
+        assert_eq!(seen, 6 * 5 * 12 * 4);
     }
 
     #[tokio::test]

@@ -213,7 +213,12 @@ impl Kept {
 
     fn add(&mut self, events: Vec<RunEvent>) {
         let begins = events.first().map_or(0, |e| e.seq);
-        if self.begun.events.last().is_some_and(|e| e.seq + 1 != begins) {
+        if self
+            .begun
+            .events
+            .last()
+            .is_some_and(|e| e.seq + 1 != begins)
+        {
             self.begun.events.clear();
             self.bytes = 0;
         }
@@ -337,7 +342,10 @@ mod tests {
         }
         assert_eq!(seqs(live.after(999)), Some(vec![1000]));
         assert_eq!(seqs(live.after(1000 - 300)), None);
-        hub.publish(run, vec![delta(1001, BYTES_MAX / 2), delta(1002, BYTES_MAX)]);
+        hub.publish(
+            run,
+            vec![delta(1001, BYTES_MAX / 2), delta(1002, BYTES_MAX)],
+        );
         assert!(lock(&live.kept).bytes <= BYTES_MAX);
 
         for n in 0..5000 {

@@ -702,3 +702,195 @@ async fn insert_events(
     .await?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use contracts::http::chat::{ChatStatus, Usage};
+    use migrations::settings::Reader;
+    use migrations::test_database::TestDatabase;
+    use sqlx::{AssertSqlSafe, PgPool, Row as _};
+
+    use super::*;
+    use crate::config::Config;
+    use crate::language::Language;
+    use crate::models::interpreter::Interpreter;
+    use crate::models::{Message, ModelAnswer, ToolCall, ToolOutcome};
+    use crate::run::machine::Limits;
+    use crate::start::install_crypto;
+    use crate::tools::Tools;
+
+    async fn app(database: &TestDatabase) -> App {
+        install_crypto();
+        let home = |name: &str| (name == "COUNTERSIGN_HOME").then(|| "/nowhere".to_owned());
+        let config = Config::read(&Reader::new(home)).unwrap();
+        let nowhere = "http://127.0.0.1:9/mcp";
+        let tools = Tools::new(nowhere, [0; 32], config.clock.clone()).unwrap();
+        let pool = database.pool(migrations::database::Role::Agent).await;
+        App::new(config, pool, std::sync::Arc::new(Interpreter), tools)
+    }
+
+    fn said(text: &str) -> Message {
+        Message::User {
+            text: text.to_owned(),
+        }
+    }
+
+    /// A message that was accepted, and what became of it.
+    async fn accepted(app: &App, session_id: &str, text: &str) -> (Held, Accepted) {
+        let principal = Principal::local_owner();
+        let now = app.clock.now();
+        let mut tx = app.begin(principal.tenant).await.unwrap();
+        let session = sessions::open(&mut tx, &principal, session_id, app.new_id(), "api", now);
+        let session = session.await.unwrap();
+        let mut held = Held {
+            run_id: app.new_id(),
+            session: session.id,
+            session_id: session.session_id,
+            message_id: app.new_id(),
+            machine: Machine::begin(session.window, text.to_owned(), Language::En),
+            last_seq: 1,
+            last_step: 0,
+            resumptions: 0,
+            lease: app.new_id(),
+            begun: Begun::default(),
+            is_waited_for: false,
+            principal,
+        };
+        let new = NewRun {
+            said: text,
+            request_key: None,
+            message: app.new_id(),
+            event: &events::resumed(app, &held),
+            runs_max: 10,
+            refuse_when_busy: false,
+        };
+        let accepted = accept(&mut tx, app, &mut held, &new, false, now).await;
+        tx.commit().await.unwrap();
+        (held, accepted.unwrap())
+    }
+
+    /// Everything the journal holds, in a line.
+    async fn stored(owner: &PgPool) -> String {
+        let all = "select concat_ws(' ',
+            (select string_agg(status || last_seq, ',' order by id) from agent.runs),
+            (select string_agg(seq || (body ->> 'event'), ',' order by run_id, seq) from agent.run_events),
+            (select string_agg(step || kind || (response is not null), ',' order by step) from agent.steps),
+            (select string_agg(role || ':' || text, ',' order by created_at, id) from agent.agent_messages),
+            (select string_agg(jsonb_array_length(conversation_history) || (metadata ->> 'language'), ',') from agent.agent_sessions))";
+        let row = sqlx::query(AssertSqlSafe(all)).fetch_one(owner).await;
+        row.unwrap().get(0)
+    }
+
+    fn step(step: i32, call_id: Option<&str>, response: Option<Value>) -> Step {
+        Step {
+            step,
+            kind: if call_id.is_some() { "tool" } else { "model" },
+            name: "x".to_owned(),
+            call_id: call_id.map(str::to_owned),
+            request: json!({}),
+            response,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_flush_is_stored_whole_and_only_by_the_holder_of_the_lease() {
+        let database = TestDatabase::new().await;
+        let (app, owner) = (app(&database).await, database.owner_pool().await);
+        let (mut first, how) = accepted(&app, "s", "hello").await;
+        assert_eq!(how, Accepted::Running);
+        assert!(first.begun.quiet);
+        let call = ToolCall {
+            id: "c".to_owned(),
+            tool: "t".to_owned(),
+            arguments: json!({}),
+        };
+        let answer = ModelAnswer {
+            calls: vec![call],
+            ..ModelAnswer::default()
+        };
+        first
+            .machine
+            .model_answered(answer, &Limits::default(), |_| None);
+        let mut batch = Batch {
+            events: vec![EventBody::StepStarted { step: 1 }],
+            steps: vec![step(1, None, Some(json!({}))), step(2, Some("c"), None)],
+            ..Batch::default()
+        };
+        let status = RunStatus::Running;
+        flush(&app, &mut first, &mut batch, status).await.unwrap();
+        assert!(batch.events.is_empty() && batch.steps.is_empty());
+        let before = "running2 1resumed,2step_started 1modeltrue,2toolfalse user:hello";
+        assert_eq!(stored(&owner).await, before);
+
+        // Another message of the session waits its turn.
+        let (_, how) = accepted(&app, "s", "more").await;
+        assert_eq!(how, Accepted::Queued);
+        sqlx::query("delete from agent.agent_messages where text = 'more'")
+            .execute(&owner)
+            .await
+            .unwrap();
+        sqlx::query("delete from agent.runs where status = 'queued'")
+            .execute(&owner)
+            .await
+            .unwrap();
+
+        // The lease lapses and somebody else goes on.
+        let lapse = "update agent.runs set lease_until = now() - interval '1 second'";
+        sqlx::query(lapse).execute(&owner).await.unwrap();
+        let tenant = first.principal.tenant;
+        let mut tx = app.begin(tenant).await.unwrap();
+        let taken = take(&mut tx, &app, tenant, first.run_id, app.clock.now()).await;
+        let mut second = taken.unwrap().unwrap();
+        see_window(&mut tx, &mut second).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(
+            (second.last_seq, second.last_step, second.resumptions),
+            (2, 2, 1)
+        );
+
+        let outcome = || ToolOutcome::Done {
+            result: json!({"summary": "ok"}),
+        };
+        for held in [&mut first, &mut second] {
+            held.machine.closed("c", outcome());
+            let last = ModelAnswer {
+                text: "Bye.".to_owned(),
+                ..ModelAnswer::default()
+            };
+            held.machine
+                .model_answered(last, &Limits::default(), |_| None);
+        }
+        let ending = || Batch {
+            events: vec![
+                EventBody::StepFinished { step: 1 },
+                EventBody::Finished {
+                    status: ChatStatus::Success,
+                    usage: Usage::default(),
+                },
+            ],
+            finished: vec![(2, json!({"outcome": "done"}))],
+            steps: vec![step(3, None, Some(json!({})))],
+            said: Some("Bye.".to_owned()),
+            close_window: true,
+            ..Batch::default()
+        };
+        let refused = flush(&app, &mut first, &mut ending(), RunStatus::Done).await;
+        assert!(matches!(refused, Err(FlushError::LeaseLost)));
+        assert_eq!(stored(&owner).await, before, "nothing of it is stored");
+
+        flush(&app, &mut second, &mut ending(), RunStatus::Done)
+            .await
+            .unwrap();
+        assert_eq!(
+            stored(&owner).await,
+            "done4 1resumed,2step_started,3step_finished,4finished 1modeltrue,2tooltrue,3modeltrue user:hello,assistant:Bye. 4en"
+        );
+        let again = flush(&app, &mut second, &mut ending(), RunStatus::Done).await;
+        assert!(matches!(again, Err(FlushError::LeaseLost)), "it is over");
+
+        // The next run of the session begins after what was said.
+        let (third, _) = accepted(&app, "s", "and now?").await;
+        assert_eq!(third.machine.messages.first(), Some(&said("hello")));
+        assert_eq!(third.machine.messages.len(), 5);
+    }
+}

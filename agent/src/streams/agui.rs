@@ -138,7 +138,7 @@ impl View {
             EventBody::Fallback { reason } => {
                 vec![custom(
                     "fallback",
-                    json!({"mode": "rules", "reason": reason}),
+                    &json!({"mode": "rules", "reason": reason}),
                 )]
             }
             EventBody::Failed {
@@ -147,7 +147,7 @@ impl View {
             } => self.fail(message, *unavailable),
             EventBody::Cancelled { reason } => {
                 self.stage = Stage::Cancelled;
-                vec![custom("cancelled", json!({"reason": reason}))]
+                vec![custom("cancelled", &json!({"reason": reason}))]
             }
             EventBody::Waiting { usage } => self.end(ChatStatus::PendingConfirmation, *usage),
             EventBody::Finished { status, usage } => self.end(*status, *usage),
@@ -205,7 +205,7 @@ impl View {
     /// A text that begins a second time takes the place of what a worker had stored of it before it died; it is a message of its own,
     /// since a reader would add it to the first.
     fn text_started(&mut self, text_id: &str, seq: i64) -> Vec<Value> {
-        let mut payloads = self.text_finished(text_id, false);
+        let mut payloads = self.text_finished(text_id, true);
         let message_id = self.message(seq);
         self.parent.clone_from(&message_id);
         payloads.push(
@@ -239,19 +239,19 @@ impl View {
         };
         let text = self.texts.swap_remove(at);
         if !discarded {
-            return vec![self.end_text(text)];
+            return vec![self.end_text(&text)];
         }
         vec![
-            json!({"type": "TEXT_MESSAGE_END", "messageId": text.message_id}),
-            custom("text_discarded", json!({"messageId": text.message_id})),
+            text_end(&text.message_id),
+            custom("text_discarded", &json!({"messageId": text.message_id})),
         ]
     }
 
-    fn end_text(&mut self, text: Text) -> Value {
+    fn end_text(&mut self, text: &Text) -> Value {
         if let Some(snapshot) = &mut self.snapshot {
             snapshot.text(&text.message_id, &text.words);
         }
-        json!({"type": "TEXT_MESSAGE_END", "messageId": text.message_id})
+        text_end(&text.message_id)
     }
 
     /// Calls are numbered within a run of ours, and named across the thread here.
@@ -308,14 +308,14 @@ impl View {
         let call = self.call(call_id);
         custom(
             "confirmation",
-            confirmation(&call, question, status, decided_by),
+            &confirmation(&call, question, status, decided_by),
         )
     }
 
     /// Ends whatever is open: a worker that died may have left it so.
     fn close(&mut self) -> Vec<Value> {
         let texts = std::mem::take(&mut self.texts);
-        let mut payloads: Vec<Value> = texts.into_iter().map(|text| self.end_text(text)).collect();
+        let mut payloads: Vec<Value> = texts.into_iter().map(|text| self.end_text(&text)).collect();
         payloads.extend(self.close_step());
         payloads
     }
@@ -435,7 +435,11 @@ impl Snapshot {
     }
 }
 
-fn custom(name: &str, value: Value) -> Value {
+fn text_end(message_id: &str) -> Value {
+    json!({"type": "TEXT_MESSAGE_END", "messageId": message_id})
+}
+
+fn custom(name: &str, value: &Value) -> Value {
     json!({"type": "CUSTOM", "name": name, "value": value})
 }
 
@@ -472,7 +476,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_ends_the_run_and_its_answer_is_a_new_one() {
+    fn a_question_ends_the_run_with_what_a_client_needs_to_answer() {
         let call = format!("{RUN}:c1");
         let user = json!({"id": "u1", "role": "user", "content": "bill"});
         let parent = format!("{MESSAGE}-2");
@@ -520,7 +524,10 @@ mod tests {
             )
         );
         assert_eq!(interrupt["responseSchema"]["required"], json!(["approved"]));
+    }
 
+    #[test]
+    fn the_answer_to_a_question_is_a_new_run_that_shows_the_old_calls_result() {
         let mut view = View::new(RUN, Some("their-2".to_owned()), None);
         scenes::asking(1)
             .iter()
@@ -543,7 +550,10 @@ mod tests {
         );
         assert_eq!(
             (&done[2]["toolCallId"], &done[2]["content"]),
-            (&json!(call), &json!("{\"number\":\"INV-1\"}"))
+            (
+                &json!(format!("{RUN}:c1")),
+                &json!("{\"number\":\"INV-1\"}")
+            )
         );
         assert_eq!(done[8]["outcome"], json!({"type": "success"}));
     }
@@ -618,33 +628,63 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_begins_again_is_a_message_of_its_own_and_an_empty_piece_is_none() {
+    fn a_text_that_begins_again_takes_the_first_ones_place_and_an_empty_piece_is_none() {
         let mut bodies = vec![scenes::started()];
         bodies.extend(scenes::text("half"));
         bodies.pop();
+        bodies.extend(scenes::text("void"));
+        if let Some(EventBody::TextFinished { discarded, .. }) = bodies.last_mut() {
+            *discarded = true;
+        }
         bodies.extend(scenes::text(""));
         bodies.extend(scenes::text("whole"));
-        let shown = shown(&mut View::new(RUN, None, None), &scenes::log(bodies, 1));
-        assert_eq!(
-            kinds(&shown)[1..],
-            [
-                "TEXT_MESSAGE_START",
-                "TEXT_MESSAGE_CONTENT",
-                "TEXT_MESSAGE_END",
-                "TEXT_MESSAGE_START",
-                "TEXT_MESSAGE_END",
-                "TEXT_MESSAGE_START",
-                "TEXT_MESSAGE_CONTENT",
-                "TEXT_MESSAGE_END"
-            ]
+        bodies.push(EventBody::Question {
+            call_id: "c1".to_owned(),
+            confirmation: scenes::confirmation(),
+        });
+        bodies.push(EventBody::Waiting {
+            usage: Usage::default(),
+        });
+        let mut view = View::new(RUN, None, Some(Vec::new()));
+        let shown = shown(&mut view, &scenes::log(bodies, 1));
+        let (start, piece, end) = (
+            "TEXT_MESSAGE_START",
+            "TEXT_MESSAGE_CONTENT",
+            "TEXT_MESSAGE_END",
         );
-        let mut ids: Vec<&str> = shown
+        let expected = [
+            [start, piece, end, "CUSTOM"].as_slice(),
+            &[start, piece, end, "CUSTOM"],
+            &[start, end],
+            &[start, piece, end],
+        ]
+        .concat();
+        assert_eq!(kinds(&shown)[1..=expected.len()], expected);
+
+        let of = |kind: &str| {
+            shown
+                .iter()
+                .filter(|p| p["type"] == kind)
+                .cloned()
+                .collect::<Vec<_>>()
+        };
+        let mut ids: Vec<Value> = of(start).iter().map(|p| p["messageId"].clone()).collect();
+        let taken_back: Vec<Value> = of("CUSTOM")
             .iter()
-            .filter(|p| p["type"] == "TEXT_MESSAGE_START")
-            .filter_map(|p| p["messageId"].as_str())
+            .filter(|p| p["name"] == "text_discarded")
+            .map(|p| p["value"]["messageId"].clone())
             .collect();
+        assert_eq!(taken_back, ids[..2]);
         ids.dedup();
-        assert_eq!(ids.len(), 3);
+        assert_eq!(ids.len(), 4, "each is a message of its own");
+        let snapshot = &of("MESSAGES_SNAPSHOT")[0]["messages"];
+        let left: Vec<&str> = snapshot
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(|m| m["content"].as_str())
+            .collect();
+        assert_eq!(left, ["", "whole"]);
     }
 
     #[test]

@@ -59,10 +59,7 @@ impl Kind {
     }
 
     pub(crate) const fn is_chat(self) -> bool {
-        matches!(
-            self,
-            Kind::Ask | Kind::Increase | Kind::Talk | Kind::Look
-        )
+        matches!(self, Kind::Ask | Kind::Increase | Kind::Talk | Kind::Look)
     }
 
     /// Whether a language model answers, and not the rules.
@@ -129,7 +126,10 @@ impl Client {
             }
             Kind::Increase => {
                 let said = self.say(kind, name, "Increase flour by 1kg");
-                (said.await?, ["\"status\":\"success\"", "\"status\":\"done\""])
+                (
+                    said.await?,
+                    ["\"status\":\"success\"", "\"status\":\"done\""],
+                )
             }
             Kind::Talk => {
                 let said = self.say(kind, name, provider::GREETING);

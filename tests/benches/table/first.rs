@@ -38,7 +38,11 @@ pub(crate) async fn table(client: &Client, time: Duration) -> anyhow::Result<Str
             word.push(times.word);
         }
         // Both halves of a pair were measured one after the other, so that whatever else the machine does hits both.
-        let mut over: Vec<f64> = word.iter().zip(&own).map(|(w, o)| ms(*w) - ms(*o)).collect();
+        let mut over: Vec<f64> = word
+            .iter()
+            .zip(&own)
+            .map(|(w, o)| ms(*w) - ms(*o))
+            .collect();
         over.sort_by(f64::total_cmp);
         text += &format!(
             "| {title} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} |\n",

@@ -103,7 +103,12 @@ fn answer(body: &Value) -> anyhow::Result<(String, bool)> {
     };
     let mut chunks: String = deltas
         .into_iter()
-        .map(|delta| chunk(&json!([{"index": 0, "delta": delta, "finish_reason": null}]), &Value::Null))
+        .map(|delta| {
+            chunk(
+                &json!([{"index": 0, "delta": delta, "finish_reason": null}]),
+                &Value::Null,
+            )
+        })
         .collect();
     chunks += &chunk(
         &json!([{"index": 0, "delta": {}, "finish_reason": reason}]),

@@ -232,7 +232,7 @@ impl Stage {
     async fn copy_turns(&self, session: &str) -> anyhow::Result<()> {
         for copy in [
             "insert into agent.runs
-             select (jsonb_populate_record(r, jsonb_build_object('id', md5(r.id::text || n)::uuid))).* from last r, n",
+             select (jsonb_populate_record(null::agent.runs, to_jsonb(r) || jsonb_build_object('id', md5(r.id::text || n)::uuid))).* from last r, n",
             "insert into agent.run_events
              select e.tenant_id, md5(r.id::text || n)::uuid, e.seq, e.body, e.at
              from last r join agent.run_events e on e.tenant_id = r.tenant_id and e.run_id = r.id, n",

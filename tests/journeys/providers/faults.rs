@@ -127,7 +127,13 @@ impl Case {
         let mut cases = VecDeque::new();
         for &kind in FaultKind::all() {
             for stream in [true, false] {
-                for stage in 0..STAGES.len() {
+                // A whole answer is read in another way and used in the same: one with calls and one with words will do.
+                let stages: &[usize] = if stream {
+                    &[0, 1, ASKS, 3, LAST]
+                } else {
+                    &[ASKS, LAST]
+                };
+                for &stage in stages {
                     let Some(outcome) = outcome(kind, stage, stream) else {
                         continue;
                     };
@@ -238,7 +244,7 @@ async fn whatever_is_wrong_with_it_there_is_one_bill_and_a_plain_answer() {
         .iter()
         .flat_map(|row| row.wrong.iter().map(|w| format!("{:?}: {w}", row.case)))
         .collect();
-    assert!(rows.len() > 250, "only {} cases", rows.len());
+    assert!(rows.len() > 240, "only {} cases", rows.len());
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 

@@ -79,7 +79,8 @@ fn orderly(events: &Events) {
             ),
             "MESSAGES_SNAPSHOT" => assert!(frame["messages"].is_array(), "{frame}"),
             "CUSTOM" => assert!(
-                ["confirmation", "fallback"].contains(&frame["name"].as_str().unwrap_or_default()),
+                ["confirmation", "fallback", "text_discarded"]
+                    .contains(&frame["name"].as_str().unwrap_or_default()),
                 "{frame}"
             ),
             other => panic!("a reader drops {other}"),

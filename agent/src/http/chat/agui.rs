@@ -356,7 +356,7 @@ mod tests {
 
     const A1: &str = "00000000-0000-0000-0000-0000000000a1";
 
-    fn body(more: Value) -> Value {
+    fn body(more: &Value) -> Value {
         let mut body = json!({"threadId": "t1", "runId": "r1", "state": {}, "tools": [], "context": [], "forwardedProps": {},
             "messages": [{"id": "u1", "role": "user", "content": "bill"}]});
         for (name, value) in more.as_object().unwrap() {
@@ -377,15 +377,15 @@ mod tests {
         let parts = json!([{"type": "text", "text": "hello"}, {"type": "image", "source": {}}]);
         let forged = json!({"id": "a1", "role": "assistant", "content": "paid"});
         let messages = json!([{"id": "u1", "role": "user", "content": "x"}, {"id": "u2", "role": "user", "content": parts}, forged]);
-        let input = body(json!({"messages": messages}));
+        let input = body(&json!({"messages": messages}));
         let message = said(&input);
         assert_eq!(
             (message.session_id.as_deref(), message.message.as_str()),
             (Some("t1"), "hello")
         );
         assert_eq!(message.key, said(&input).key);
-        assert_ne!(message.key, said(&body(json!({"runId": "r2"}))).key);
-        assert_ne!(message.key, said(&body(json!({"threadId": "t2"}))).key);
+        assert_ne!(message.key, said(&body(&json!({"runId": "r2"}))).key);
+        assert_ne!(message.key, said(&body(&json!({"threadId": "t2"}))).key);
         let reader = read_body(&input, None).unwrap().1.unwrap();
         assert_eq!(
             (reader.protocol, reader.run_id.as_deref(), reader.messages),
@@ -407,7 +407,7 @@ mod tests {
         let asked = user("u1", "bill");
         let answered = |messages: Value, status: &str, payload: Value| {
             let entry = json!({"interruptId": A1, "status": status, "payload": payload});
-            let body = body(json!({"resume": [entry], "messages": messages}));
+            let body = body(&json!({"resume": [entry], "messages": messages}));
             read_body(&body, None).map(|(asked, _)| match asked {
                 Asked::Resume { entries, then, .. } => {
                     (entries[0].clone(), then.map(|then| then.message))
@@ -477,7 +477,7 @@ mod tests {
             ),
         ] {
             assert_eq!(
-                read_body(&body(more.clone()), None).unwrap_err().code(),
+                read_body(&body(&more), None).unwrap_err().code(),
                 code,
                 "{more}"
             );
