@@ -354,6 +354,37 @@ async fn both_eras_and_both_transports_serve_the_same() {
 }
 
 #[tokio::test]
+async fn a_child_knows_none_of_our_secrets_and_ends_with_us() {
+    let scene = Scene::child("").await;
+    scene.say("call crm.find_contact {}").await;
+    let entries = scene.book.entries();
+    let hello = &entries[0];
+    let variables = hello["variables"].as_array().expect("its variables");
+    // The test itself has some: cargo's.
+    assert!(std::env::vars().count() > variables.len());
+    for name in variables {
+        let name = name.as_str().expect("a name");
+        let plain = [
+            "HOME", "PATH", "LANG", "TERM", "USER", "SHELL", "LOGNAME", "TMPDIR", "TZ",
+        ];
+        assert!(
+            plain.contains(&name) || name.starts_with("LC_") || name.starts_with("XDG_"),
+            "{name}"
+        );
+    }
+    let process = format!("/proc/{}", hello["pid"]);
+    assert!(
+        std::path::Path::new(&process).exists(),
+        "one child serves all calls"
+    );
+    scene.world.agent.stop().await;
+    until("the child is gone", || async {
+        !std::path::Path::new(&process).exists()
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_may_have_been_done_is_never_repeated_and_staff_can_find_it() {
     // Its process dies in the middle, it does not answer in time, it fails without saying whether anything was done.
     let scene = Scene::child("").await;

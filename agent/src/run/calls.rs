@@ -377,7 +377,7 @@ fn ask_person(
         });
     }
     let approval = Approval {
-        id: app.new_id(),
+        id: approval_id(app, batch),
         run_id: held.run_id,
         session: held.session,
         call: call.clone(),
@@ -393,6 +393,15 @@ fn ask_person(
         .push((attempt.step, json!({"asked": approval.id})));
     waits_for(held, batch, approval);
     Ok(())
+}
+
+/// Questions of one moment keep the order of their calls: a person says "the first one".
+fn approval_id(app: &App, batch: &Batch) -> Uuid {
+    let new = app.new_id();
+    match batch.asked.last().map(|a| a.id) {
+        Some(last) if new <= last => Uuid::from_u128(last.as_u128() + 1),
+        _ => new,
+    }
 }
 
 /// The call waits for a person's answer; the question is shown once it is stored.

@@ -172,6 +172,9 @@ impl Foreign {
     /// # Panics
     /// When nobody begins to talk.
     pub async fn over_stdio(self) {
+        let variables: Vec<String> = std::env::vars().map(|(name, _)| name).collect();
+        let hello = json!({"tool": "hello", "pid": std::process::id(), "variables": variables});
+        self.book.write(&hello);
         let served = self.serve_stdio().await;
         let _ = served.waiting().await;
     }
@@ -439,7 +442,10 @@ impl Model for CallsAsTold {
 }
 
 fn told(text: &str) -> ToolCall {
-    let (tool, arguments) = text.trim().split_once(' ').unwrap_or_else(|| (text.trim(), "{}"));
+    let (tool, arguments) = text
+        .trim()
+        .split_once(' ')
+        .unwrap_or_else(|| (text.trim(), "{}"));
     ToolCall {
         id: String::new(),
         tool: tool.to_owned(),

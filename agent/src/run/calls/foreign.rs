@@ -8,7 +8,10 @@ use contracts::http::approval::ApprovalStatus;
 use contracts::locale::Locale;
 use serde_json::json;
 
-use super::{Attempt, NoAnswer, PAUSES_AGREED_MS, Way, denied_outcome, journaled, over, waits_for};
+use super::{
+    Attempt, NoAnswer, PAUSES_AGREED_MS, Way, approval_id, denied_outcome, journaled, over,
+    waits_for,
+};
 use crate::app::App;
 use crate::approvals::{Approval, AskedBy};
 use crate::models::{ToolCall, ToolOutcome, ToolSpec};
@@ -191,7 +194,7 @@ pub(super) fn unanswered(
 
 /// The person is asked by us; nothing is sent to the server before the yes.
 fn ask(app: &App, held: &mut Held, batch: &mut Batch, call: &ToolCall, server: &str, title: &str) {
-    let (id, now) = (app.new_id(), app.clock.now());
+    let (id, now) = (approval_id(app, batch), app.clock.now());
     let locale = held.machine.language.locale();
     let asker = held.principal.subject.clone();
     let approval = Approval {
