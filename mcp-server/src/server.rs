@@ -24,7 +24,7 @@ use crate::app::App;
 use crate::call::{self, Answer, Asked, ToolRequest};
 use crate::caller::Caller;
 use crate::handler::UnaskedClients;
-use crate::written::{self, Place};
+use crate::written::Place;
 
 /// How long a client may rely on the list of tools and on what the server says of itself, milliseconds.
 const LIST_TTL_MS: u64 = 300_000;
@@ -211,7 +211,7 @@ impl ServerHandler for Server {
         let mut request = tool_request(request, &context);
         loop {
             match call::run(&self.app, &caller, request.clone(), way != Way::Elsewhere).await {
-                Answer::Done(json) => return Ok(done(json, Place::of(&context)).into()),
+                Answer::Done(json) => return Ok(done(json, place(&context)).into()),
                 Answer::Refused(failure) => return Ok(refused(&failure).into()),
                 Answer::Asked(asked) if way == Way::InputRequired => return input_required(&asked),
                 Answer::Asked(asked) if way == Way::Dialog && !context.ct.is_cancelled() => {
@@ -339,7 +339,14 @@ fn confirmation_required(app: &App, asked: Asked) -> CallToolResult {
     result
 }
 
-/// The structured result and the same JSON as text. One that is too large is replaced by a hint to narrow the question.
+/// Where the door waits for the result; there is no such place on stdio.
+fn place(context: &RequestContext<RoleServer>) -> Option<&Place> {
+    let parts = context.extensions.get::<http::request::Parts>()?;
+    parts.extensions.get::<Place>()
+}
+
+/// The structured result and the same JSON as text; both are left empty when the door fills them in ([`crate::written`]). A result that
+/// is too large is replaced by a hint to narrow the question.
 fn done(json: String, place: Option<&Place>) -> CallToolResult {
     if json.len() > RESULT_BYTES_MAX {
         let failure = ToolFailure::new(
@@ -349,7 +356,21 @@ fn done(json: String, place: Option<&Place>) -> CallToolResult {
         );
         return refused(&failure);
     }
-    written::result(json, place)
+    let here = match place {
+        Some(place) => place.leave(json),
+        None => Err(json),
+    };
+    let (text, object) = match here {
+        Ok(()) => (String::new(), Value::Null),
+        Err(json) => {
+            // Our own text; should it not be JSON, the client still has it as text.
+            let object = serde_json::from_str(&json).unwrap_or_default();
+            (json, object)
+        }
+    };
+    let mut result = CallToolResult::success(vec![ContentBlock::text(text)]);
+    result.structured_content = Some(object);
+    result
 }
 
 /// Failures are text only: several clients check a structured one against the tool's output schema and throw it away.
@@ -375,4 +396,39 @@ fn tool(sheet: &ToolSheet) -> Tool {
     .with_title(sheet.title)
     .with_raw_output_schema(Arc::new(sheet.output_schema.clone()))
     .with_annotations(annotations)
+}
+
+#[cfg(test)]
+mod tests {
+    use rmcp::model::{JsonRpcMessage, RequestId, ServerJsonRpcMessage, ServerResult};
+
+    use super::*;
+    use crate::written::filled;
+
+    fn reply(result: CallToolResult) -> String {
+        let result = ServerResult::CallToolResult(result);
+        let reply: ServerJsonRpcMessage =
+            JsonRpcMessage::response(result, RequestId::String("7".into()));
+        serde_json::to_string(&reply).unwrap()
+    }
+
+    #[test]
+    fn a_reply_filled_at_the_door_is_the_one_rmcp_writes() {
+        let json = json!({"summary": "\"Éclair\" \\ 2", "items": [{"text": ""}]}).to_string();
+        let place = Place::default();
+        let around = reply(done(json.clone(), Some(&place)));
+        assert!(!around.contains("clair"), "no result in it: {around}");
+        let whole = filled(around.as_bytes(), place.left().unwrap()).unwrap();
+        assert_eq!(String::from_utf8(whole).unwrap(), reply(done(json, None)));
+    }
+
+    #[test]
+    fn a_result_that_is_too_large_leaves_nothing_at_the_door() {
+        let place = Place::default();
+        let result = done(
+            json!("x".repeat(RESULT_BYTES_MAX)).to_string(),
+            Some(&place),
+        );
+        assert_eq!((result.is_error, place.left()), (Some(true), None));
+    }
 }
