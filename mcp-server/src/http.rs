@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{DefaultBodyLimit, State};
-use axum::http::StatusCode;
-use axum::middleware;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::serve::ListenerExt as _;
@@ -24,13 +25,15 @@ use crate::guard::{self, Guard};
 use crate::pages;
 #[cfg(not(feature = "conformance-fixtures"))]
 use crate::server::Server;
-use crate::written;
+use crate::written::{self, Place};
 
 #[cfg(feature = "conformance-fixtures")]
 use crate::fixtures::WithFixtures as Server;
 
 /// Largest request body, bytes. The largest sensible bill is a twentieth of it.
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
+/// Largest reply around a result, bytes: the protocol, what the server says of itself, metadata.
+const AROUND_BYTES_MAX: usize = 256 * 1024;
 /// How long open requests may take once the program is told to stop.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -44,7 +47,7 @@ pub fn router(app: Arc<App>, allowed_hosts: Vec<String>) -> Router {
         // MCP, for every client.
         .nest_service(
             "/mcp",
-            middleware::from_fn(written::fill_in).layer(mcp(Arc::clone(&app))),
+            middleware::from_fn(fill_in).layer(mcp(Arc::clone(&app))),
         )
         // Where a person answers a question that a client could not ask.
         .route("/approvals/{id}", get(pages::show).post(pages::answer))
@@ -70,6 +73,27 @@ fn mcp(app: Arc<App>) -> StreamableHttpService<Server, LocalSessionManager> {
         Arc::new(LocalSessionManager::default()),
         config,
     )
+}
+
+/// Gives the handler a place for its result, and fills the reply with what was left there ([`written`]).
+async fn fill_in(mut request: Request, next: Next) -> Response {
+    let place = Place::default();
+    request.extensions_mut().insert(place.clone());
+    let response = next.run(request).await;
+    let Some(json) = place.left() else {
+        return response;
+    };
+    let (mut parts, body) = response.into_parts();
+    let around = match to_bytes(body, AROUND_BYTES_MAX).await {
+        Ok(around) => around,
+        Err(error) => {
+            tracing::error!(%error, "a reply could not be read");
+            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        }
+    };
+    parts.headers.remove(header::CONTENT_LENGTH);
+    let whole = written::filled(&around, json).map_or(around, Bytes::from);
+    Response::from_parts(parts, Body::from(whole))
 }
 
 async fn healthz() -> Response {

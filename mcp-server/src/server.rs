@@ -29,7 +29,7 @@ use crate::app::App;
 use crate::call::{self, Answer, Asked, ToolRequest};
 use crate::caller::Caller;
 use crate::handler::UnaskedClients;
-use crate::written::{self, Place};
+use crate::written::Place;
 
 /// How long a client may rely on the list of tools and on what the server says of itself, milliseconds.
 const LIST_TTL_MS: u64 = 300_000;
@@ -138,7 +138,7 @@ impl Server {
                 () = context.ct.cancelled(), if stoppable => Answer::Refused(gone()),
             };
             match answer {
-                Answer::Done(json) => return Ok(done(json, Place::of(context)).into()),
+                Answer::Done(json) => return Ok(done(json, place(context)).into()),
                 Answer::Refused(failure) => return Ok(refused(&failure).into()),
                 Answer::Asked(asked) if way == Way::InputRequired && !closed => {
                     return input_required(&asked);
@@ -491,7 +491,14 @@ fn confirmation_required(app: &App, asked: Asked) -> CallToolResult {
     result
 }
 
-/// The structured result and the same JSON as text. One that is too large is replaced by a hint to narrow the question.
+/// Where the door waits for the result; there is no such place on stdio.
+fn place(context: &RequestContext<RoleServer>) -> Option<&Place> {
+    let parts = context.extensions.get::<http::request::Parts>()?;
+    parts.extensions.get::<Place>()
+}
+
+/// The structured result and the same JSON as text; both are left empty when the door fills them in ([`crate::written`]). A result that
+/// is too large is replaced by a hint to narrow the question.
 fn done(json: String, place: Option<&Place>) -> CallToolResult {
     if json.len() > RESULT_BYTES_MAX {
         let failure = ToolFailure::new(
@@ -501,7 +508,21 @@ fn done(json: String, place: Option<&Place>) -> CallToolResult {
         );
         return refused(&failure);
     }
-    written::result(json, place)
+    let here = match place {
+        Some(place) => place.leave(json),
+        None => Err(json),
+    };
+    let (text, object) = match here {
+        Ok(()) => (String::new(), Value::Null),
+        Err(json) => {
+            // Our own text; should it not be JSON, the client still has it as text.
+            let object = serde_json::from_str(&json).unwrap_or_default();
+            (json, object)
+        }
+    };
+    let mut result = CallToolResult::success(vec![ContentBlock::text(text)]);
+    result.structured_content = Some(object);
+    result
 }
 
 /// Failures are text only: several clients check a structured one against the tool's output schema and throw it away.
@@ -531,7 +552,10 @@ fn tool(sheet: &ToolSheet) -> Tool {
 
 #[cfg(test)]
 mod tests {
+    use rmcp::model::{JsonRpcMessage, RequestId, ServerJsonRpcMessage, ServerResult};
+
     use super::*;
+    use crate::written::filled;
 
     #[test]
     fn an_answer_nobody_could_read_becomes_advice() {
@@ -571,5 +595,32 @@ mod tests {
         ] {
             assert_eq!(trace(bad), None, "{bad}");
         }
+    }
+
+    fn reply(result: CallToolResult) -> String {
+        let result = ServerResult::CallToolResult(result);
+        let reply: ServerJsonRpcMessage =
+            JsonRpcMessage::response(result, RequestId::String("7".into()));
+        serde_json::to_string(&reply).unwrap()
+    }
+
+    #[test]
+    fn a_reply_filled_at_the_door_is_the_one_rmcp_writes() {
+        let json = json!({"summary": "\"Éclair\" \\ 2", "items": [{"text": ""}]}).to_string();
+        let place = Place::default();
+        let around = reply(done(json.clone(), Some(&place)));
+        assert!(!around.contains("clair"), "no result in it: {around}");
+        let whole = filled(around.as_bytes(), place.left().unwrap()).unwrap();
+        assert_eq!(String::from_utf8(whole).unwrap(), reply(done(json, None)));
+    }
+
+    #[test]
+    fn a_result_that_is_too_large_leaves_nothing_at_the_door() {
+        let place = Place::default();
+        let result = done(
+            json!("x".repeat(RESULT_BYTES_MAX)).to_string(),
+            Some(&place),
+        );
+        assert_eq!((result.is_error, place.left()), (Some(true), None));
     }
 }
