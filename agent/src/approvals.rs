@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use contracts::confirmation::{Approver, Question};
-use contracts::http::approval::{ApprovalStatus, Decision};
+use contracts::http::approval::{ApprovalStatus, Decision, ListedApproval};
 use contracts::http::chat::ConfirmationView;
 use contracts::http::run::ApprovalView;
 use contracts::ids::TenantId;
@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::app::App;
 use crate::models::ToolCall;
+use crate::principal::Principal;
 use crate::tools::AnswerToPass;
 
 /// A pending action and what became of it.
@@ -26,14 +28,42 @@ pub struct Approval {
     pub session: Uuid,
     /// The call it is about.
     pub call: ToolCall,
-    /// The server's question.
+    /// The question.
     pub question: Question,
-    /// The server's token.
-    pub request_state: String,
+    /// Who asks it.
+    pub asked_by: AskedBy,
     /// Where it stands.
     pub status: ApprovalStatus,
     /// Who answered.
     pub decided: Option<Decided>,
+}
+
+/// Who asks a question, and so who makes sure that nothing happens without its answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AskedBy {
+    /// Our tool server: the answer is passed on with this token of its, and counts there.
+    Server {
+        /// Passed back unchanged.
+        request_state: String,
+    },
+    /// The agent, because the server that would do it is not ours: the call is made only after a yes, and once.
+    Agent,
+}
+
+impl AskedBy {
+    const fn word(&self) -> &'static str {
+        match self {
+            AskedBy::Server { .. } => "server",
+            AskedBy::Agent => "agent",
+        }
+    }
+
+    fn request_state(&self) -> Option<&str> {
+        match self {
+            AskedBy::Server { request_state } => Some(request_state),
+            AskedBy::Agent => None,
+        }
+    }
 }
 
 /// A person's answer, as recorded.
@@ -72,13 +102,13 @@ impl Approval {
         }
     }
 
-    /// The answer as the server is told.
+    /// The answer as the server is told, if it was the server that asked.
     #[must_use]
     pub fn answer_to_pass(&self) -> Option<AnswerToPass> {
         let decided = self.decided.as_ref()?;
         let yes = self.decision()? == Decision::Approve;
         Some(AnswerToPass {
-            request_state: self.request_state.clone(),
+            request_state: self.asked_by.request_state()?.to_owned(),
             yes,
             by: decided.by.clone(),
         })
@@ -108,7 +138,8 @@ struct Row {
     tool: String,
     arguments: Value,
     confirmation: Value,
-    request_state: String,
+    /// None where the agent asked: the table holds the two to it.
+    request_state: Option<String>,
     status: String,
     decided_by: Option<String>,
     decided_role: Option<String>,
@@ -142,7 +173,11 @@ fn approval(row: Row) -> Result<Approval, sqlx::Error> {
             arguments: row.arguments,
         },
         question: serde_json::from_value(row.confirmation).map_err(|e| broken(e.to_string()))?,
-        request_state: row.request_state,
+        asked_by: row
+            .request_state
+            .map_or(AskedBy::Agent, |request_state| AskedBy::Server {
+                request_state,
+            }),
         status: ApprovalStatus::from_word(&row.status).ok_or_else(|| broken(row.status))?,
         decided,
     })
@@ -160,9 +195,9 @@ pub(crate) async fn insert(
         serde_json::to_value(&approval.question).map_err(|e| sqlx::Error::Encode(e.into()))?;
     sqlx::query!(
         "insert into agent.approvals
-            (tenant_id, id, run_id, session_id, call_id, tool, arguments, idempotency_key, confirmation, request_state, approver,
-             created_at, expires_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+            (tenant_id, id, run_id, session_id, call_id, tool, arguments, idempotency_key, confirmation, request_state, asked_by,
+             approver, created_at, expires_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
         tenant.0,
         approval.id,
         approval.run_id,
@@ -172,7 +207,8 @@ pub(crate) async fn insert(
         approval.call.arguments,
         key,
         question,
-        approval.request_state,
+        approval.asked_by.request_state(),
+        approval.asked_by.word(),
         approval.question.approver.word(),
         now,
         approval.question.expires_at,
@@ -237,6 +273,29 @@ pub(crate) async fn of_run(
     .fetch_all(conn)
     .await?;
     rows.into_iter().map(approval).collect()
+}
+
+/// Which approvals a list shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Wanted {
+    /// Those that stand so.
+    pub status: Option<ApprovalStatus>,
+    /// Those asked before this one.
+    pub before: Option<Uuid>,
+}
+
+/// The newest approvals the principal may see: a customer those of her own conversations, staff and the owner all.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list(
+    app: &App,
+    principal: &Principal,
+    wanted: Wanted,
+    most: u32,
+) -> Result<Vec<ListedApproval>, sqlx::Error> {
+    let mut tx = app.begin(principal.tenant).await?;
+    select_listed(&mut tx, principal, wanted, most).await
 }
 
 /// Records the one answer. `false` when somebody else was first or the question has lapsed.
@@ -350,4 +409,48 @@ pub(crate) fn wanted(approver: Approver, locale: Locale) -> &'static str {
         (Locale::Es, Approver::Staff) => "Esto lo tiene que aprobar el personal o el dueño.",
         (Locale::Es, Approver::Owner) => "Esto lo tiene que aprobar el dueño.",
     }
+}
+
+/// Ids are ordered by time.
+async fn select_listed(
+    conn: &mut PgConnection,
+    principal: &Principal,
+    wanted: Wanted,
+    most: u32,
+) -> Result<Vec<ListedApproval>, sqlx::Error> {
+    let only_of = (principal.role < PrincipalRole::Staff).then_some(principal.subject.as_str());
+    let rows = sqlx::query!(
+        r#"select a.id, a.run_id, s.session_id, a.call_id, a.tool, a.confirmation ->> 'message' as "message!", a.status, a.decided_by,
+                  a.decided_via, a.created_at, a.expires_at
+           from agent.approvals a join agent.agent_sessions s on s.tenant_id = $1 and s.id = a.session_id
+           where a.tenant_id = $1 and ($2::text is null or a.status = $2) and ($3::uuid is null or a.id < $3)
+             and ($4::text is null or s.principal = $4)
+           order by a.id desc limit $5"#,
+        principal.tenant.0,
+        wanted.status.map(ApprovalStatus::word),
+        wanted.before,
+        only_of,
+        i64::from(most)
+    )
+    .fetch_all(conn)
+    .await?;
+    let listed = rows.into_iter().map(|row| {
+        Ok(ListedApproval {
+            session_id: row.session_id,
+            run_id: row.run_id,
+            created_at: row.created_at,
+            approval: ApprovalView {
+                approval_id: row.id,
+                call_id: row.call_id,
+                tool: row.tool,
+                message: row.message,
+                status: ApprovalStatus::from_word(&row.status)
+                    .ok_or_else(|| sqlx::Error::Decode(row.status.into()))?,
+                decided_by: row.decided_by,
+                decided_via: row.decided_via,
+                expires_at: row.expires_at,
+            },
+        })
+    });
+    listed.collect()
 }

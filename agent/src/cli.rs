@@ -6,17 +6,20 @@ mod console;
 mod events;
 mod talk;
 
+use std::fmt::Write as _;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum as _};
 use futures::future::BoxFuture;
 
 pub use self::console::Console;
 use self::talk::{Talk, TalkError};
 use crate::http::health::{Health, SERVICE};
+use crate::stub_provider::{Fault, FaultKind};
 
 /// How long a running agent takes at most to say that it runs.
 const HEALTH_WAIT: Duration = Duration::from_secs(3);
@@ -40,6 +43,45 @@ pub enum Command {
     ///
     /// Exit codes: 0 answered, 1 it could not be done, 2 wrong arguments, 3 a question is left open, 130 interrupted.
     Chat(ChatArguments),
+    /// Serve a language model that says what a script says, to rehearse with: what people get when a provider is slow, full or gone.
+    ///
+    /// It speaks OpenAI's Chat Completions and refuses what OpenAI refuses. GET /requests shows what it was asked, PUT /script and
+    /// PUT /faults change what it does.
+    StubProvider(StubArguments),
+}
+
+/// The arguments of `agent stub-provider`.
+#[derive(Debug, Args)]
+pub struct StubArguments {
+    /// Where it listens: an address of this machine alone, because whoever reaches it can read what it was asked.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8010")]
+    pub bind: SocketAddr,
+    /// What it says: a JSON file of at most 1 MiB; without one it says what it heard.
+    #[arg(long, value_name = "FILE")]
+    pub script: Option<PathBuf>,
+    /// What is wrong with its answers, such as cut, or cut=2 for the first two only. Can be given several times: the first fault
+    /// until it is used up, then the next. With --help: which faults there are.
+    #[arg(long = "fault", value_name = "FAULT[=TIMES]", long_help = fault_help())]
+    pub faults: Vec<Fault>,
+}
+
+/// Every fault with what it is.
+fn fault_help() -> String {
+    let mut help = "What is wrong with its answers: always, or with =2 the first two only. Can be given several times: the first fault until it is \
+        used up, then the next. A fault about calls leaves answers without calls alone.\n"
+        .to_owned();
+    for kind in FaultKind::all() {
+        if let Some(value) = kind.to_possible_value() {
+            let what = value.get_help().map(ToString::to_string);
+            let _ = write!(
+                help,
+                "\n  {:<24} {}",
+                value.get_name(),
+                what.unwrap_or_default()
+            );
+        }
+    }
+    help
 }
 
 /// The arguments of `agent chat`.
@@ -351,6 +393,29 @@ mod tests {
         };
         assert_eq!(ChatOptions::from(chat).message, None);
         assert!(read("agent talk").is_err());
+    }
+
+    #[test]
+    fn faults_are_named_on_the_command_line_in_order() {
+        let read = |line: &str| Arguments::try_parse_from(line.split(' '));
+        let command = read("agent stub-provider --fault cut=2 --fault hang").map(|a| a.command);
+        let Ok(Some(Command::StubProvider(stub))) = command else {
+            panic!("{command:?}");
+        };
+        assert_eq!(stub.bind.to_string(), "127.0.0.1:8010");
+        let twice: Fault = "cut=2".parse().unwrap();
+        assert_eq!(stub.faults, [twice, Fault::always(FaultKind::Hang)]);
+        let refused = read("agent stub-provider --fault slow")
+            .unwrap_err()
+            .to_string();
+        assert!(refused.contains("there is no fault \"slow\""), "{refused}");
+        let help = read("agent stub-provider --help").unwrap_err().to_string();
+        for kind in FaultKind::all() {
+            assert!(
+                help.contains(&format!("  {kind} ")),
+                "{kind} is not in the help"
+            );
+        }
     }
 
     #[test]

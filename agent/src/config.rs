@@ -1,5 +1,7 @@
 //! Settings of `agent`, read once at the start.
 
+mod servers;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,6 +11,8 @@ use migrations::clock::{self, SharedClock};
 use migrations::database::{DatabaseSettings, Role};
 use migrations::keys::{self, Key};
 use migrations::settings::{BadSetting, Reader};
+
+pub use self::servers::{Address, ExtraServer, Secret};
 
 /// What happens to a message while a run is active in its session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,7 +91,10 @@ impl ModelSettings {
     pub fn line(&self) -> String {
         let mut line = String::new();
         for provider in &self.providers {
-            line.push_str(&format!("{} at {}, then ", provider.model, provider.base_url));
+            line.push_str(&format!(
+                "{} at {}, then ",
+                provider.model, provider.base_url
+            ));
         }
         line.push_str("the interpreter");
         line
@@ -109,6 +116,10 @@ pub struct Config {
     pub heartbeat: Duration,
     /// `MCP_SERVER_URL`: the tool server; one is started in this process when unset.
     pub mcp_server_url: Option<String>,
+    /// `MCP_EXTRA_SERVERS`, `MCP_EXTRA_SERVER_TOKENS`: tool servers besides our own.
+    pub extra_servers: Vec<ExtraServer>,
+    /// `MCP_EXTRA_SERVER_TIMEOUT_SECONDS`: how long one call of such a server may take.
+    pub extra_server_deadline: Duration,
     /// `SESSION_CONTEXT_SIZE`: exchanges a model sees of a session.
     pub session_context_size: usize,
     /// `SESSION_WHEN_BUSY`: what happens to a message while a run is active.
@@ -155,6 +166,8 @@ impl Config {
                 as usize,
             heartbeat: seconds(settings, "AGENT_HEARTBEAT_SECONDS", 15, 1, 300)?,
             mcp_server_url: url(settings, "MCP_SERVER_URL")?,
+            extra_servers: servers::read(settings)?,
+            extra_server_deadline: servers::deadline(settings)?,
             session_context_size: settings.number("SESSION_CONTEXT_SIZE", 5, 1, 50)? as usize,
             when_busy: settings.checked(
                 "SESSION_WHEN_BUSY",
@@ -404,9 +417,15 @@ mod tests {
 
     #[test]
     fn a_key_is_never_shown() {
-        let settings = read(&[("OPENAI_API_KEY", "sk-secret"), ("MODEL_TEMPERATURE", "0.5")]);
+        let settings = read(&[
+            ("OPENAI_API_KEY", "sk-secret"),
+            ("MODEL_TEMPERATURE", "0.5"),
+        ]);
         let shown = format!("{settings:?}");
-        assert!(shown.contains("0.5") && !shown.contains("secret"), "{shown}");
+        assert!(
+            shown.contains("0.5") && !shown.contains("secret"),
+            "{shown}"
+        );
         for bad in [
             &[("OPENAI_API_KEY", "sk-secret\nmore")] as &'static [_],
             &[("OPENAI_API_KEY", "sk-secret-é")],
@@ -414,7 +433,10 @@ mod tests {
             &[("MODEL_FALLBACK_API_KEY", "sk-secret\u{7f}")],
         ] {
             let told = read(bad).unwrap_err();
-            assert!(told.starts_with(bad[0].0) && !told.contains("secret"), "{told}");
+            assert!(
+                told.starts_with(bad[0].0) && !told.contains("secret"),
+                "{told}"
+            );
         }
     }
 

@@ -10,6 +10,7 @@ pub mod health;
 pub mod problem;
 pub mod read;
 pub mod runs;
+pub mod slow;
 pub mod stream;
 
 use std::sync::Arc;
@@ -46,8 +47,9 @@ const HEADERS: [(HeaderName, &str); 5] = [
         title = "Countersign agent",
         description = "Talk to the business in plain words. The same routes answer under `/api`, for example `/api/agent/chat`.\n\nErrors are \
             `application/problem+json` with a stable `code`; `detail` is one sentence for the person. `x-request-id` names a request in the log; \
-            send your own or take ours.\n\nStreams are the AI SDK UI message stream v1: `id: <run>:<seq>` on the last frame of each event, \
-            `retry: 3000` once, a comment as heartbeat, `data: [DONE]` at the end. A dropped connection does not cancel the run.\n\n\
+            send your own or take ours.\n\nStreams are projections of one stored log: `protocol=ui` (AI SDK UI message stream v1, the default, ends with `data: [DONE]`), \
+            `agui` (AG-UI 1.0) or `native` (our own events by name). In each, `id: <run>:<seq>` is on the last frame of an event, `retry: 3000` \
+            comes once, a comment is the heartbeat, and `Last-Event-ID` goes on where a client was. A dropped connection does not cancel the run.\n\n\
             `x-countersign-channel: web` or `cli` says which of our own clients asks; it gives no rights.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
@@ -70,6 +72,7 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(stream::session_stream))
         // Answer a question.
         .routes(routes!(approvals::decide))
+        .routes(routes!(approvals::list::list))
         // Look up what happened.
         .routes(routes!(runs::run))
         // For whoever watches the process.
@@ -140,6 +143,7 @@ mod tests {
         assert_eq!(
             paths,
             [
+                "/agent/approvals",
                 "/agent/approvals/{id}",
                 "/agent/chat",
                 "/agent/chat/stream",

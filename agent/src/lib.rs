@@ -7,6 +7,7 @@
 //! - [`sessions`], [`approvals`]: conversations, and the questions open in them; [`answers`] reads a person's yes and no.
 //! - [`models`]: what drives a conversation; [`tools`]: the tool server it works with.
 //! - [`start`] and [`embedded`]: putting the program together.
+//! - [`stub_provider`]: a language model that says what a script says, and every fault such a provider can have.
 
 pub mod answers;
 pub mod app;
@@ -25,5 +26,6 @@ pub mod run;
 pub mod sessions;
 pub mod start;
 pub mod streams;
+pub mod stub_provider;
 pub mod tools;
 pub mod turns;

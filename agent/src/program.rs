@@ -2,16 +2,20 @@
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
+use std::sync::Arc;
 
+use anyhow::Context as _;
 use clap::Parser as _;
+use migrations::clock::SystemClock;
 use migrations::settings::Reader;
 use tracing_subscriber::EnvFilter;
 
 use crate::app::Hooks;
-use crate::cli::{self, Arguments, ChatArguments, Command, Console};
+use crate::cli::{self, Arguments, ChatArguments, Command, Console, StubArguments};
 use crate::config::Config;
 use crate::pages::EXAMPLES;
 use crate::start::{self, Started};
+use crate::stub_provider::{self, Script};
 
 #[cfg(feature = "embedded")]
 use crate::embedded::{self, ToolServer};
@@ -22,6 +26,9 @@ pub async fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         None => serve().await.map(|()| ExitCode::SUCCESS),
         Some(Command::Chat(arguments)) => chat(arguments).await,
+        Some(Command::StubProvider(arguments)) => {
+            rehearse(arguments).await.map(|()| ExitCode::SUCCESS)
+        }
     };
     done.unwrap_or_else(|error| {
         say(&format!("{error:#}"));
@@ -36,7 +43,10 @@ async fn serve() -> anyhow::Result<()> {
     let whole = Whole::start(&settings, config, &mut say).await?;
     say(&format!("chat     {}", whole.agent.url()));
     say(&format!("tools    {}", whole.tools_url()));
-    say(&format!("model    {}", whole.agent.app.settings.model.line()));
+    say(&format!(
+        "model    {}",
+        whole.agent.app.settings.model.line()
+    ));
     if let Some(data) = whole.data_dir() {
         say(&format!("data     {}", data.display()));
     }
@@ -68,6 +78,43 @@ async fn chat(arguments: ChatArguments) -> anyhow::Result<ExitCode> {
     let ended = cli::chat(&whole.agent.url(), arguments.into(), &mut Console::new()).await;
     whole.stop().await;
     Ok(ended?.into())
+}
+
+/// Serves the stub provider until it is told to stop.
+async fn rehearse(arguments: StubArguments) -> anyhow::Result<()> {
+    let StubArguments {
+        bind,
+        script,
+        faults,
+    } = arguments;
+    if !bind.ip().is_loopback() {
+        anyhow::bail!(
+            "--bind {bind}: use a loopback address such as 127.0.0.1:8010, because whoever reaches the stub can read what it was asked."
+        );
+    }
+    let script = match script {
+        Some(path) => {
+            Script::load(&path).with_context(|| format!("--script {}", path.display()))?
+        }
+        None => Script::built_in()?,
+    };
+    let listener = tokio::net::TcpListener::bind(bind)
+        .await
+        .with_context(|| format!("Cannot listen on {bind}. Set --bind to a free address"))?;
+    let stub = stub_provider::serve(listener, script, faults, Arc::new(SystemClock))?;
+    say(&format!("provider {}", stub.base_url()));
+    say("Start the agent with:");
+    say(&format!("  OPENAI_BASE_URL={}", stub.base_url()));
+    say("  OPENAI_API_KEY=stub");
+    say(&format!("asked    GET {}/requests", stub.url()));
+    say(&format!(
+        "change   PUT {0}/script, PUT {0}/faults",
+        stub.url()
+    ));
+    say("Ctrl-C stops it.");
+    stopped().await;
+    stub.stop().await;
+    Ok(())
 }
 
 /// The agent, and the tool server if it is in this process.

@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 
 use crate::app::{App, Hooks};
 use crate::config::Config;
+use crate::http::slow::Hurried;
 use crate::models::Model;
 use crate::models::fallback::Fallback;
 use crate::models::interpreter::Interpreter;
@@ -50,6 +51,7 @@ impl Started {
             tracing::error!(%error, "serving ended");
         }
         let _ = (&mut self.looking).await;
+        self.app.tools.close().await;
         self.database.pool.close().await;
     }
 }
@@ -87,7 +89,9 @@ pub async fn start_on(
     let address = listener.local_addr()?;
     let database = database::open(config.database.clone(), progress).await?;
     let key = config.agent_token_key().map_err(anyhow::Error::msg)?;
-    let tools = Tools::new(tool_url, key, Arc::clone(&config.clock))?;
+    let clock = Arc::clone(&config.clock);
+    let (extra, deadline) = (&config.extra_servers, config.extra_server_deadline);
+    let tools = Tools::new(tool_url, key, clock, extra, deadline)?;
     let model = match model {
         Some(model) => model,
         None => configured_model(&config)?,
@@ -126,6 +130,8 @@ async fn serve(listener: TcpListener, app: Arc<App>) -> io::Result<()> {
     let listener = listener.tap_io(|stream| {
         let _ = stream.set_nodelay(true);
     });
+    // Who has taken nothing until the heartbeat after the next is not reading.
+    let listener = Hurried::new(listener, app.settings.heartbeat * 2);
     let router = crate::http::router(Arc::clone(&app));
     let stop = app.stop.clone();
     let serving =

@@ -1,95 +1,57 @@
-//! The tool server as the agent sees it: a cached list per principal, calls with deadlines, a token per request.
+//! The tool servers as the agent sees them: ours, which asks for a countersignature by itself, and others, whose every word is a claim.
+//! Cached lists, calls with deadlines, a token per request for ours.
+//!
+//! - `link`: the connection to one server; `client`: the token of each request to ours; `stdio`: a server that is a child
+//! - `lists`: what a server offers, and for how long; `cleaning`: what is taken of somebody else's list
+//! - `foreign`: one server of somebody else's; `question`: what the agent asks about its calls; `results`: what came back
 
+mod cleaning;
 mod client;
+mod foreign;
+mod link;
+mod lists;
+pub(crate) mod question;
+mod results;
+mod stdio;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono_tz::Tz;
-use contracts::confirmation::{self, ELICITATION_KEY, Question};
+use contracts::confirmation::{ELICITATION_KEY, Question};
 use contracts::failure::{FailureCode, ToolFailure};
 use contracts::locale::Locale;
 use contracts::shop::{self, ShopFacts};
 use contracts::token::TokenPerson;
 use contracts::tool::IDEMPOTENCY_META_KEY;
+use futures::future::join_all;
 use migrations::clock::SharedClock;
 use migrations::keys::Key;
 use rmcp::model::{
-    CallToolRequest, CallToolRequestParams, CallToolResult, ClientCapabilities, ClientConfig,
-    ClientRequest, ElicitResult, ElicitationAction, Implementation, InputRequiredResult,
-    InputResponses, ListToolsRequest, ProtocolVersion, RequestMetaObject, ServerResult,
-};
-use rmcp::service::{
-    ClientLifecycleMode, ClientServiceExt as _, Peer, RoleClient, RunningService, ServiceError,
-};
-use rmcp::transport::StreamableHttpClientTransport;
-use rmcp::transport::streamable_http_client::{
-    StreamableHttpClientTransportConfig, StreamableHttpError,
+    CallToolRequest, CallToolRequestParams, ClientRequest, ElicitResult, ElicitationAction,
+    InputResponses, MetaObject, RequestMetaObject, ServerResult,
 };
 use serde_json::{Value, json};
-use tokio::sync::RwLock;
 
+use self::client::{OnBehalf, TokenClient};
+use self::foreign::ForeignServer;
+pub use self::link::Unreachable;
+use self::link::{Link, Target};
+use self::lists::{Answered, Freshness, Shelf};
+use crate::config::ExtraServer;
 use crate::models::{ToolCall, ToolSpec};
 use crate::principal::Principal;
-use client::{OnBehalf, TokenClient};
 
-/// How long a connection may take.
+/// How long a connection to our own server may take.
 const CONNECT: Duration = Duration::from_secs(5);
-/// How long listing may take.
-const LIST: Duration = Duration::from_secs(5);
-/// How long one call may take; longer than the server's own deadline, so that its answer is seen.
+/// How long one of its calls may take; longer than its own deadline, so that its answer is seen.
 const CALL: Duration = Duration::from_secs(15);
-/// How long a list is used when the server says nothing.
-const LIST_TTL: Duration = Duration::from_secs(300);
 /// Principals whose lists are kept.
 const LISTS_MAX: u64 = 10_000;
-/// Requests under way at once; rmcp's own default of 16 is one busy shop.
-const REQUESTS_MAX: usize = 1024;
-
-/// Why the tool server gave no answer. Whether it did anything is not known.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("tool server: {cause}")]
-pub struct Unreachable {
-    /// For the log.
-    pub cause: String,
-    /// There was no connection at all, so it certainly did nothing.
-    pub not_sent: bool,
-}
-
-impl Unreachable {
-    fn new(cause: impl Into<String>) -> Unreachable {
-        Unreachable {
-            cause: cause.into(),
-            not_sent: false,
-        }
-    }
-
-    fn before_sending(cause: impl Into<String>) -> Unreachable {
-        Unreachable {
-            cause: cause.into(),
-            not_sent: true,
-        }
-    }
-
-    fn of(error: &ServiceError) -> Unreachable {
-        let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
-        if let ServiceError::TransportSend(sending) = error {
-            source = Some(&*sending.error);
-        }
-        while let Some(cause) = source {
-            // The transport's error shows the client's in its text but does not name it as its source.
-            let client = match cause.downcast_ref::<StreamableHttpError<reqwest::Error>>() {
-                Some(StreamableHttpError::Client(client)) => Some(client),
-                _ => cause.downcast_ref::<reqwest::Error>(),
-            };
-            if client.is_some_and(reqwest::Error::is_connect) {
-                return Unreachable::before_sending(error.to_string());
-            }
-            source = cause.source();
-        }
-        Unreachable::new(error.to_string())
-    }
-}
+/// Tools of all servers together: providers take no more in one request. Ours come first.
+const TOOLS_MAX: usize = 128;
+/// Different combinations of lists that are kept.
+const OFFERS_MAX: u64 = 256;
 
 /// What a call came to.
 #[derive(Debug, Clone, PartialEq)]
@@ -127,7 +89,7 @@ pub struct AnswerToPass {
 pub struct Dispatch<'a> {
     /// The call.
     pub call: &'a ToolCall,
-    /// Its key: the same for every attempt.
+    /// Its key: the same for every attempt. For our own server only.
     pub idempotency_key: &'a str,
     /// The language of its answer.
     pub locale: Locale,
@@ -135,20 +97,20 @@ pub struct Dispatch<'a> {
     pub answer: Option<AnswerToPass>,
 }
 
-/// The tool server.
+/// Every tool server.
 pub struct Tools {
-    url: Arc<str>,
-    http: TokenClient,
-    connection: RwLock<Option<Arc<Connection>>>,
+    ours: Link,
     lists: moka::sync::Cache<Principal, Arc<Listed>>,
+    foreign: Vec<Arc<ForeignServer>>,
+    shelf: Arc<Shelf>,
+    /// Lists of several servers put together, by the lists' addresses.
+    together: moka::sync::Cache<Vec<usize>, Arc<Together>>,
 }
 
-type Connection = RunningService<RoleClient, ClientConfig>;
-
-/// What the server offers a principal.
+/// What the servers offer a principal.
 #[derive(Debug, Clone)]
 pub struct Offer {
-    /// The tools.
+    /// The tools. The same list is the same address.
     pub tools: Arc<Vec<ToolSpec>>,
     /// Where the shop's days begin; UTC when the server says nothing.
     pub time_zone: Tz,
@@ -156,48 +118,153 @@ pub struct Offer {
     pub locale: Locale,
 }
 
+/// Our own server's list.
 struct Listed {
     offer: Offer,
-    fetched: Instant,
-    ttl: Duration,
+    freshness: Freshness,
+}
+
+struct Together {
+    /// Keeps the addresses it is known by from being used again.
+    _parts: Vec<Arc<Vec<ToolSpec>>>,
+    tools: Arc<Vec<ToolSpec>>,
 }
 
 impl Tools {
-    /// The tool server at `url`, called with tokens signed by `key`.
+    /// Our own tool server at `url`, called with tokens signed by `key`, and `extra` ones, whose calls may take `deadline` each.
     ///
     /// # Errors
     /// When no HTTP client can be made, which is a broken installation.
-    pub fn new(url: &str, key: Key, clock: SharedClock) -> Result<Tools, Unreachable> {
-        let http = reqwest::Client::builder()
-            .connect_timeout(CONNECT)
-            .tcp_nodelay(true)
-            .no_proxy()
+    pub fn new(
+        url: &str,
+        key: Key,
+        clock: SharedClock,
+        extra: &[ExtraServer],
+        deadline: Duration,
+    ) -> Result<Tools, Unreachable> {
+        let http = || {
+            reqwest::Client::builder()
+                .connect_timeout(CONNECT)
+                .tcp_nodelay(true)
+                .no_proxy()
+        };
+        let broken = |e: reqwest::Error| Unreachable::new(e.to_string());
+        // Their tokens and arguments are for them and not for whomever they point to.
+        let theirs = http()
+            .redirect(reqwest::redirect::Policy::none())
             .build()
-            .map_err(|e| Unreachable::new(e.to_string()))?;
-        Ok(Tools {
+            .map_err(broken)?;
+        let target = Target::Ours {
             url: url.into(),
             http: TokenClient {
-                inner: http,
+                inner: http().build().map_err(broken)?,
                 key,
                 clock,
             },
-            connection: RwLock::default(),
+        };
+        Ok(Tools {
+            ours: Link::new("ours", target, CONNECT),
             lists: moka::sync::Cache::new(LISTS_MAX),
+            foreign: extra
+                .iter()
+                .map(|server| Arc::new(ForeignServer::new(server, &theirs, deadline)))
+                .collect(),
+            shelf: Arc::default(),
+            together: moka::sync::Cache::new(OFFERS_MAX),
         })
     }
 
-    /// The tools this principal may use. Asked for once per the server's own lifetime of the list; an old list is used when the server
-    /// cannot be reached.
+    /// The tools this principal may use. Each list is asked for once per its server's own lifetime of it; an old list is used when the
+    /// server cannot be reached.
     ///
     /// # Errors
-    /// [`Unreachable`] when there is no list at all.
+    /// [`Unreachable`] when there is no list of our own server at all. The others are missed without an error.
     pub async fn offer(&self, principal: &Principal) -> Result<Offer, Unreachable> {
+        if self.foreign.is_empty() {
+            return self.own_offer(principal).await;
+        }
+        let theirs = self.foreign.iter().map(|s| s.tools(principal, &self.shelf));
+        let (own, theirs) = tokio::join!(self.own_offer(principal), join_all(theirs));
+        let own = own?;
+        let mut parts = vec![Arc::clone(&own.tools)];
+        parts.extend(theirs.into_iter().flatten());
+        let addresses = parts.iter().map(|p| Arc::as_ptr(p).addr()).collect();
+        let together = self.together.get_with(addresses, || {
+            let every = parts.iter().map(|p| p.len()).sum::<usize>();
+            if every > TOOLS_MAX {
+                tracing::warn!(
+                    every,
+                    "more than {TOOLS_MAX} tools: the last ones are left out"
+                );
+            }
+            let tools = parts.iter().flat_map(|p| p.iter().cloned());
+            let tools: Vec<ToolSpec> = tools.take(TOOLS_MAX).collect();
+            Arc::new(Together {
+                tools: Arc::new(tools),
+                _parts: parts,
+            })
+        });
+        Ok(Offer {
+            tools: Arc::clone(&together.tools),
+            ..own
+        })
+    }
+
+    /// The server of somebody else's that a tool belongs to; none for a tool of ours.
+    #[must_use]
+    pub fn server_of(&self, tool: &str) -> Option<&str> {
+        self.foreign_of(tool)
+            .map(|(server, _)| server.name.as_str())
+    }
+
+    /// A model wants a tool: if it is not on its server's list, that list is asked for again with the next offer.
+    pub fn missed(&self, principal: &Principal, offer: &Offer, tool: &str) {
+        if let Some((server, _)) = self.foreign_of(tool)
+            && !offer.tools.iter().any(|t| t.name == tool)
+        {
+            server.look_again(principal);
+        }
+    }
+
+    /// Makes one call, once.
+    ///
+    /// # Errors
+    /// [`Unreachable`] when no answer came back; whether the call was made is not known then.
+    pub async fn call(
+        &self,
+        principal: &Principal,
+        dispatch: Dispatch<'_>,
+    ) -> Result<CallResult, Unreachable> {
+        match self.foreign_of(&dispatch.call.tool) {
+            Some((server, tool)) => server.call(dispatch.call, tool, dispatch.locale).await,
+            None => self.own_call(principal, dispatch).await,
+        }
+    }
+
+    /// Ends every connection, and the servers that are children of ours.
+    pub async fn close(&self) {
+        join_all(self.foreign.iter().map(|s| s.close())).await;
+    }
+
+    fn foreign_of<'a>(&self, tool: &'a str) -> Option<(&Arc<ForeignServer>, &'a str)> {
+        let (name, tool) = tool.split_once('.')?;
+        let server = self.foreign.iter().find(|s| s.name == name)?;
+        Some((server, tool))
+    }
+
+    async fn own_offer(&self, principal: &Principal) -> Result<Offer, Unreachable> {
         let known = self.lists.get(principal);
-        if let Some(listed) = known.as_ref().filter(|l| l.fetched.elapsed() < l.ttl) {
+        let generation = self.ours.changes().count();
+        if let Some(listed) = known.as_ref().filter(|l| l.freshness.lasts(generation)) {
             return Ok(listed.offer.clone());
         }
-        match self.fetch(principal).await {
-            Ok(listed) => {
+        let on_behalf = OnBehalf {
+            principal: principal.clone(),
+            decided_by: None,
+        };
+        match lists::fetch(&self.ours, Some(on_behalf)).await {
+            Ok(answered) => {
+                let listed = self.own_list(answered);
                 let offer = listed.offer.clone();
                 self.lists.insert(principal.clone(), Arc::new(listed));
                 Ok(offer)
@@ -212,48 +279,24 @@ impl Tools {
         }
     }
 
-    async fn fetch(&self, principal: &Principal) -> Result<Listed, Unreachable> {
-        let mut request = ListToolsRequest::default();
-        request.extensions.insert(OnBehalf {
-            principal: principal.clone(),
-            decided_by: None,
-        });
-        match self
-            .send(ClientRequest::ListToolsRequest(request), LIST)
-            .await?
-        {
-            Ok(ServerResult::ListToolsResult(list)) => {
-                let facts = list
-                    .meta
+    fn own_list(&self, answered: Answered) -> Listed {
+        let freshness = answered.freshness();
+        let facts = facts(answered.meta.as_ref());
+        let tools: Vec<ToolSpec> = answered.tools.into_iter().map(spec).collect();
+        Listed {
+            offer: Offer {
+                tools: self.shelf.share(tools),
+                time_zone: facts
                     .as_ref()
-                    .and_then(|m| m.get(shop::META_KEY))
-                    .cloned();
-                let facts = facts.and_then(|f| serde_json::from_value::<ShopFacts>(f).ok());
-                let offer = Offer {
-                    tools: Arc::new(list.tools.into_iter().map(spec).collect()),
-                    time_zone: facts
-                        .as_ref()
-                        .and_then(|f| f.time_zone.parse().ok())
-                        .unwrap_or(Tz::UTC),
-                    locale: facts.map(|f| f.locale).unwrap_or_default(),
-                };
-                let ttl = list.ttl_ms.map_or(LIST_TTL, Duration::from_millis);
-                Ok(Listed {
-                    offer,
-                    fetched: Instant::now(),
-                    ttl,
-                })
-            }
-            Ok(_) => Err(Unreachable::new("it answered something else than a list")),
-            Err(error) => Err(Unreachable::new(error.message.into_owned())),
+                    .and_then(|f| f.time_zone.parse().ok())
+                    .unwrap_or(Tz::UTC),
+                locale: facts.map(|f| f.locale).unwrap_or_default(),
+            },
+            freshness,
         }
     }
 
-    /// Makes one call, once.
-    ///
-    /// # Errors
-    /// [`Unreachable`] when no answer came back; whether the call was made is not known then.
-    pub async fn call(
+    async fn own_call(
         &self,
         principal: &Principal,
         dispatch: Dispatch<'_>,
@@ -264,12 +307,10 @@ impl Tools {
             principal: principal.clone(),
             decided_by,
         });
-        match self
-            .send(ClientRequest::CallToolRequest(request), CALL)
-            .await?
-        {
-            Ok(ServerResult::CallToolResult(result)) => Ok(complete(result)),
-            Ok(ServerResult::InputRequiredResult(asked)) => question(asked),
+        let request = ClientRequest::CallToolRequest(request);
+        match self.ours.send(request, CALL).await? {
+            Ok(ServerResult::CallToolResult(result)) => Ok(results::ours(result)),
+            Ok(ServerResult::InputRequiredResult(asked)) => results::question(asked),
             Ok(_) => Err(Unreachable::new("it answered something else than a result")),
             Err(error) => {
                 // The list may be out of date: a tool is gone, or its arguments have changed.
@@ -283,70 +324,11 @@ impl Tools {
             }
         }
     }
+}
 
-    /// Sends one request; the inner error is the server's own protocol error.
-    async fn send(
-        &self,
-        request: ClientRequest,
-        deadline: Duration,
-    ) -> Result<Result<ServerResult, rmcp::model::ErrorData>, Unreachable> {
-        let peer = self.peer().await?;
-        match tokio::time::timeout(deadline, peer.send_request(request)).await {
-            Ok(Ok(result)) => Ok(Ok(result)),
-            Ok(Err(ServiceError::McpError(error))) => Ok(Err(error)),
-            Ok(Err(error)) => {
-                if matches!(error, ServiceError::TransportClosed) {
-                    *self.connection.write().await = None;
-                }
-                Err(Unreachable::of(&error))
-            }
-            Err(_elapsed) => Err(Unreachable::new(format!(
-                "no answer within {} s",
-                deadline.as_secs()
-            ))),
-        }
-    }
-
-    async fn peer(&self) -> Result<Peer<RoleClient>, Unreachable> {
-        if let Some(connection) = self
-            .connection
-            .read()
-            .await
-            .as_ref()
-            .filter(|c| !c.is_closed())
-        {
-            return Ok(connection.peer().clone());
-        }
-        let mut slot = self.connection.write().await;
-        if let Some(connection) = slot.as_ref().filter(|c| !c.is_closed()) {
-            return Ok(connection.peer().clone());
-        }
-        let connection = tokio::time::timeout(CONNECT, self.connect())
-            .await
-            .map_err(|_| Unreachable::before_sending("no connection within 5 s"))??;
-        let peer = connection.peer().clone();
-        *slot = Some(Arc::new(connection));
-        Ok(peer)
-    }
-
-    async fn connect(&self) -> Result<Connection, Unreachable> {
-        let config = StreamableHttpClientTransportConfig::with_uri(Arc::clone(&self.url))
-            .max_concurrent_requests(REQUESTS_MAX);
-        let transport = StreamableHttpClientTransport::with_client(self.http.clone(), config);
-        let capabilities = ClientCapabilities::builder().enable_elicitation().build();
-        let client = ClientConfig::new(
-            capabilities,
-            Implementation::new("countersign-agent", env!("CARGO_PKG_VERSION")),
-        );
-        let lifecycle = ClientLifecycleMode::Auto {
-            preferred_versions: vec![ProtocolVersion::V_2026_07_28],
-            legacy_version: Some(ProtocolVersion::V_2025_11_25),
-        };
-        client
-            .serve_with_lifecycle(transport, lifecycle)
-            .await
-            .map_err(|e| Unreachable::before_sending(e.to_string()))
-    }
+fn facts(meta: Option<&MetaObject>) -> Option<ShopFacts> {
+    let facts = meta?.get(shop::META_KEY)?.clone();
+    serde_json::from_value(facts).ok()
 }
 
 fn spec(tool: rmcp::model::Tool) -> ToolSpec {
@@ -387,37 +369,4 @@ fn params(dispatch: Dispatch<'_>) -> Result<CallToolRequestParams, Unreachable> 
         params.input_responses = Some(InputResponses::from([(ELICITATION_KEY.to_owned(), said)]));
     }
     Ok(params)
-}
-
-fn complete(result: CallToolResult) -> CallResult {
-    let text = result
-        .content
-        .iter()
-        .find_map(|block| block.as_text().map(|t| t.text.clone()))
-        .unwrap_or_default();
-    if result.is_error == Some(true) {
-        let failure = serde_json::from_str(&text)
-            .unwrap_or_else(|_| ToolFailure::new(FailureCode::Internal, text, ""));
-        return CallResult::Failed(failure);
-    }
-    CallResult::Done(result.structured_content.unwrap_or(Value::String(text)))
-}
-
-fn question(asked: InputRequiredResult) -> Result<CallResult, Unreachable> {
-    let question = asked
-        .meta
-        .as_ref()
-        .and_then(|m| m.get(confirmation::META_KEY))
-        .cloned();
-    let question =
-        question.ok_or_else(|| Unreachable::new("it asks something that is no confirmation"))?;
-    let question: Question = serde_json::from_value(question)
-        .map_err(|e| Unreachable::new(format!("its question: {e}")))?;
-    let request_state = asked
-        .request_state
-        .ok_or_else(|| Unreachable::new("its question has no token"))?;
-    Ok(CallResult::Asked(Box::new(ServersQuestion {
-        question,
-        request_state,
-    })))
 }

@@ -51,8 +51,8 @@ pub struct ToolRequest {
 /// What the caller gets.
 #[derive(Debug, Clone)]
 pub enum Answer {
-    /// It was done.
-    Done(Value),
+    /// It was done: the result as JSON.
+    Done(String),
     /// It was not done.
     Refused(ToolFailure),
     /// A person is asked first.
@@ -548,7 +548,7 @@ fn decided(app: &App, shop: &Shop, locale: Locale, decision: Decision) -> Answer
 impl From<Finished> for Answer {
     fn from(finished: Finished) -> Answer {
         match finished {
-            Finished::Done(value) => Answer::Done(value),
+            Finished::Done(value) => Answer::Done(value.to_string()),
             Finished::Refused(failure) => Answer::Refused(failure),
         }
     }

@@ -20,7 +20,7 @@ use crate::error::CallError;
 use crate::handler::Shop;
 use crate::words;
 
-pub(crate) use lookup::{Asked, find, find_one};
+pub(crate) use lookup::{Asked, find, find_id, find_one};
 pub(crate) use units::{Counting, Entered, OwnUnit};
 
 /// An item with everything that belongs to it.
@@ -30,6 +30,8 @@ pub struct Item {
     pub id: Uuid,
     /// Its name.
     pub name: String,
+    /// The name as it is compared and put in order: lower case, without accents.
+    pub name_norm: String,
     /// Its category, lower case; empty for none.
     pub category: String,
     /// What it is counted and priced in.
@@ -77,6 +79,16 @@ impl Item {
     #[must_use]
     pub fn measure(&self, quantity: Exact) -> Measure {
         Measure::new(quantity, self.unit.code)
+    }
+
+    /// The item after one movement of stock.
+    #[must_use]
+    pub(crate) fn moved(&self, delta: Decimal) -> Item {
+        Item {
+            on_hand: Exact((self.on_hand.0 + delta).normalize()),
+            movements: self.movements + 1,
+            ..self.clone()
+        }
     }
 
     /// At or below its low-stock level.
@@ -136,34 +148,39 @@ impl Item {
     }
 }
 
+/// An alias as a query gathers it.
 #[derive(Deserialize)]
-struct AliasRow {
+pub(crate) struct AliasRow {
     name: String,
     locale: String,
 }
 
-/// A numeric in JSON goes as text: a JSON number would pass through a float.
+/// A unit of an item's own as a query gathers it. A numeric in JSON goes as text: a JSON number would pass through a float.
 #[derive(Deserialize)]
-struct OwnUnitRow {
+pub(crate) struct OwnUnitRow {
     unit: String,
     factor: Exact,
 }
 
-struct ItemRow {
-    id: Uuid,
-    name: String,
-    category: String,
-    unit: String,
-    unit_price: Decimal,
-    tax_bp: i32,
-    low_stock_level: Option<Decimal>,
-    sku: Option<String>,
-    version: i64,
-    on_hand: Decimal,
-    allow_negative: bool,
-    seq: i64,
-    aliases: Json<Vec<AliasRow>>,
-    units: Json<Vec<OwnUnitRow>>,
+/// An item as a query gives it: one row, with everything that belongs to it.
+pub(crate) struct ItemRow {
+    pub(crate) id: Uuid,
+    pub(crate) name: String,
+    pub(crate) name_norm: String,
+    pub(crate) category: String,
+    pub(crate) unit: String,
+    pub(crate) unit_price: Decimal,
+    pub(crate) tax_bp: i32,
+    pub(crate) low_stock_level: Option<Decimal>,
+    pub(crate) sku: Option<String>,
+    pub(crate) version: i64,
+    pub(crate) on_hand: Decimal,
+    pub(crate) allow_negative: bool,
+    pub(crate) seq: i64,
+    /// `None` when it has none; most items have none, and an empty list would be made and read for each.
+    pub(crate) aliases: Option<Json<Vec<AliasRow>>>,
+    /// As the aliases.
+    pub(crate) units: Option<Json<Vec<OwnUnitRow>>>,
 }
 
 /// The language of an alias that belongs to none.
@@ -180,6 +197,7 @@ impl TryFrom<ItemRow> for Item {
         Ok(Item {
             id: row.id,
             name: row.name,
+            name_norm: row.name_norm,
             category: row.category,
             unit,
             unit_price_minor: row.unit_price.normalize(),
@@ -188,7 +206,7 @@ impl TryFrom<ItemRow> for Item {
             sku: row.sku,
             aliases: row
                 .aliases
-                .0
+                .map_or_else(Vec::new, |aliases| aliases.0)
                 .into_iter()
                 .map(|alias| Alias {
                     name: alias.name,
@@ -197,7 +215,7 @@ impl TryFrom<ItemRow> for Item {
                 .collect(),
             units: row
                 .units
-                .0
+                .map_or_else(Vec::new, |units| units.0)
                 .into_iter()
                 .map(|own| OwnUnit {
                     unit: own.unit,
@@ -212,7 +230,7 @@ impl TryFrom<ItemRow> for Item {
     }
 }
 
-/// The items of these ids, archived ones too, in the order of the ids. One query, aliases and units included.
+/// The items of these ids, archived ones too, in the order of the ids, which are all different. One query, aliases and units included.
 ///
 /// # Errors
 /// When the database fails.
@@ -253,16 +271,22 @@ async fn select_items(
 ) -> Result<Vec<ItemRow>, sqlx::Error> {
     sqlx::query_as!(
         ItemRow,
-        r#"select i.id, i.name, i.category, i.unit, i.unit_price, i.tax_bp, i.low_stock_level, i.sku, i.version,
+        r#"with named as (
+               select a.item_id, jsonb_agg(jsonb_build_object('name', a.name, 'locale', a.locale) order by a.name_norm) as aliases
+               from shop.item_aliases a where a.tenant_id = $1 and a.item_id = any($2) group by a.item_id
+           ), own as (
+               select u.item_id, jsonb_agg(jsonb_build_object('unit', u.unit, 'factor', u.factor::text) order by u.unit) as units
+               from shop.item_units u where u.tenant_id = $1 and u.item_id = any($2) group by u.item_id
+           )
+           select i.id, i.name, i.name_norm, i.category, i.unit, i.unit_price, i.tax_bp, i.low_stock_level, i.sku, i.version,
                   l.on_hand, l.allow_negative, l.seq,
-                  (select coalesce(jsonb_agg(jsonb_build_object('name', a.name, 'locale', a.locale) order by a.name_norm), '[]')
-                   from shop.item_aliases a where a.tenant_id = $1 and a.item_id = i.id) as "aliases!: Json<Vec<AliasRow>>",
-                  (select coalesce(jsonb_agg(jsonb_build_object('unit', u.unit, 'factor', u.factor::text) order by u.unit), '[]')
-                   from shop.item_units u where u.tenant_id = $1 and u.item_id = i.id) as "units!: Json<Vec<OwnUnitRow>>"
-           from shop.items i
-           join shop.stock_levels l on l.tenant_id = $1 and l.item_id = i.id
-           where i.tenant_id = $1 and i.id = any($2)
-           order by array_position($2, i.id)"#,
+                  named.aliases as "aliases?: Json<Vec<AliasRow>>", own.units as "units?: Json<Vec<OwnUnitRow>>"
+           from unnest($2::uuid[]) with ordinality as asked (id, place)
+           join shop.items i on i.tenant_id = $1 and i.id = asked.id
+           join shop.stock_levels l on l.tenant_id = $1 and l.item_id = asked.id
+           left join named on named.item_id = asked.id
+           left join own on own.item_id = asked.id
+           order by asked.place"#,
         tenant,
         ids
     )

@@ -17,26 +17,35 @@ use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, Stream
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tower::Layer as _;
 
 use crate::app::App;
 use crate::guard::{self, Guard};
 use crate::pages;
+#[cfg(not(feature = "conformance-fixtures"))]
 use crate::server::Server;
+use crate::written;
+
+#[cfg(feature = "conformance-fixtures")]
+use crate::fixtures::WithFixtures as Server;
 
 /// Largest request body, bytes. The largest sensible bill is a twentieth of it.
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
 /// How long open requests may take once the program is told to stop.
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// Every route. `stop` ends open streams.
-pub fn router(app: Arc<App>, allowed_hosts: Vec<String>, stop: &CancellationToken) -> Router {
+/// Every route.
+pub fn router(app: Arc<App>, allowed_hosts: Vec<String>) -> Router {
     let guard = Guard {
         app: Arc::clone(&app),
         allowed_hosts,
     };
     Router::new()
         // MCP, for every client.
-        .nest_service("/mcp", mcp(Arc::clone(&app), stop))
+        .nest_service(
+            "/mcp",
+            middleware::from_fn(written::fill_in).layer(mcp(Arc::clone(&app))),
+        )
         // Where a person answers a question that a client could not ask.
         .route("/approvals/{id}", get(pages::show).post(pages::answer))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
@@ -47,17 +56,14 @@ pub fn router(app: Arc<App>, allowed_hosts: Vec<String>, stop: &CancellationToke
         .with_state(app)
 }
 
-/// rmcp's own Host and Origin checks stay off: the guard before it checks both, for the pages too.
-fn mcp(
-    app: Arc<App>,
-    stop: &CancellationToken,
-) -> StreamableHttpService<Server, LocalSessionManager> {
+/// rmcp's own Host and Origin checks stay off: the guard before it checks both, for the pages too. It is not told when the program stops
+/// either, because it would answer 500 to every call under way; [`serve`] lets those finish.
+fn mcp(app: Arc<App>) -> StreamableHttpService<Server, LocalSessionManager> {
     let config = StreamableHttpServerConfig::default()
         .with_legacy_session_mode(false)
         .with_json_response(true)
         .disable_allowed_hosts()
-        .with_max_request_body_bytes(BODY_BYTES_MAX)
-        .with_cancellation_token(stop.child_token());
+        .with_max_request_body_bytes(BODY_BYTES_MAX);
     let server = Server::http(app);
     StreamableHttpService::new(
         move || Ok(server.clone()),

@@ -8,6 +8,7 @@ use contracts::locale::Locale;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::PgConnection;
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::error::CallError;
@@ -81,9 +82,7 @@ pub(crate) async fn store(
     key: &str,
     finished: &Finished,
 ) -> Result<(), CallError> {
-    let answer = serde_json::to_value(finished)
-        .map_err(|e| CallError::Broken(format!("answer to store: {e}")))?;
-    set_answer(conn, tenant, principal, key, &answer).await?;
+    set_answer(conn, tenant, principal, key, Json(finished)).await?;
     Ok(())
 }
 
@@ -169,14 +168,14 @@ async fn set_answer(
     tenant: TenantId,
     principal: &str,
     key: &str,
-    answer: &Value,
+    answer: Json<&Finished>,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update shop.idempotency set answer = $4 where tenant_id = $1 and principal = $2 and key = $3",
         tenant.0,
         principal,
         key,
-        answer
+        answer as Json<&Finished>
     )
     .execute(conn)
     .await?;

@@ -3,7 +3,7 @@
 //! # Layout
 //!
 //! - [`call`]: the one path every call takes: caller, scope, validate, idempotency, confirm, tool, audit, answer.
-//! - [`server`]: the protocol around it; `confirmation`: the question a `commit` tool asks; `pages`: where a person answers it.
+//! - [`server`]: the protocol around it; `written`: a result's way into the reply; `confirmation`: the question a `commit` tool asks; `pages`: where a person answers it.
 //! - [`handler`]: what a tool's file provides; `tools`: those files.
 //! - `catalogue`, `customers`, `stock`, `pricing`, `bills`, `numbering`, `days`: the business facts tools build on.
 //! - `typed`, `cursor`: what a person or a client sent, made safe; `words`: every sentence that is answered.
@@ -23,6 +23,8 @@ pub mod customers;
 pub mod days;
 pub mod demo;
 pub mod error;
+#[cfg(feature = "conformance-fixtures")]
+pub mod fixtures;
 pub mod guard;
 pub mod handler;
 pub mod http;
@@ -41,3 +43,4 @@ mod tokens;
 pub mod tools;
 pub mod typed;
 pub mod words;
+mod written;

@@ -26,7 +26,8 @@ pub(crate) enum Agreed {
     Changed(Preview),
 }
 
-type ReadFn = for<'a, 'c> fn(&'a mut Call<'c>, Value) -> BoxFuture<'a, Result<Value, CallError>>;
+/// Answers with JSON that is written straight from the tool's type: nothing looks into it on its way to the client.
+type ReadFn = for<'a, 'c> fn(&'a mut Call<'c>, Value) -> BoxFuture<'a, Result<String, CallError>>;
 type WriteFn = for<'a, 'c> fn(&'a mut Call<'c>, Value) -> BoxFuture<'a, Result<Outcome, CallError>>;
 type PrepareFn =
     for<'a, 'c> fn(&'a mut Call<'c>, Value) -> BoxFuture<'a, Result<Preview, CallError>>;
@@ -71,7 +72,7 @@ pub(crate) trait Runnable<Kind>: Tool {
 
 impl<T: ReadTool> Runnable<Read> for T {
     const RUNNER: Runner = Runner::Read(|call, arguments| {
-        async move { encode(&T::read(call, decode::<T>(arguments)?).await?) }.boxed()
+        async move { written(&T::read(call, decode::<T>(arguments)?).await?) }.boxed()
     });
 }
 
@@ -145,6 +146,10 @@ fn untyped<O: Serialize>(done: Effected<O>) -> Result<Outcome, CallError> {
 
 fn encode<O: Serialize>(output: &O) -> Result<Value, CallError> {
     serde_json::to_value(output).map_err(|e| CallError::Broken(format!("result: {e}")))
+}
+
+fn written<O: Serialize>(output: &O) -> Result<String, CallError> {
+    serde_json::to_string(output).map_err(|e| CallError::Broken(format!("result: {e}")))
 }
 
 /// The arguments were normalized before, so a failure here is ours.

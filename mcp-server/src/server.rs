@@ -1,29 +1,35 @@
 //! The protocol around the call path: discover, list, call, for clients of three revisions on one endpoint, over HTTP and stdio.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use contracts::confirmation::{self, ConfirmationRequired, ELICITATION_KEY};
-use contracts::failure::ToolFailure;
+use contracts::failure::{FailureCode, ToolFailure};
 use contracts::locale::Locale;
 use contracts::shop::{self, ShopFacts};
-use contracts::tool::{IDEMPOTENCY_META_KEY, ToolSheet};
+use contracts::tool::{Effect, IDEMPOTENCY_META_KEY, Tool as _, ToolSheet};
+use contracts::tools::confirm::ConfirmAction;
 use rmcp::handler::server::ServerHandler;
 use rmcp::model::{
-    CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock,
-    DiscoverResult, ElicitRequest, ElicitRequestParams, ElicitResult, ElicitationAction,
-    ElicitationSchema, ErrorData, Implementation, InputRequest, InputRequests, InputRequiredResult,
-    ListToolsResult, MetaObject, PaginatedRequestParams, ProtocolVersion, ServerCapabilities,
-    ServerConfig, Tool, ToolAnnotations,
+    CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestMethod,
+    CompleteRequestParams, CompleteResult, ContentBlock, DiscoverResult, ElicitRequest,
+    ElicitRequestParams, ElicitResult, ElicitationAction, ElicitationSchema, ErrorData,
+    Implementation, InputRequest, InputRequests, InputRequiredResult, ListPromptsRequestMethod,
+    ListPromptsResult, ListResourceTemplatesRequestMethod, ListResourceTemplatesResult,
+    ListResourcesRequestMethod, ListResourcesResult, ListToolsResult, MetaObject,
+    PaginatedRequestParams, ProtocolVersion, RequestMetaObject, ServerCapabilities, ServerConfig,
+    Tool, ToolAnnotations,
 };
 use rmcp::service::{RequestContext, RoleServer};
 use serde_json::{Value, json};
+use tracing::Instrument as _;
 
 use crate::app::App;
 use crate::call::{self, Answer, Asked, ToolRequest};
 use crate::caller::Caller;
 use crate::handler::UnaskedClients;
+use crate::written::{self, Place};
 
 /// How long a client may rely on the list of tools and on what the server says of itself, milliseconds.
 const LIST_TTL_MS: u64 = 300_000;
@@ -31,6 +37,12 @@ const LIST_TTL_MS: u64 = 300_000;
 const RESULT_BYTES_MAX: usize = 64 * 1024;
 /// How long a person may take to answer in a client's dialog before the call gives up waiting; the question itself stays open.
 const DIALOG: Duration = Duration::from_secs(300);
+
+/// Who answers, in every result of the stateless revision: there is no handshake that could have said it.
+const SERVER_INFO_META_KEY: &str = "io.modelcontextprotocol/serverInfo";
+static SERVER_INFO: LazyLock<Value> =
+    LazyLock::new(|| json!({"name": SERVER_NAME, "version": env!("CARGO_PKG_VERSION")}));
+const SERVER_NAME: &str = "countersign";
 
 const INSTRUCTIONS: &str = "Tools to run a shop: stock, bills and takings. Name items and customers as the person does; the server \
     resolves them and answers with candidates when it is not sure. Quantities and prices are decimal text in the shop's one currency. \
@@ -105,6 +117,46 @@ impl Server {
             }
         }
     }
+
+    /// The answer of a call, asking the person through the client where that can be done.
+    async fn answer(
+        &self,
+        caller: &Caller,
+        request: CallToolRequestParams,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let way = way(context, self.stdio.is_some());
+        let closed = is_closed(&request);
+        let stoppable = is_stoppable(caller, &request.name);
+        let mut request = tool_request(request, context);
+        loop {
+            let called = call::run(&self.app, caller, request.clone(), way != Way::Elsewhere);
+            let answer = tokio::select! {
+                biased;
+                answer = called => answer,
+                // Whoever asked has gone: nobody reads the answer.
+                () = context.ct.cancelled(), if stoppable => Answer::Refused(gone()),
+            };
+            match answer {
+                Answer::Done(json) => return Ok(done(json, Place::of(context)).into()),
+                Answer::Refused(failure) => return Ok(refused(&failure).into()),
+                Answer::Asked(asked) if way == Way::InputRequired && !closed => {
+                    return input_required(&asked);
+                }
+                Answer::Asked(asked) if way == Way::Dialog && !context.ct.is_cancelled() => {
+                    let Some(yes) = self.dialog(context, &asked).await else {
+                        return Ok(left_to_the_page(&self.app, *asked).into());
+                    };
+                    request.request_state = Some(asked.token.clone());
+                    request.person_says = Some(yes);
+                }
+                Answer::Asked(asked) if way == Way::Elsewhere => {
+                    return Ok(confirmation_required(&self.app, *asked).into());
+                }
+                Answer::Asked(asked) => return Ok(left_to_the_page(&self.app, *asked).into()),
+            }
+        }
+    }
 }
 
 /// How the person behind a client can be asked.
@@ -124,23 +176,82 @@ fn way(context: &RequestContext<RoleServer>, stdio: bool) -> Way {
         .and_then(|c| c.elicitation)
         // Neither mode named means form (2025-06-18).
         .is_some_and(|e| e.form.is_some() || e.url.is_none());
-    let modern = context
-        .protocol_version()
-        .is_some_and(|v| v >= ProtocolVersion::V_2026_07_28);
-    match (form, modern, stdio) {
+    match (form, is_modern(context), stdio) {
         (true, true, _) => Way::InputRequired,
         (true, false, true) => Way::Dialog,
         _ => Way::Elsewhere,
     }
 }
 
+/// Whether the request is of the stateless revision.
+fn is_modern(context: &RequestContext<RoleServer>) -> bool {
+    context
+        .protocol_version()
+        .is_some_and(|v| v >= ProtocolVersion::V_2026_07_28)
+}
+
+/// Whether a call may be dropped when its client goes away: it reads. A write is finished, because its client will ask what became of
+/// it. `confirm_action` reads too, except where a shop lets it carry a person's yes.
+fn is_stoppable(caller: &Caller, tool: &str) -> bool {
+    tool != ConfirmAction::NAME
+        && call::offered(caller).any(|sheet| sheet.name == tool && sheet.effect == Effect::Read)
+}
+
+/// For the log of a call that was dropped; nobody reads it.
+fn gone() -> ToolFailure {
+    ToolFailure::new(
+        FailureCode::Timeout,
+        "Nobody waited for the answer.",
+        "Call again.",
+    )
+}
+
+/// Whether the person closed the dialog that the result asked for, which is no answer. Asking at once again would only open it anew.
+fn is_closed(request: &CallToolRequestParams) -> bool {
+    said(request).is_some_and(|s| s.action == ElicitationAction::Cancel)
+}
+
+/// Says which server this is, to a client of the stateless revision.
+fn sign(meta: &mut Option<MetaObject>) {
+    meta.get_or_insert_default()
+        .insert(SERVER_INFO_META_KEY.to_owned(), SERVER_INFO.clone());
+}
+
+/// The span of a call, with the caller's trace where it names one (W3C trace context in `_meta`). Of the highest level, so that an error
+/// names it however little is logged.
+fn span(tool: &str, meta: &RequestMetaObject) -> tracing::Span {
+    match meta.get_traceparent().and_then(trace) {
+        Some((trace_id, parent_id)) => {
+            tracing::error_span!("tools/call", tool, trace_id, parent_id)
+        }
+        None => tracing::error_span!("tools/call", tool),
+    }
+}
+
+/// Trace and parent of a `traceparent`. Anything else a client may have put there stays out of the log.
+fn trace(traceparent: &str) -> Option<(&str, &str)> {
+    let hex = |text: &str, length: usize| {
+        text.len() == length
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    };
+    let mut parts = traceparent.split('-');
+    let (version, trace, parent, flags) =
+        (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let known = hex(version, 2) && hex(trace, 32) && hex(parent, 16) && hex(flags, 2);
+    // Later versions may have more parts; `ff` and all zeros are no versions and no ids.
+    let real = version != "ff"
+        && [trace, parent]
+            .iter()
+            .all(|id| id.bytes().any(|b| b != b'0'));
+    (known && real).then_some((trace, parent))
+}
+
 impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
         ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
-            .with_server_info(Implementation::new(
-                "countersign",
-                env!("CARGO_PKG_VERSION"),
-            ))
+            .with_server_info(Implementation::new(SERVER_NAME, env!("CARGO_PKG_VERSION")))
             .with_instructions(INSTRUCTIONS)
     }
 
@@ -179,11 +290,9 @@ impl ServerHandler for Server {
         let caller = self.caller(&context)?;
         let mut list = ListToolsResult::with_all_items(call::offered(&caller).map(tool).collect());
         list.meta = self.shop_facts(&caller).await;
-        let modern = context
-            .protocol_version()
-            .is_some_and(|v| v >= ProtocolVersion::V_2026_07_28);
         // The list depends on who asks, so nobody else's cache may hold it.
-        Ok(if modern {
+        Ok(if is_modern(&context) {
+            sign(&mut list.meta);
             list.with_ttl_ms(LIST_TTL_MS)
                 .with_cache_scope(CacheScope::Private)
         } else {
@@ -206,24 +315,61 @@ impl ServerHandler for Server {
                 None,
             ));
         }
-        let way = way(&context, self.stdio.is_some());
-        let mut request = tool_request(request, &context);
-        loop {
-            match call::run(&self.app, &caller, request.clone(), way != Way::Elsewhere).await {
-                Answer::Done(value) => return Ok(done(value).into()),
-                Answer::Refused(failure) => return Ok(refused(&failure).into()),
-                Answer::Asked(asked) if way == Way::InputRequired => return input_required(&asked),
-                Answer::Asked(asked) if way == Way::Dialog && !context.ct.is_cancelled() => {
-                    let Some(yes) = self.dialog(&context, &asked).await else {
-                        return Ok(confirmation_required(&self.app, *asked).into());
-                    };
-                    request.request_state = Some(asked.token.clone());
-                    request.person_says = Some(yes);
-                }
-                Answer::Asked(asked) => return Ok(confirmation_required(&self.app, *asked).into()),
-            }
+        let modern = is_modern(&context);
+        let span = span(&request.name, &context.meta);
+        let mut response = self
+            .answer(&caller, request, &context)
+            .instrument(span)
+            .await?;
+        match &mut response {
+            CallToolResponse::Complete(result) if modern => sign(&mut result.meta),
+            CallToolResponse::InputRequired(result) if modern => sign(&mut result.meta),
+            _ => {}
         }
+        Ok(response)
     }
+
+    // What is not declared is not there: the library would answer with empty lists.
+
+    async fn list_prompts(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ListPromptsResult, ErrorData> {
+        Err(ErrorData::method_not_found::<ListPromptsRequestMethod>())
+    }
+
+    async fn list_resources(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ListResourcesResult, ErrorData> {
+        Err(ErrorData::method_not_found::<ListResourcesRequestMethod>())
+    }
+
+    async fn list_resource_templates(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        Err(ErrorData::method_not_found::<
+            ListResourceTemplatesRequestMethod,
+        >())
+    }
+
+    async fn complete(
+        &self,
+        _request: CompleteRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<CompleteResult, ErrorData> {
+        Err(ErrorData::method_not_found::<CompleteRequestMethod>())
+    }
+}
+
+/// What the person said in the dialog, if the request brings it.
+fn said(request: &CallToolRequestParams) -> Option<ElicitResult> {
+    let answer = request.input_responses.as_ref()?.get(ELICITATION_KEY)?;
+    serde_json::from_value(answer.clone()).ok()
 }
 
 fn tool_request(
@@ -238,20 +384,14 @@ fn tool_request(
             .and_then(Value::as_str)
             .map(str::to_owned)
     };
-    let answer = request
-        .input_responses
-        .as_ref()
-        .and_then(|r| r.get(ELICITATION_KEY))
-        .cloned();
+    let person_says = said(&request).as_ref().and_then(person_says);
     ToolRequest {
         name: request.name.into_owned(),
         arguments: request.arguments.unwrap_or_default(),
         locale: meta(Locale::META_KEY).as_deref().and_then(Locale::from_tag),
         idempotency_key: meta(IDEMPOTENCY_META_KEY),
         request_state: request.request_state,
-        person_says: answer
-            .and_then(|a| serde_json::from_value::<ElicitResult>(a).ok())
-            .and_then(|a| person_says(&a)),
+        person_says,
     }
 }
 
@@ -308,6 +448,19 @@ fn input_required(asked: &Asked) -> Result<CallToolResponse, ErrorData> {
     Ok(result.into())
 }
 
+/// For a client whose person was asked and closed the dialog: the question stands on its page. The client could ask, so no shop hands it
+/// a token that would let its model say yes instead.
+fn left_to_the_page(app: &App, asked: Asked) -> CallToolResult {
+    let unasked_clients = UnaskedClients::Page;
+    confirmation_required(
+        app,
+        Asked {
+            unasked_clients,
+            ..asked
+        },
+    )
+}
+
 /// For a client that cannot be asked: where the person answers, and how to collect the outcome.
 fn confirmation_required(app: &App, asked: Asked) -> CallToolResult {
     let Asked {
@@ -331,7 +484,7 @@ fn confirmation_required(app: &App, asked: Asked) -> CallToolResult {
         preview: question,
     };
     let meta = serde_json::to_value(&required.preview).unwrap_or_default();
-    let mut result = done(serde_json::to_value(&required).unwrap_or_default());
+    let mut result = done(serde_json::to_string(&required).unwrap_or_default(), None);
     let mut all = MetaObject::new();
     all.insert(confirmation::META_KEY.to_owned(), meta);
     result.meta = Some(all);
@@ -339,17 +492,16 @@ fn confirmation_required(app: &App, asked: Asked) -> CallToolResult {
 }
 
 /// The structured result and the same JSON as text. One that is too large is replaced by a hint to narrow the question.
-fn done(value: Value) -> CallToolResult {
-    let size = value.to_string().len();
-    if size > RESULT_BYTES_MAX {
+fn done(json: String, place: Option<&Place>) -> CallToolResult {
+    if json.len() > RESULT_BYTES_MAX {
         let failure = ToolFailure::new(
-            contracts::failure::FailureCode::InvalidArguments,
+            FailureCode::InvalidArguments,
             "The answer is too long to be useful.",
             "Narrow the question: a smaller limit, a category, a shorter period.",
         );
         return refused(&failure);
     }
-    CallToolResult::structured(value)
+    written::result(json, place)
 }
 
 /// Failures are text only: several clients check a structured one against the tool's output schema and throw it away.
@@ -375,4 +527,49 @@ fn tool(sheet: &ToolSheet) -> Tool {
     .with_title(sheet.title)
     .with_raw_output_schema(Arc::new(sheet.output_schema.clone()))
     .with_annotations(annotations)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_nobody_could_read_becomes_advice() {
+        let quotes = r#"{"text":""}"#.len();
+        let largest = "x".repeat(RESULT_BYTES_MAX - quotes);
+        let result = done(json!({"text": largest}).to_string(), None);
+        assert_eq!(result.is_error, Some(false));
+        assert_eq!(result.structured_content, Some(json!({"text": largest})));
+
+        let result = done(json!({"text": largest + "x"}).to_string(), None);
+        assert_eq!(result.is_error, Some(true));
+        assert_eq!(result.structured_content, None);
+        let text = result.content[0].as_text().unwrap().text.clone();
+        let failure: ToolFailure = serde_json::from_str(&text).unwrap();
+        assert!(failure.hint.contains("a smaller limit"), "{failure:?}");
+    }
+
+    #[test]
+    fn only_a_trace_of_the_standard_form_is_taken_over() {
+        let trace_id = "0af7651916cd43dd8448eb211c80319c";
+        let parent_id = "00f067aa0ba902b7";
+        let good = format!("00-{trace_id}-{parent_id}-01");
+        assert_eq!(trace(&good), Some((trace_id, parent_id)));
+        assert_eq!(
+            trace(&format!("cc-{trace_id}-{parent_id}-01-later")),
+            Some((trace_id, parent_id))
+        );
+        for bad in [
+            "",
+            "00",
+            &good.to_uppercase(),
+            &good.replace("00-0af", "ff-0af"),
+            &good.replace(trace_id, &"0".repeat(32)),
+            &good.replace(parent_id, &"0".repeat(16)),
+            &good.replace("9c", "9\n"),
+            &format!("{good}0"),
+        ] {
+            assert_eq!(trace(bad), None, "{bad}");
+        }
+    }
 }

@@ -88,7 +88,7 @@ pub async fn start_on(
     let address = listener.local_addr()?;
     let (app, database) = open(&config, address, hooks, progress).await?;
     let stop = CancellationToken::new();
-    let router = http::router(Arc::clone(&app), config.allowed_hosts, &stop);
+    let router = http::router(Arc::clone(&app), config.allowed_hosts);
     let serving = tokio::spawn(http::serve(listener, router, stop.clone()));
     let sweeping = tokio::spawn(sweeper::run(Arc::clone(&app), stop.clone()));
     Ok(Started {
@@ -115,7 +115,7 @@ pub async fn stdio(
     let stop = CancellationToken::new();
     match TcpListener::bind(config.bind).await {
         Ok(listener) => {
-            let router = http::router(Arc::clone(&app), config.allowed_hosts, &stop);
+            let router = http::router(Arc::clone(&app), config.allowed_hosts);
             tokio::spawn(http::serve(listener, router, stop.clone()));
         }
         Err(error) => {

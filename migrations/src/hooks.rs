@@ -1,7 +1,9 @@
 //! Named places of a program where a test may stop or break it. The product sets none.
 //!
-//! In `mcp-server`: `tool:<name>` before a tool runs, `committed:<name>` after its commit and before its answer. In `agent`: `approved` (an
-//! answer is stored, not passed on), `dispatched` (about to be passed on), `returned` (the server has answered, nothing is stored).
+//! In `mcp-server`: `tool:<name>` before a tool runs, `committed:<name>` after its commit and before its answer. In `agent`: `answered` (the
+//! model has answered, nothing is stored), `read` (reads have been answered, nothing is stored), `approved` (a person's answer is stored, not
+//! passed on), `dispatched` (about to be passed on), `returned` (the server has answered, nothing is stored), `stored` (the result is stored,
+//! the model has not been asked again).
 
 use std::fmt;
 use std::pin::Pin;

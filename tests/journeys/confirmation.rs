@@ -204,7 +204,6 @@ async fn no_answer_is_no_answer() {
     let first = client.call(TOOL, &bill()).await;
     let state = asked(&first);
     for said in [
-        json!({"confirm": {"action": "cancel"}}),
         json!({}),
         json!({"other": {"action": "accept", "content": {"confirm": true}}}),
         json!({"confirm": "yes"}),

@@ -1,11 +1,13 @@
-//! `kill -9` at every place where a bill could be lost or made twice. What happened is counted in the shop's own tables, and the person
-//! must have been told.
+//! `kill -9` at every place where something could be lost or done twice: a bill of our own server, and a charge by somebody else's that keeps
+//! no keys. What happened is counted on the side that does it, and the person must have been told.
 
 use contracts::http::approval::ApprovalResponse;
 use contracts::http::chat::{ChatResponse, ChatStatus, ToolCallStatus};
 use contracts::http::event::{EventBody, RunEvent};
 use contracts::http::run::{RunStatus, RunView};
-use e2e::program::{Program, Stage};
+use e2e::program::{CALLS_AS_TOLD, Program, Stage};
+use e2e::world::provider::Provider;
+use e2e::world::sse::Events;
 use e2e::world::until;
 use futures::{StreamExt as _, stream};
 use reqwest::{RequestBuilder, StatusCode};
@@ -15,14 +17,19 @@ use uuid::Uuid;
 use crate::PROGRAMS;
 
 const BILL: &str = "Create a bill for Ali: 2kg flour and 1 shampoo";
+const CHARGE: &str = r#"call crm.charge {"customer": "Ali", "cents": 500}"#;
+/// The name a provider knows `crm.charge` by: the same in every request, whoever makes it.
+const CHARGE_WIRE: &str = "crm_charge-xb7ea41478070c4a5";
+const FIND: &str = "call crm.find_contact {}";
 const TOOL: &str = "tool:billing_create_bill";
 const COMMITTED: &str = "committed:billing_create_bill";
-/// Stages at once; each has three processes.
-const STAGES_MAX: usize = 3;
+/// Stages at once; each has three or four processes.
+const STAGES_MAX: usize = 4;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Victim {
     Agent,
+    /// The server that is to do it.
     Server,
 }
 
@@ -35,85 +42,197 @@ enum During {
     Yes,
 }
 
+/// Whose server is to do it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Answer {
-    Chat,
-    Rest,
+enum Whose {
+    /// Ours keeps keys and asks by itself.
+    Ours,
+    /// Theirs keeps none, and the agent asks.
+    Theirs,
 }
 
-/// One death, and how things stand at that moment: the approval's status, and the bills there are.
-#[derive(Debug, Clone, Copy)]
+/// What answers the conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mind {
+    Rules,
+    Provider,
+}
+
+/// How the person talks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Channel {
+    Rest,
+    /// Streams, which break off when the agent dies.
+    Sse,
+    /// The yes names its question.
+    Approval,
+}
+
+/// What is left in the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// Once, and the person knows.
+    Done,
+    /// It may have been done, is not done again, and the person and staff know that it is not known.
+    Unknown,
+}
+
+/// One death, and how things stand at that moment: the approval's status, and what has been done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Death {
+    whose: Whose,
     victim: Victim,
     place: &'static str,
     during: During,
-    answer: Answer,
     approval: &'static str,
-    bills: i64,
+    done: usize,
+    ending: Ending,
 }
 
-/// Every place, with the agent's approval and the shop's bills as the crash finds them.
-const DEATHS: [(Victim, &str, During, &str, i64); 11] = [
-    (Victim::Agent, "dispatched", During::Question, "none", 0),
-    (Victim::Agent, "returned", During::Question, "none", 0),
-    (Victim::Agent, "asked", During::Waiting, "pending", 0),
-    (Victim::Agent, "approved", During::Yes, "approved", 0),
-    (Victim::Agent, "dispatched", During::Yes, "dispatched", 0),
-    (Victim::Agent, "returned", During::Yes, "dispatched", 1),
-    (Victim::Server, TOOL, During::Question, "none", 0),
-    (Victim::Server, COMMITTED, During::Question, "none", 0),
-    (Victim::Server, "asked", During::Waiting, "pending", 0),
-    (Victim::Server, TOOL, During::Yes, "dispatched", 0),
-    (Victim::Server, COMMITTED, During::Yes, "dispatched", 1),
-];
+const fn death(
+    (whose, victim): (Whose, Victim),
+    (place, during): (&'static str, During),
+    (approval, done): (&'static str, usize),
+    ending: Ending,
+) -> Death {
+    Death {
+        whose,
+        victim,
+        place,
+        during,
+        approval,
+        done,
+        ending,
+    }
+}
+
+const OUR_AGENT: (Whose, Victim) = (Whose::Ours, Victim::Agent);
+const OUR_SERVER: (Whose, Victim) = (Whose::Ours, Victim::Server);
+const THEIR_AGENT: (Whose, Victim) = (Whose::Theirs, Victim::Agent);
+const THEIR_SERVER: (Whose, Victim) = (Whose::Theirs, Victim::Server);
+
+/// Every place, with the agent's approval and the effects as the crash finds them.
+const DEATHS: [Death; 24] = {
+    use During::{Question, Waiting, Yes};
+    use Ending::{Done, Unknown};
+    [
+        // The model has answered and nothing is stored; a call that is to ask is under way; its question has come back.
+        death(OUR_AGENT, ("answered", Question), ("none", 0), Done),
+        death(OUR_AGENT, ("dispatched", Question), ("none", 0), Done),
+        death(OUR_AGENT, ("returned", Question), ("none", 0), Done),
+        death(OUR_AGENT, ("asked", Waiting), ("pending", 0), Done),
+        // The yes is stored; it is being passed on; its result has come back; the result is stored; the model has answered to it.
+        death(OUR_AGENT, ("approved", Yes), ("approved", 0), Done),
+        death(OUR_AGENT, ("dispatched", Yes), ("dispatched", 0), Done),
+        death(OUR_AGENT, ("returned", Yes), ("dispatched", 1), Done),
+        death(OUR_AGENT, ("stored", Yes), ("done", 1), Done),
+        death(OUR_AGENT, ("answered", Yes), ("done", 1), Done),
+        death(OUR_SERVER, (TOOL, Question), ("none", 0), Done),
+        death(OUR_SERVER, (COMMITTED, Question), ("none", 0), Done),
+        death(OUR_SERVER, ("asked", Waiting), ("pending", 0), Done),
+        death(OUR_SERVER, (TOOL, Yes), ("dispatched", 0), Done),
+        death(OUR_SERVER, (COMMITTED, Yes), ("dispatched", 1), Done),
+        // Nobody is called before the yes, so nothing of theirs is under way when the agent asks.
+        death(THEIR_AGENT, ("answered", Question), ("none", 0), Done),
+        death(THEIR_AGENT, ("asked", Waiting), ("pending", 0), Done),
+        death(THEIR_AGENT, ("approved", Yes), ("approved", 0), Done),
+        death(THEIR_AGENT, ("dispatched", Yes), ("dispatched", 0), Unknown),
+        death(THEIR_AGENT, ("returned", Yes), ("dispatched", 1), Unknown),
+        death(THEIR_AGENT, ("stored", Yes), ("done", 1), Done),
+        death(THEIR_AGENT, ("answered", Yes), ("done", 1), Done),
+        death(THEIR_SERVER, ("asked", Waiting), ("pending", 0), Done),
+        death(
+            THEIR_SERVER,
+            ("before:charge", Yes),
+            ("dispatched", 0),
+            Unknown,
+        ),
+        death(
+            THEIR_SERVER,
+            ("done:charge", Yes),
+            ("dispatched", 1),
+            Unknown,
+        ),
+    ]
+};
+
+/// One death in one kind of conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Case {
+    death: Death,
+    mind: Mind,
+    channel: Channel,
+}
+
+/// The conversations a death is lived through in. Every death meets both models, both ways to talk and, where a yes is under way, an answer
+/// by its name. Not every combination: what is stored and repeated does not depend on who listens, and who answered is in what is
+/// stored. Where the model itself is under way, all four pairs are tried, because there the text that had been written matters as well.
+fn conversations(death: Death) -> Vec<Case> {
+    let mut pairs = vec![(Mind::Rules, Channel::Rest), (Mind::Provider, Channel::Sse)];
+    if death.place == "answered" {
+        pairs.push((Mind::Rules, Channel::Sse));
+        pairs.push((Mind::Provider, Channel::Rest));
+    }
+    if death.during == During::Yes {
+        pairs.push((Mind::Rules, Channel::Approval));
+    }
+    let case = |(mind, channel)| Case {
+        death,
+        mind,
+        channel,
+    };
+    pairs.into_iter().map(case).collect()
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn crash_anywhere_and_there_is_one_bill_and_the_person_knows() {
-    let deaths = DEATHS
-        .into_iter()
-        .flat_map(|(victim, place, during, approval, bills)| {
-            [Answer::Chat, Answer::Rest].map(|answer| Death {
-                victim,
-                place,
-                during,
-                answer,
-                approval,
-                bills,
-            })
-        });
-    let counted: Vec<(Death, Counted)> = stream::iter(deaths)
-        .map(|death| async move { (death, live_through(death).await) })
+async fn crash_anywhere_and_it_is_done_once_and_the_person_knows() {
+    let cases = DEATHS.into_iter().flat_map(conversations);
+    let counted: Vec<(Case, Counted)> = stream::iter(cases)
+        .map(|case| async move { (case, live_through(case).await) })
         .buffered(STAGES_MAX)
         .collect()
         .await;
     println!(
-        "{:<7} {:<30} {:<9} {:<5} | {:>5} {:<6} {:<8} {:>6} {:<8}",
-        "killed", "at", "during", "yes", "bills", "flour", "shampoo", "audits", "approval"
+        "{:<6} {:<6} {:<30} {:<8} {:<8} {:<8} | {:<10} {:>4} | {:>4} {:>6} {:>5} {:<6} {:<8} {:<8} {:<7}",
+        "server",
+        "killed",
+        "at",
+        "during",
+        "model",
+        "by",
+        "found",
+        "done",
+        "done",
+        "audits",
+        "asked",
+        "flour",
+        "shampoo",
+        "approval",
+        "told"
     );
-    for (death, counted) in &counted {
+    for (case, counted) in &counted {
+        let death = case.death;
         println!(
-            "{:<7} {:<30} {:<9} {:<5} | {:>5} {:<6} {:<8} {:>6} {:<8}",
+            "{:<6} {:<6} {:<30} {:<8} {:<8} {:<8} | {:<10} {:>4} | {:>4} {:>6} {:>5} {:<6} {:<8} {:<8} {:<7}",
+            format!("{:?}", death.whose),
             format!("{:?}", death.victim),
             death.place,
             format!("{:?}", death.during),
-            format!("{:?}", death.answer),
-            counted.bills,
+            format!("{:?}", case.mind),
+            format!("{:?}", case.channel),
+            death.approval,
+            death.done,
+            counted.done,
+            counted.audits,
+            counted.questions,
             counted.flour,
             counted.shampoo,
-            counted.audits,
-            counted.approvals
+            counted.approvals,
+            counted.told
         );
     }
-    let right = Counted {
-        bills: 1,
-        questions: 1,
-        flour: "48".to_owned(),
-        shampoo: "11".to_owned(),
-        audits: 1,
-        approvals: "done".to_owned(),
-    };
-    for (death, counted) in counted {
-        assert_eq!(counted, right, "{death:?}");
+    for (case, counted) in counted {
+        assert_eq!(counted, Counted::right(case.death), "{case:?}");
     }
 }
 
@@ -127,15 +246,18 @@ async fn crash_in_a_write_and_it_is_done_once() {
         (Victim::Server, "committed:inventory_update_item"),
     ];
     for (victim, place) in deaths {
-        let death = Death {
-            victim,
-            place,
-            during: During::Question,
-            answer: Answer::Chat,
-            approval: "none",
-            bills: 0,
-        };
-        let mut scene = Scene::open(death).await;
+        let death = death(
+            (Whose::Ours, victim),
+            (place, During::Question),
+            ("none", 0),
+            Ending::Done,
+        );
+        let mut scene = Scene::open(Case {
+            death,
+            mind: Mind::Rules,
+            channel: Channel::Rest,
+        })
+        .await;
         let delivery = |agent: &Program| agent.message("s", "key", "Increase flour stock by 25kg");
         let body = scene.send(During::Question, delivery).await;
         let told: ChatResponse = serde_json::from_str(&body).expect("a chat response");
@@ -148,117 +270,246 @@ async fn crash_in_a_write_and_it_is_done_once() {
     }
 }
 
-/// What the tables of both programs say in the end.
+/// A read of somebody else's server is made again, and nobody is asked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn crash_after_somebody_elses_read_and_it_is_read_again() {
+    let death = death(
+        THEIR_AGENT,
+        ("read", During::Question),
+        ("none", 0),
+        Ending::Done,
+    );
+    let mut scene = Scene::open(Case {
+        death,
+        mind: Mind::Rules,
+        channel: Channel::Rest,
+    })
+    .await;
+    let body = scene
+        .send(During::Question, |agent| agent.message("s", "key", FIND))
+        .await;
+    let told: ChatResponse = serde_json::from_str(&body).expect("a chat response");
+    assert_eq!(told.response, "find_contact done.", "{told:?}");
+    assert_eq!(scene.stage.book().count("find_contact"), 2);
+}
+
+/// What both sides say in the end.
 #[derive(Debug, PartialEq, Eq)]
 struct Counted {
-    bills: i64,
-    /// Questions the server has asked.
+    /// Bills, or charges, on the side of whoever makes them.
+    done: usize,
+    /// Questions our server has asked, or the agent.
     questions: i64,
     flour: String,
     shampoo: String,
     audits: i64,
     /// The status of every approval there is.
     approvals: String,
+    /// What the person was told became of it.
+    told: &'static str,
 }
 
 impl Counted {
-    async fn of(stage: &Stage) -> Counted {
+    /// As it must be after a death.
+    fn right(death: Death) -> Counted {
+        let (ours, known) = (death.whose == Whose::Ours, death.ending == Ending::Done);
+        let words = |text: &str| text.to_owned();
         Counted {
-            bills: bills(stage).await,
-            questions: stage
-                .number("select count(*) from shop.confirmations")
-                .await,
+            done: if known { 1 } else { death.done },
+            questions: 1,
+            flour: words(if ours { "48" } else { "50" }),
+            shampoo: words(if ours { "11" } else { "12" }),
+            audits: i64::from(ours),
+            approvals: words(if known { "done" } else { "unknown" }),
+            told: if known { "done" } else { "unknown" },
+        }
+    }
+
+    async fn of(scene: &Scene, told: &ChatResponse) -> Counted {
+        let stage = &scene.stage;
+        let questions = match scene.case.death.whose {
+            Whose::Ours => "select count(*) from shop.confirmations",
+            Whose::Theirs => "select count(*) from agent.approvals where asked_by = 'agent'",
+        };
+        Counted {
+            done: scene.done().await,
+            questions: stage.number(questions).await,
             flour: stage.on_hand("Flour").await,
             shampoo: stage.on_hand("Shampoo").await,
             audits: stage
                 .number("select count(*) from shop.audit_log where tool = 'billing_create_bill'")
                 .await,
             approvals: approvals(stage).await,
+            told: match told.tool_calls.first().map(|c| c.status) {
+                Some(ToolCallStatus::Done) => "done",
+                Some(ToolCallStatus::Unknown) => "unknown",
+                _ => "other",
+            },
         }
     }
-}
-
-async fn bills(stage: &Stage) -> i64 {
-    stage.number("select count(*) from shop.bills").await
 }
 
 async fn approvals(stage: &Stage) -> String {
     stage.text("select coalesce(string_agg(status, ' ' order by created_at), 'none') from agent.approvals").await
 }
 
-/// A bill is asked for and agreed to, and in the middle of it one program dies and is started again.
-async fn live_through(death: Death) -> Counted {
-    let mut scene = Scene::open(death).await;
-    let asked = scene
-        .send(During::Question, |agent| {
-            agent.message("s", "key-ask", BILL)
-        })
-        .await;
-    let asked: ChatResponse = serde_json::from_str(&asked).expect("a chat response");
+/// Something is asked for and agreed to, and in the middle of it one program dies and is started again.
+async fn live_through(case: Case) -> Counted {
+    let mut scene = Scene::open(case).await;
+    let wish = match case.death.whose {
+        Whose::Ours => BILL,
+        Whose::Theirs => CHARGE,
+    };
+    let asked = scene.say(During::Question, "key-ask", wish).await;
     assert_eq!(
         asked.status,
         ChatStatus::PendingConfirmation,
-        "{death:?}: {asked:?}"
+        "{case:?}: {asked:?}"
     );
-    assert_eq!(asked.confirmations.len(), 1, "{death:?}");
-    if death.during == During::Waiting {
+    assert_eq!(asked.confirmations.len(), 1, "{case:?}");
+    if case.death.during == During::Waiting {
         scene.die(None).await;
         scene.start_again().await;
     }
-    let approval = asked.confirmations[0].approval_id;
-    let yes = |agent: &Program| match death.answer {
-        Answer::Chat => agent.message("s", "key-yes", "yes"),
-        Answer::Rest => agent
-            .post(&format!("/agent/approvals/{approval}"))
-            .json(&json!({"decision": "approve"})),
-    };
-    let body = scene.send(During::Yes, yes).await;
-    let told = match death.answer {
-        Answer::Chat => serde_json::from_str(&body).expect("a chat response"),
-        Answer::Rest => {
-            serde_json::from_str::<ApprovalResponse>(&body)
-                .expect("a recorded answer")
-                .outcome
-        }
+    let told = match case.channel {
+        Channel::Rest | Channel::Sse => scene.say(During::Yes, "key-yes", "yes").await,
+        Channel::Approval => scene.approve(asked.confirmations[0].approval_id).await,
     };
     assert_eq!(
         told.run_id, asked.run_id,
-        "{death:?}: the answer resumes the run that asked"
+        "{case:?}: the answer resumes the run that asked"
     );
     scene.person_knows(&told).await;
-    let again = ok(yes(&scene.agent)).await;
-    assert_eq!(
-        again, body,
-        "{death:?}: the same answer again is answered the same"
-    );
-    Counted::of(&scene.stage).await
+    // What was asked again after a death was a valid request too.
+    let requests = scene.provider.as_ref().map_or(2, |p| p.asked().len());
+    assert!(requests >= 2, "{case:?}: the provider was not asked");
+    Counted::of(&scene, &told).await
 }
 
 struct Scene {
-    death: Death,
+    case: Case,
     stage: Stage,
     server: Program,
+    /// Somebody else's.
+    crm: Option<Program>,
     agent: Program,
+    /// Outlives the agent.
+    provider: Option<Provider>,
+}
+
+/// The provider says what the rules would.
+async fn provider() -> Provider {
+    let bill = json!({"customer": "Ali", "lines": [{"item": "flour", "quantity": "2", "unit": "kg"}, {"item": "shampoo", "quantity": "1"}]});
+    let charge = json!({"customer": "Ali", "cents": 500});
+    let scene = |message: &str, tool: &str, arguments: &Value| {
+        json!({"when": {"text": message}, "answers": [
+            {"calls": [{"name": tool, "arguments": arguments}]},
+            {"say": "What became of it: {{summary}}"},
+        ]})
+    };
+    Provider::scenes(&json!([
+        scene(BILL, "billing_create_bill", &bill),
+        scene(CHARGE, CHARGE_WIRE, &charge)
+    ]))
+    .await
 }
 
 impl Scene {
-    async fn open(death: Death) -> Scene {
-        let stage = Stage::open(PROGRAMS).await;
+    async fn open(case: Case) -> Scene {
+        let mut stage = Stage::open(PROGRAMS).await;
+        let provider = match case.mind {
+            Mind::Provider => Some(provider().await),
+            Mind::Rules => None,
+        };
+        let variables = provider.as_ref().map(|p| p.variables(true));
+        for (name, value) in variables.unwrap_or_default() {
+            stage = stage.with(name, &value);
+        }
+        let mut crm = None;
+        if case.death.whose == Whose::Theirs {
+            let started = stage.foreign(None).await;
+            stage = stage.with("MCP_EXTRA_SERVERS", &format!("crm={}", started.url));
+            if case.mind == Mind::Rules {
+                stage = stage.with(CALLS_AS_TOLD, "yes");
+            }
+            crm = Some(started);
+        }
         let server = stage.server().await;
         let agent = stage.agent(&server).await;
         Scene {
-            death,
+            case,
             stage,
             server,
+            crm,
             agent,
+            provider,
         }
     }
 
     fn victim(&self) -> &Program {
-        match self.death.victim {
-            Victim::Agent => &self.agent,
-            Victim::Server => &self.server,
+        match (self.case.death.victim, &self.crm) {
+            (Victim::Agent, _) => &self.agent,
+            (Victim::Server, Some(crm)) => crm,
+            (Victim::Server, None) => &self.server,
         }
+    }
+
+    /// What has been done, on the side of whoever does it.
+    async fn done(&self) -> usize {
+        match self.case.death.whose {
+            Whose::Ours => {
+                let bills = self.stage.number("select count(*) from shop.bills").await;
+                usize::try_from(bills).expect("a count")
+            }
+            Whose::Theirs => self.stage.book().count("charge"),
+        }
+    }
+
+    /// Says something, whoever dies meanwhile. Whoever listens to a stream hears in the end what a whole answer says, and the same
+    /// message again is answered the same.
+    async fn say(&mut self, during: During, key: &str, message: &str) -> ChatResponse {
+        let whole = |agent: &Program| agent.message("s", key, message);
+        let streams = self.case.channel == Channel::Sse;
+        let body = if streams {
+            let heard = self
+                .send(during, |agent| {
+                    whole(agent).header("accept", "text/event-stream")
+                })
+                .await;
+            let heard = Events(heard);
+            assert!(heard.is_done(), "{:?}: {heard:?}", self.case);
+            let body = ok(whole(&self.agent)).await;
+            let told: ChatResponse = serde_json::from_str(&body).expect("a chat response");
+            let asked = told
+                .confirmations
+                .first()
+                .map(|c| json!(c.message).to_string());
+            let heard_it = asked.map_or_else(
+                || heard.said().contains(&told.response),
+                |message| heard.0.contains(&message),
+            );
+            assert!(heard_it, "{:?}: {heard:?} {told:?}", self.case);
+            body
+        } else {
+            self.send(during, whole).await
+        };
+        let again = ok(whole(&self.agent)).await;
+        assert_eq!(again, body, "{:?}: the same message again", self.case);
+        serde_json::from_str(&body).expect("a chat response")
+    }
+
+    /// Says yes to a question by its name.
+    async fn approve(&mut self, approval: Uuid) -> ChatResponse {
+        let yes = |agent: &Program| {
+            agent
+                .post(&format!("/agent/approvals/{approval}"))
+                .json(&json!({"decision": "approve"}))
+        };
+        let body = self.send(During::Yes, yes).await;
+        let again = ok(yes(&self.agent)).await;
+        assert_eq!(again, body, "{:?}: the same answer again", self.case);
+        let recorded: ApprovalResponse = serde_json::from_str(&body).expect("a recorded answer");
+        recorded.outcome
     }
 
     /// Sends a request and returns the body of its answer. If this is when the victim dies, it dies while it works on it; a client whose
@@ -268,23 +519,30 @@ impl Scene {
         during: During,
         request: impl Fn(&Program) -> RequestBuilder,
     ) -> String {
-        if self.death.during != during {
+        let death = self.case.death;
+        if death.during != during {
             return ok(request(&self.agent)).await;
         }
-        let place = self.death.place;
-        self.victim().pause.at(place);
-        let sent = tokio::spawn(request(&self.agent).send());
-        self.die(Some(place)).await;
+        self.victim().pause.at(death.place);
+        let request_now = request(&self.agent);
+        let sent = tokio::spawn(async move {
+            let response = request_now.send().await?;
+            let status = response.status();
+            response.text().await.map(|text| (status, text))
+        });
+        self.die(Some(death.place)).await;
         self.start_again().await;
         let answer = sent.await.expect("no panic");
-        match self.death.victim {
-            Victim::Server => body(answer.expect("the agent waits for its server")).await,
+        match death.victim {
+            Victim::Server => {
+                let (status, text) = answer.expect("the agent waits for its server");
+                assert_eq!(status, StatusCode::OK, "{:?}: {text}", self.case);
+                text
+            }
             Victim::Agent => {
-                assert!(
-                    answer.is_err(),
-                    "{:?}: nobody is left to answer",
-                    self.death
-                );
+                // A stream may have said something before it broke off, but not the end.
+                let broken = answer.map_or(true, |(_, text)| !text.contains("[DONE]"));
+                assert!(broken, "{:?}: nobody is left to answer", self.case);
                 let work = "select count(*) from agent.runs where status in ('running', 'queued')";
                 until("the work goes on without being asked for", || async {
                     self.stage.number(work).await == 0
@@ -300,65 +558,87 @@ impl Scene {
         if place.is_some() {
             self.victim().pause.reached().await;
         }
+        // Before it dies: whoever waits for a server of theirs knows of its death at once.
+        let found = (approvals(&self.stage).await, self.done().await);
         self.victim().kill().await;
-        let found = (approvals(&self.stage).await, bills(&self.stage).await);
+        let death = self.case.death;
         assert_eq!(
             found,
-            (self.death.approval.to_owned(), self.death.bills),
+            (death.approval.to_owned(), death.done),
             "{:?}: not the crash that is meant",
-            self.death
+            self.case
         );
     }
 
     async fn start_again(&mut self) {
-        match self.death.victim {
-            Victim::Agent => self.agent = self.stage.agent(&self.server).await,
-            Victim::Server => self.server = self.stage.server_again(&self.server.url).await,
+        match (self.case.death.victim, &self.crm) {
+            (Victim::Agent, _) => self.agent = self.stage.agent(&self.server).await,
+            (Victim::Server, Some(crm)) => {
+                self.crm = Some(self.stage.foreign(Some(&crm.url)).await);
+            }
+            (Victim::Server, None) => {
+                self.server = self.stage.server_again(&self.server.url).await;
+            }
         }
     }
 
-    /// The reply says that it is done, and the run's trace, its events and the transcript say the same.
-    async fn person_knows(&self, told: &ChatResponse) {
-        let death = self.death;
-        assert_eq!(told.status, ChatStatus::Success, "{death:?}: {told:?}");
-        assert!(
-            told.response.contains("INV-1"),
-            "{death:?}: {}",
-            told.response
-        );
+    /// The reply says what became of it.
+    fn is_told(&self, told: &ChatResponse) -> ChatStatus {
+        let case = self.case;
         let call = told.tool_calls.first().expect("the call");
-        assert_eq!(
-            (call.status, &call.result["number"]),
-            (ToolCallStatus::Done, &Value::from("INV-1")),
-            "{death:?}"
-        );
+        match (case.death.ending, case.death.whose) {
+            (Ending::Done, Whose::Ours) => {
+                assert!(told.response.contains("INV-1"), "{case:?}: {told:?}");
+                assert_eq!(call.result["number"], "INV-1", "{case:?}");
+            }
+            (Ending::Done, Whose::Theirs) => {
+                assert!(told.response.contains("Charged."), "{case:?}: {told:?}");
+            }
+            (Ending::Unknown, _) => {
+                assert!(!told.response.is_empty(), "{case:?}");
+                let rules = case.mind == Mind::Rules;
+                let said = told.response.contains("not known whether");
+                assert!(said || !rules, "{case:?}: {told:?}");
+            }
+        }
+        let status = match case.death.ending {
+            Ending::Done => ChatStatus::Success,
+            Ending::Unknown => ChatStatus::Error,
+        };
+        assert_eq!(told.status, status, "{case:?}: {told:?}");
         assert!(
             told.confirmations.is_empty(),
-            "{death:?}: nothing is left to answer"
+            "{case:?}: nothing is left to answer"
         );
+        status
+    }
 
+    /// The reply says what became of it, and the run's trace, its events and the transcript say the same.
+    async fn person_knows(&self, told: &ChatResponse) {
+        let case = self.case;
+        let status = self.is_told(told);
         let trace = ok(self.agent.get(&format!("/agent/runs/{}", told.run_id))).await;
         let run: RunView = serde_json::from_str(&trace).expect("a trace");
-        assert_eq!(run.status, RunStatus::Done, "{death:?}");
-        assert_eq!(run.approvals.len(), 1, "{death:?}: one question");
-        log_is_whole(&run.events, death);
+        assert_eq!(run.status, RunStatus::Done, "{case:?}");
+        assert_eq!(run.approvals.len(), 1, "{case:?}: one question");
+        log_is_whole(&run.events, case, status);
         assert!(
             said_last(&run.events).contains(&told.response),
-            "{death:?}: the log ends with the reply"
+            "{case:?}: the log ends with the reply"
         );
         let unfinished = run
             .steps
             .iter()
             .filter(|s| s.kind == "model" && s.response.is_none())
             .count();
-        assert_eq!(unfinished, 0, "{death:?}");
+        assert_eq!(unfinished, 0, "{case:?}");
 
         let transcript = self.transcript(told.run_id).await;
-        assert_eq!(transcript.last(), Some(&told.response), "{death:?}");
+        assert_eq!(transcript.last(), Some(&told.response), "{case:?}");
         assert_eq!(
             transcript.len(),
             2,
-            "{death:?}: the question and the reply, each once: {transcript:?}"
+            "{case:?}: the question and the reply, each once: {transcript:?}"
         );
         let attached = self
             .agent
@@ -369,7 +649,7 @@ impl Scene {
         assert_eq!(
             attached.status(),
             StatusCode::NO_CONTENT,
-            "{death:?}: nothing is active any more"
+            "{case:?}: nothing is active any more"
         );
     }
 
@@ -384,10 +664,10 @@ impl Scene {
 }
 
 /// Numbered without a gap, each call announced once and over once, each step begun is over, and the end is the end.
-fn log_is_whole(events: &[RunEvent], death: Death) {
+fn log_is_whole(events: &[RunEvent], case: Case, ended: ChatStatus) {
     assert!(
         events.iter().zip(1..).all(|(e, seq)| e.seq == seq),
-        "{death:?}: a gap"
+        "{case:?}: a gap"
     );
     let count = |name: &str| events.iter().filter(|e| e.body.name() == name).count();
     for (what, times) in [
@@ -397,23 +677,21 @@ fn log_is_whole(events: &[RunEvent], death: Death) {
         ("tool_returned", 1),
         ("finished", 1),
         ("failed", 0),
+        ("fallback", 0),
     ] {
-        assert_eq!(count(what), times, "{death:?}: {what}");
+        assert_eq!(count(what), times, "{case:?}: {what}");
     }
     assert_eq!(
         count("step_started"),
         count("step_finished"),
-        "{death:?}: {events:?}"
+        "{case:?}: {events:?}"
     );
     assert!(
         matches!(
             events.last().map(|e| &e.body),
-            Some(EventBody::Finished {
-                status: ChatStatus::Success,
-                ..
-            })
+            Some(EventBody::Finished { status, .. }) if *status == ended
         ),
-        "{death:?}"
+        "{case:?}"
     );
 }
 

@@ -10,8 +10,11 @@ mod bad_input;
 mod confirmation;
 mod crash;
 mod door;
+mod foreign;
 mod isolation;
+mod models;
 mod protocol;
+mod providers;
 mod restarts;
 mod sources;
 mod stories;
@@ -23,4 +26,5 @@ mod together;
 const PROGRAMS: e2e::program::Executables = e2e::program::Executables {
     agent: env!("CARGO_BIN_EXE_e2e-agent"),
     server: env!("CARGO_BIN_EXE_e2e-mcp-server"),
+    foreign: env!("CARGO_BIN_EXE_e2e-foreign"),
 };

@@ -1,10 +1,16 @@
 //! What any MCP client sees on the wire: three revisions on one endpoint, the list of tools, results and errors.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
-use e2e::world::World;
-use e2e::world::mcp::{MODERN, McpClient, OLDER, OLDEST, asked, done, refused, yes};
+use e2e::program::Pause;
+use e2e::world::mcp::{MODERN, McpClient, OLDER, OLDEST, Reply, asked, done, refused, send, yes};
+use e2e::world::{Setting, World, until};
+use futures::FutureExt as _;
+use migrations::test_database::TestHome;
+use reqwest::StatusCode;
 use rmcp::model::{
     CallToolRequestParams, ClientCapabilities, ClientConfig, Implementation, ProtocolVersion,
 };
@@ -462,4 +468,356 @@ async fn the_common_client_library_works_with_each_lifecycle() {
         assert_eq!(item["item"]["name"], "Soap", "{shown}");
         running.cancel().await.expect("closed");
     }
+}
+
+#[tokio::test]
+async fn every_result_of_the_stateless_revision_says_who_answers() {
+    let world = World::open().await;
+    let client = world.asking_client();
+    let call = |tool: &str, arguments: Value| json!({"name": tool, "arguments": arguments});
+    let bill = json!({"lines": [{"item": "Soap", "quantity": "1"}]});
+    for (method, params) in [
+        ("server/discover", json!({})),
+        ("tools/list", json!({})),
+        (
+            "tools/call",
+            call("inventory_get_item", json!({"item": "Soap"})),
+        ),
+        (
+            "tools/call",
+            call("inventory_get_item", json!({"item": "plutonium"})),
+        ),
+        ("tools/call", call("billing_create_bill", bill.clone())),
+    ] {
+        let result = client.request(method, params.clone()).await.result();
+        let told = &result["_meta"]["io.modelcontextprotocol/serverInfo"];
+        assert_eq!(told["name"], "countersign", "{method} {params}: {result}");
+        assert!(told["version"].is_string(), "{told}");
+    }
+    // The older revisions have told it in the handshake.
+    let older = world.mcp(OLDER);
+    let params = call("inventory_get_item", json!({"item": "Soap"}));
+    for (method, params) in [("tools/list", json!({})), ("tools/call", params)] {
+        let result = older.request(method, params).await.result();
+        let told = &result["_meta"]["io.modelcontextprotocol/serverInfo"];
+        assert!(told.is_null(), "{method}: {told}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_declared_is_not_there() {
+    let world = World::open().await;
+    let told = world
+        .mcp(MODERN)
+        .request("server/discover", json!({}))
+        .await
+        .result();
+    let declared: Vec<&String> = told["capabilities"]
+        .as_object()
+        .expect("capabilities")
+        .keys()
+        .collect();
+    assert_eq!(declared, ["tools"]);
+    let prompt = json!({"ref": {"type": "ref/prompt", "name": "x"}, "argument": {"name": "y", "value": "z"}});
+    for (method, params) in [
+        ("prompts/list", json!({})),
+        ("prompts/get", json!({"name": "x"})),
+        ("resources/list", json!({})),
+        ("resources/templates/list", json!({})),
+        ("resources/read", json!({"uri": "test://x"})),
+        ("completion/complete", prompt),
+        (
+            "subscriptions/listen",
+            json!({"notifications": {"toolsListChanged": true}}),
+        ),
+        ("tools/burn", json!({})),
+    ] {
+        let mut request = world.mcp(MODERN).prepare(method, params.clone());
+        if let Some(uri) = params["uri"].as_str() {
+            request = request.header("mcp-name", uri);
+        }
+        let modern = send(request).await;
+        assert_eq!(
+            (modern.status, modern.error_code()),
+            (StatusCode::NOT_FOUND, -32601),
+            "{method}"
+        );
+        if method != "subscriptions/listen" {
+            let older = world.mcp(OLDER).request(method, params).await;
+            assert_eq!(older.error_code(), -32601, "{method}");
+        }
+    }
+}
+
+/// A good read with one header replaced.
+async fn with_header(client: &McpClient, name: &'static str, value: &'static str) -> Reply {
+    let params = json!({"name": "inventory_get_item", "arguments": {"item": "Soap"}});
+    let (http, request) = client.prepare("tools/call", params).build_split();
+    let mut request = request.expect("a request");
+    request
+        .headers_mut()
+        .insert(name, value.parse().expect("a value"));
+    send(reqwest::RequestBuilder::from_parts(http, request)).await
+}
+
+#[tokio::test]
+async fn what_a_request_says_twice_it_says_alike() {
+    let world = World::open().await;
+    let client = world.mcp(MODERN);
+    for (name, value) in [
+        ("mcp-method", "tools/list"),
+        ("mcp-name", "inventory_list_items"),
+        ("mcp-protocol-version", OLDER),
+    ] {
+        let reply = with_header(&client, name, value).await;
+        assert_eq!(
+            (reply.status, reply.error_code()),
+            (StatusCode::BAD_REQUEST, -32020),
+            "{name}: {value}: {}",
+            reply.body
+        );
+    }
+    let whole = with_header(&client, "mcp-name", "inventory_get_item").await;
+    assert_eq!(done(&whole.result())["item"]["name"], "Soap");
+
+    // What a stateless request has to bring, as there was no handshake.
+    let (http, request) = client.prepare("tools/list", json!({})).build_split();
+    let mut request = request.expect("a request");
+    let meta = json!({"io.modelcontextprotocol/protocolVersion": MODERN});
+    let body =
+        json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": meta}});
+    *request.body_mut() = Some(body.to_string().into());
+    request.headers_mut().remove("content-length");
+    let reply = send(reqwest::RequestBuilder::from_parts(http, request)).await;
+    assert_eq!(
+        (reply.status, reply.error_code()),
+        (StatusCode::BAD_REQUEST, -32602),
+        "{}",
+        reply.body
+    );
+}
+
+#[tokio::test]
+async fn a_connection_holds_nothing() {
+    let world = World::open().await;
+    // No session to follow or to end, so nothing but a request is taken.
+    for method in [reqwest::Method::GET, reqwest::Method::DELETE] {
+        let request = world
+            .http
+            .request(method.clone(), world.shop.mcp_url())
+            .header("accept", "text/event-stream")
+            .header("mcp-protocol-version", OLDER)
+            .header("mcp-session-id", "s");
+        assert_eq!(
+            send(request).await.status,
+            StatusCode::METHOD_NOT_ALLOWED,
+            "{method}"
+        );
+    }
+    let begun = world.mcp(OLDER).prepare(
+        "initialize",
+        json!({"protocolVersion": OLDER, "capabilities": {}, "clientInfo": {"name": "journey", "version": "1"}}),
+    );
+    assert!(!send(begun).await.headers.contains_key("mcp-session-id"));
+}
+
+#[tokio::test]
+async fn a_token_for_progress_changes_nothing() {
+    let world = World::open().await;
+    for version in [MODERN, OLDER] {
+        let params = json!({"name": "inventory_get_item", "arguments": {"item": "Soap"}, "_meta": {"progressToken": "p"}});
+        let reply = world.mcp(version).request("tools/call", params).await;
+        assert_eq!(reply.headers["content-type"], "application/json");
+        assert_eq!(done(&reply.result())["item"]["name"], "Soap", "{version}");
+    }
+}
+
+#[tokio::test]
+async fn a_dialog_that_was_closed_leaves_the_question_to_the_page() {
+    // A shop that hands tokens to clients which cannot ask: this one can, so its model gets none.
+    let world = World::open_with(Setting {
+        owner_sql: vec!["update shop.tenants set unasked_clients = 'token'"],
+        ..Setting::default()
+    })
+    .await;
+    let client = world.asking_client();
+    let bill = json!({"lines": [{"item": "Soap", "quantity": "1"}]});
+    let state = asked(&client.call("billing_create_bill", &bill).await);
+    let closed = json!({"confirm": {"action": "cancel"}});
+    // However often it is closed, it is not opened again by us.
+    for _ in 0..2 {
+        let result = client
+            .retry("billing_create_bill", &bill, &state, closed.clone())
+            .await;
+        let required = done(&result);
+        assert_eq!(required["status"], "confirmation_required", "{required}");
+        assert!(required["approval_url"].is_string(), "{required}");
+        assert!(required.get("token").is_none(), "{required}");
+    }
+    assert_eq!(world.bills().await, 0);
+    assert_eq!(
+        world
+            .number("select count(*) from shop.confirmations")
+            .await,
+        1
+    );
+    // It is still the same question, and still open.
+    let billed = client
+        .retry("billing_create_bill", &bill, &state, yes())
+        .await;
+    assert_eq!(done(&billed)["number"], "INV-1");
+    assert_eq!(world.bills().await, 1);
+}
+
+/// Sets its flag when it is dropped.
+struct Dropped(Arc<AtomicBool>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test]
+async fn a_read_ends_with_its_client_and_a_write_is_finished() {
+    let folder = TestHome::new();
+    std::fs::create_dir_all(folder.path()).expect("a folder");
+    let pause = Pause::by(folder.path().join("pause"));
+    let (reading, stopped) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicBool::new(false)),
+    );
+    let (begun, dropped, writing) = (
+        Arc::clone(&reading),
+        Arc::clone(&stopped),
+        pause.clone().hook(),
+    );
+    let hook = move |place| {
+        let (begun, dropped, written) = (Arc::clone(&begun), Arc::clone(&dropped), writing(place));
+        async move {
+            if place == "tool:inventory_get_item" {
+                let _guard = Dropped(dropped);
+                begun.store(true, Ordering::SeqCst);
+                std::future::pending::<()>().await;
+            }
+            written.await;
+        }
+        .boxed()
+    };
+    // No deadline may end the read before its client does.
+    let world = World::open_with(Setting {
+        variables: [("MCP_CALL_TIMEOUT_SECONDS", "300".to_owned())].into(),
+        server_hooks: mcp_server::app::Hooks::new(hook),
+        ..Setting::default()
+    })
+    .await;
+    let leaves = |tool: &'static str, arguments: Value| {
+        let client = world.mcp(MODERN);
+        tokio::spawn(async move { client.call(tool, &arguments).await })
+    };
+
+    let read = leaves("inventory_get_item", json!({"item": "Soap"}));
+    until("reading", || async { reading.load(Ordering::SeqCst) }).await;
+    read.abort();
+    until("stopped", || async { stopped.load(Ordering::SeqCst) }).await;
+
+    pause.at("tool:inventory_add_item");
+    let sugar =
+        json!({"name": "Sugar", "unit_price": "160", "quantity": "20", "idempotency_key": "k"});
+    let write = leaves("inventory_add_item", sugar.clone());
+    pause.reached().await;
+    write.abort();
+    assert!(write.await.is_err_and(|e| e.is_cancelled()));
+    pause.go_on();
+    let added = || world.number("select count(*) from shop.items where name = 'Sugar'");
+    until("written", || async { added().await == 1 }).await;
+    let again = world.mcp(MODERN).call("inventory_add_item", &sugar).await;
+    assert_eq!(done(&again)["item"]["name"], "Sugar", "the stored answer");
+    assert_eq!(world.on_hand("Sugar").await, "20");
+}
+
+#[tokio::test]
+async fn a_server_that_is_told_to_stop_answers_what_it_has_begun() {
+    let folder = TestHome::new();
+    std::fs::create_dir_all(folder.path()).expect("a folder");
+    let pause = Pause::by(folder.path().join("pause"));
+    let world = World::open_with(Setting {
+        server_hooks: mcp_server::app::Hooks::new(pause.clone().hook()),
+        ..Setting::default()
+    })
+    .await;
+    pause.at("tool:inventory_add_item");
+    let (client, address) = (world.mcp(MODERN), world.shop.address);
+    let sugar = json!({"name": "Sugar", "unit_price": "160", "quantity": "20"});
+    let write = tokio::spawn(async move { client.call("inventory_add_item", &sugar).await });
+    pause.reached().await;
+    let stopping = tokio::spawn(world.shop.stop());
+    until("the door is closed", || async {
+        tokio::net::TcpStream::connect(address).await.is_err()
+    })
+    .await;
+    pause.go_on();
+    assert_eq!(
+        done(&write.await.expect("an answer"))["item"]["name"],
+        "Sugar"
+    );
+    stopping.await.expect("stopped");
+}
+
+/// What was logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn text(&self) -> String {
+        let bytes = self.0.lock().expect("no panic while logging").clone();
+        String::from_utf8(bytes).expect("text")
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("no panic while logging").write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn what_is_logged_of_a_call_names_the_callers_trace() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_max_level(tracing::Level::ERROR)
+        .with_writer(move || writer.clone())
+        .finish();
+    // The scene and its servers share this thread.
+    let _logging = tracing::subscriber::set_default(subscriber);
+    let hook = |place| async move { assert!(place != "tool:inventory_get_item") }.boxed();
+    let world = World::open_with(Setting {
+        server_hooks: mcp_server::app::Hooks::new(hook),
+        ..Setting::default()
+    })
+    .await;
+    let (trace, parent) = ("0af7651916cd43dd8448eb211c80319c", "00f067aa0ba902b7");
+    for traceparent in [format!("00-{trace}-{parent}-01"), "forged\nline".to_owned()] {
+        let params = json!({"name": "inventory_get_item", "arguments": {"item": "Soap"}, "_meta": {"traceparent": traceparent}});
+        let reply = world.mcp(MODERN).request("tools/call", params).await;
+        assert_eq!(refused(&reply.result())["code"], "internal");
+    }
+    let text = log.text();
+    let lines: Vec<&str> = text
+        .lines()
+        .filter(|l| l.contains("call panicked"))
+        .collect();
+    assert_eq!(lines.len(), 2, "{text}");
+    assert!(
+        lines[0].contains(trace) && lines[0].contains(parent),
+        "{}",
+        lines[0]
+    );
+    assert!(!text.contains("forged"), "{text}");
 }

@@ -1,5 +1,9 @@
 //! Streams over the wire: what an EventSource, the AI SDK and a client that comes back see of a run.
 
+mod agui;
+mod slow;
+mod three;
+
 use std::sync::Arc;
 
 use contracts::http::approval::ApprovalResponse;
@@ -60,7 +64,7 @@ async fn runs(world: &World) -> i64 {
 fn well_formed(events: &Events) {
     assert!(events.is_done(), "{events:?}");
     let frames = events.frames();
-    let ours = ["data-confirmation", "data-fallback"];
+    let ours = ["data-confirmation", "data-fallback", "data-text-discarded"];
     let (mut texts, mut calls, mut open_step): (Vec<&Value>, Vec<&Value>, bool) =
         (Vec::new(), Vec::new(), false);
     for (place, frame) in frames.iter().enumerate() {
@@ -575,19 +579,6 @@ async fn a_client_attaches_to_the_run_that_is_being_worked_on() {
     // A run that waits for a person is not active.
     world.say("s", BILL).await;
     assert_eq!(sent(get(&world, attach)).await.status(), 204);
-}
-
-#[tokio::test]
-async fn a_stream_with_nothing_to_say_shows_that_it_lives() {
-    let (mut setting, model) = rehearsed();
-    setting.variables = [("AGENT_HEARTBEAT_SECONDS", "1".to_owned())].into();
-    let world = World::open_with(setting).await;
-    let mut stream = Stream::of(sent(post(&world, "/agent/chat", &says("hold"))).await);
-    stream.until("\n: keep-alive\n\n").await;
-    model.go_on();
-    let events = stream.end().await;
-    well_formed(&events);
-    assert_eq!(events.0.matches("retry:").count(), 1);
 }
 
 #[tokio::test]

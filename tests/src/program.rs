@@ -21,10 +21,17 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
 
+use crate::world::foreign::Book;
 use crate::world::{PATIENCE, http_client, on_hand, until};
 
 /// The variable that names the file a program looks into at every place of its hooks. The place written there is where it stops.
 pub const PAUSE_FILE: &str = "E2E_PAUSE_FILE";
+/// The variable with which `agent` has another model than the interpreter: [`crate::world::foreign::CallsAsTold`].
+pub const CALLS_AS_TOLD: &str = "E2E_CALLS_AS_TOLD";
+/// The variable that names where somebody else's tool server listens.
+pub const FOREIGN_BIND: &str = "E2E_FOREIGN_BIND";
+/// The variable that names the file it writes down what it was told in.
+pub const FOREIGN_BOOK: &str = "E2E_FOREIGN_BOOK";
 /// How often a stopped program looks whether it may go on.
 const PAUSE_POLL: Duration = Duration::from_millis(10);
 
@@ -174,12 +181,14 @@ impl Pause {
         let pause = Arc::new(self);
         move |place| {
             let pause = Arc::clone(&pause);
-            async move {
-                if std::fs::read_to_string(&pause.file).is_ok_and(|wanted| wanted == place) {
-                    pause.stop_here().await;
-                }
-            }
-            .boxed()
+            async move { pause.stop(place).await }.boxed()
+        }
+    }
+
+    /// Stops here, if this is the place.
+    pub async fn stop(&self, place: &str) {
+        if std::fs::read_to_string(&self.file).is_ok_and(|wanted| wanted == place) {
+            self.stop_here().await;
         }
     }
 
@@ -201,6 +210,8 @@ pub struct Executables {
     pub agent: &'static str,
     /// `mcp-server` with places to stop at.
     pub server: &'static str,
+    /// Somebody else's tool server.
+    pub foreign: &'static str,
 }
 
 /// The demo shop in a database of its own, with no program running yet.
@@ -248,7 +259,7 @@ impl Stage {
         }
     }
 
-    /// The same with another setting of both programs.
+    /// The same with another setting of all programs.
     #[must_use]
     pub fn with(mut self, name: &str, value: &str) -> Stage {
         self.variables.insert(name.to_owned(), value.to_owned());
@@ -287,6 +298,41 @@ impl Stage {
             ("DATABASE_URL", self.database.url(Role::Agent)),
         ];
         self.start(self.executables.agent, more).await
+    }
+
+    /// Somebody else's tool server, on a port of its own or where a killed one was.
+    ///
+    /// # Panics
+    /// When the address is not one it printed.
+    pub async fn foreign(&self, url: Option<&str>) -> Program {
+        let address = url.map(|u| {
+            let inner = u
+                .strip_prefix("http://")
+                .and_then(|u| u.strip_suffix("/mcp"));
+            inner.expect("the address of a server").to_owned()
+        });
+        let book = self.book_file();
+        let more = [
+            (
+                FOREIGN_BIND,
+                address.unwrap_or_else(|| "127.0.0.1:0".to_owned()),
+            ),
+            (
+                FOREIGN_BOOK,
+                book.to_str().expect("a plain path").to_owned(),
+            ),
+        ];
+        self.start(self.executables.foreign, more).await
+    }
+
+    /// What somebody else's tool server was told.
+    #[must_use]
+    pub fn book(&self) -> Book {
+        Book::at(&self.book_file())
+    }
+
+    fn book_file(&self) -> PathBuf {
+        PathBuf::from(&self.variables["COUNTERSIGN_HOME"]).join("book")
     }
 
     async fn start<const N: usize>(&self, executable: &str, more: [(&str, String); N]) -> Program {

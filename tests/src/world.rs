@@ -1,7 +1,9 @@
 //! A shop with both servers in this process, a database of its own, and a clock that can be moved.
 
+pub mod foreign;
 pub mod mcp;
 pub mod model;
+pub mod provider;
 pub mod sse;
 
 use std::collections::{BTreeMap, HashMap};

@@ -275,6 +275,10 @@ impl Talk {
                 }
                 self.ask(data);
             }
+            "data-text-discarded" => {
+                self.write("\n", io)?;
+                io.note("That answer broke off. It begins anew:")?;
+            }
             "data-fallback" => {
                 io.note(&clean(frame["data"]["reason"].as_str().unwrap_or_default()))?;
             }

@@ -1,5 +1,7 @@
 //! `POST /agent/approvals/{id}`: a person's answer to a question.
 
+pub mod list;
+
 use std::sync::Arc;
 
 use axum::Json;
@@ -12,10 +14,10 @@ use uuid::Uuid;
 
 use super::guard::Caller;
 use super::problem::{Refusal, Subject};
-use super::read::{self, JsonBody, PathId};
-use super::stream;
+use super::read::{self, JsonBody, PathId, QueryOf};
+use super::stream::{self, ProtocolQuery};
 use crate::app::App;
-use crate::streams::ui_message::Opening;
+use crate::streams::{Opening, Reader};
 use crate::turns;
 
 /// Longest reason, characters.
@@ -34,14 +36,15 @@ pub struct Answer {
 
 /// Answers a question and goes on with the run.
 ///
-/// The same answer again is answered the same; another one is refused. With `Accept: text/event-stream` the resumed turn is streamed.
+/// The same answer again is answered the same; another one is refused. With `Accept: text/event-stream` or a protocol the resumed turn is
+/// streamed.
 #[utoipa::path(
     post, path = "/agent/approvals/{id}", tag = "approvals",
-    params(("id" = Uuid, Path, description = "The approval.")),
+    params(("id" = Uuid, Path, description = "The approval."), ProtocolQuery),
     request_body = ApprovalRequest,
     responses(
-        (status = 200, description = "The recorded answer and the turn that it resumed; a stream of the AI SDK UI message stream v1 where one is wanted.", content((ApprovalResponse = "application/json"), (String = "text/event-stream"))),
-        (status = 400, description = "Malformed JSON, no decision, a reason of more than 500 characters, an id that is no UUID.", body = Problem, content_type = "application/problem+json"),
+        (status = 200, description = "The recorded answer and the turn that it resumed; a stream where one is wanted.", content((ApprovalResponse = "application/json"), (String = "text/event-stream"))),
+        (status = 400, description = "Malformed JSON, no decision, a reason of more than 500 characters, an id that is no UUID, an unknown protocol.", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "Not for this caller to answer, or a request of another site.", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such question for this caller.", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "It has another answer already.", body = Problem, content_type = "application/problem+json"),
@@ -58,8 +61,10 @@ pub async fn decide(
     Caller(principal): Caller,
     PathId(approval_id): PathId,
     headers: HeaderMap,
+    QueryOf(query): QueryOf<ProtocolQuery>,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Refusal> {
+    let named = read::protocol(query.protocol.as_deref())?;
     let request: ApprovalRequest = serde_json::from_value(body).map_err(|error| {
         Refusal::invalid("The decision is missing. Send {\"decision\": \"approve\"} or \"deny\".")
             .because(error.to_string())
@@ -67,11 +72,12 @@ pub async fn decide(
     let reason = reason(request.reason.as_deref())?;
     let (decision, via) = (request.decision, via(&headers));
     let refusal = |e: turns::TurnError| Refusal::from_turn(&e, Subject::Approval);
-    if read::wants_stream(&headers) {
+    if named.is_some() || read::wants_stream(&headers) {
         let turn = turns::answer_and_follow(&app, &principal, approval_id, decision, reason, via)
             .await
             .map_err(refusal)?;
-        return stream::respond(&app, &principal, vec![turn], Opening::SameMessage).await;
+        let reader = Reader::of(named.unwrap_or_default(), Opening::SameMessage);
+        return stream::respond(&app, &principal, vec![turn], reader).await;
     }
     let response = turns::answer(&app, &principal, approval_id, decision, reason, via)
         .await

@@ -1,5 +1,7 @@
 //! `POST /agent/chat`: a message in, an answer out, whole or as a stream.
 
+mod agui;
+
 use std::sync::Arc;
 
 use axum::Json;
@@ -7,7 +9,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use contracts::http::approval::Decision;
 use contracts::http::chat::{ChatRequest, ChatResponse};
-use contracts::http::problem::Problem;
+use contracts::http::problem::{Problem, ProblemCode};
 use http::HeaderMap;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -18,11 +20,11 @@ use uuid::Uuid;
 use super::approvals::{self, Answer};
 use super::guard::Caller;
 use super::problem::{Refusal, Subject};
-use super::read::{self, JsonBody};
-use super::stream;
+use super::read::{self, JsonBody, QueryOf};
+use super::stream::{self, ProtocolQuery};
 use crate::app::App;
 use crate::principal::Principal;
-use crate::streams::ui_message::Opening;
+use crate::streams::{Opening, Protocol, Reader};
 use crate::turns::{self, NewTurn, Turn, TurnError};
 
 /// Most answers in one AI SDK body; a run has no more calls.
@@ -49,7 +51,7 @@ pub struct UiChatRequest {
     message_id: Option<String>,
 }
 
-/// Either body.
+/// Any body.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(untagged)]
 pub enum ChatBody {
@@ -57,32 +59,43 @@ pub enum ChatBody {
     Simple(ChatRequest),
     /// The AI SDK's.
     Ui(UiChatRequest),
+    /// AG-UI's.
+    Agui(agui::AguiRunInput),
+}
+
+/// A message, as a body holds it.
+#[derive(Debug, PartialEq)]
+struct Message {
+    session_id: Option<String>,
+    message: String,
+    /// A key made of what the client names it by, so that its retry attaches.
+    key: Option<String>,
 }
 
 /// What a body asks for.
 #[derive(Debug, PartialEq)]
 enum Asked {
-    Message {
-        session_id: Option<String>,
-        message: String,
-        /// A key made of the AI SDK's message id, so that its retry attaches.
-        key: Option<String>,
-        streams: bool,
-    },
+    Message(Message),
     Answers(Vec<Answer>),
+    /// All answers of an AG-UI run, and what is said after they were all abandoned.
+    Resume {
+        thread_id: Option<String>,
+        entries: Vec<agui::Entry>,
+        then: Option<Message>,
+    },
 }
 
-/// Works on a message, or on the answers in an AI SDK body.
+/// Works on a message, or on the answers in an AI SDK or AG-UI body.
 ///
-/// With `Accept: text/event-stream`, and always for an AI SDK body, the answer is streamed. A client that goes away does not cancel
-/// the run.
+/// With `Accept: text/event-stream` or a protocol, and always for an AI SDK or AG-UI body, the answer is streamed. A client that goes away
+/// does not cancel the run. What AG-UI has `RUN_ERROR` for, in a body with `resume`, is told by it.
 #[utoipa::path(
     post, path = "/agent/chat", tag = "chat",
-    params(("Idempotency-Key" = Option<String>, Header, description = "The same key and message attach to the run that is there. 1 to 255 visible ASCII characters.")),
+    params(ProtocolQuery, ("Idempotency-Key" = Option<String>, Header, description = "The same key and message attach to the run that is there. 1 to 255 visible ASCII characters.")),
     request_body = ChatBody,
     responses(
-        (status = 200, description = "The answer; a stream of the AI SDK UI message stream v1 where one is wanted.", content((ChatResponse = "application/json"), (String = "text/event-stream"))),
-        (status = 400, description = "Malformed JSON, a missing message, a wrong session id or key, control characters.", body = Problem, content_type = "application/problem+json"),
+        (status = 200, description = "The answer; a stream where one is wanted.", content((ChatResponse = "application/json"), (String = "text/event-stream"))),
+        (status = 400, description = "Malformed JSON, a missing message, a wrong session id, key or protocol, control characters.", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "Somebody else's conversation or question, or a request of another site.", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such question.", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "The key was used for another message, the question has another answer, or the conversation is busy.", body = Problem, content_type = "application/problem+json"),
@@ -99,39 +112,87 @@ pub async fn chat(
     State(app): State<Arc<App>>,
     Caller(principal): Caller,
     headers: HeaderMap,
+    QueryOf(query): QueryOf<ProtocolQuery>,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Refusal> {
-    let header_key = read::idempotency_key(&headers)?;
-    match read_body(&body)? {
-        Asked::Message {
-            session_id,
-            message,
-            key,
-            streams,
-        } => {
-            let turn = NewTurn {
-                session_id,
-                message,
-                request_key: header_key.or(key),
-                attach_to_same_text: false,
-                channel: read::channel(&headers),
-            };
-            let turn = turns::begin(&app, &principal, turn)
-                .await
-                .map_err(|e| Refusal::from_turn(&e, Subject::Message))?;
-            if streams || read::wants_stream(&headers) {
-                return stream::respond(&app, &principal, vec![turn], Opening::NewMessage).await;
-            }
-            let outcome = turns::outcome(&app, &principal, &turn)
-                .await
-                .map_err(|e| Refusal::from_turn(&e, Subject::Message))?;
-            Ok(Json(outcome).into_response())
+    let named = read::protocol(query.protocol.as_deref())?;
+    let answered = serve(&app, &principal, &headers, named, &body).await;
+    let is_resume = named.is_none_or(|p| p == Protocol::Agui) && agui::is_resume(&body, named);
+    answered.or_else(|refusal| match refusal.code() {
+        ProblemCode::InvalidRequest
+        | ProblemCode::NotFound
+        | ProblemCode::Forbidden
+        | ProblemCode::Conflict
+        | ProblemCode::Expired
+            if is_resume =>
+        {
+            Ok(stream::run_error(&app, &refusal))
         }
+        _ => Err(refusal),
+    })
+}
+
+async fn serve(
+    app: &Arc<App>,
+    principal: &Principal,
+    headers: &HeaderMap,
+    named: Option<Protocol>,
+    body: &Value,
+) -> Result<Response, Refusal> {
+    let (asked, theirs) = read_body(body, named)?;
+    let wanted = named.is_some() || read::wants_stream(headers);
+    let reader = theirs
+        .or_else(|| wanted.then(|| Reader::of(Protocol::default(), Opening::NewMessage)))
+        .map(|reader| Reader {
+            protocol: named.unwrap_or(reader.protocol),
+            ..reader
+        });
+    match asked {
+        Asked::Message(message) => say(app, principal, headers, message, reader).await,
         Asked::Answers(answers) => {
-            let turns = record(&app, &principal, answers, &headers).await?;
-            stream::respond(&app, &principal, turns, Opening::SameMessage).await
+            let turns = record(app, principal, answers, headers).await?;
+            let protocol = reader.map(|reader| reader.protocol).unwrap_or_default();
+            let reader = Reader::of(protocol, Opening::SameMessage);
+            stream::respond(app, principal, turns, reader).await
+        }
+        Asked::Resume {
+            thread_id,
+            entries,
+            then,
+        } => {
+            let turns =
+                agui::resume(app, principal, thread_id.as_deref(), entries, headers).await?;
+            if let Some(message) = then {
+                return say(app, principal, headers, message, reader).await;
+            }
+            let reader = reader.unwrap_or_else(|| Reader::of(Protocol::Agui, Opening::SameMessage));
+            stream::respond(app, principal, turns, reader).await
         }
     }
+}
+
+/// Works on a message and answers as the reader wants it, or whole where there is no reader of a stream.
+async fn say(
+    app: &Arc<App>,
+    principal: &Principal,
+    headers: &HeaderMap,
+    message: Message,
+    reader: Option<Reader>,
+) -> Result<Response, Refusal> {
+    let turn = NewTurn {
+        session_id: message.session_id,
+        message: message.message,
+        request_key: read::idempotency_key(headers)?.or(message.key),
+        attach_to_same_text: false,
+        channel: read::channel(headers),
+    };
+    let refusal = |error: TurnError| Refusal::from_turn(&error, Subject::Message);
+    let turn = turns::begin(app, principal, turn).await.map_err(refusal)?;
+    if let Some(reader) = reader {
+        return stream::respond(app, principal, vec![turn], reader).await;
+    }
+    let outcome = turns::outcome(app, principal, &turn).await;
+    Ok(Json(outcome.map_err(refusal)?).into_response())
 }
 
 /// Records each answer in order. One that is refused after another was taken does not undo it: the stream then tells what became of
@@ -165,18 +226,27 @@ async fn record(
     }
 }
 
-fn read_body(body: &Value) -> Result<Asked, Refusal> {
+/// What a body asks for, and who reads the answer if it says so itself.
+fn read_body(body: &Value, named: Option<Protocol>) -> Result<(Asked, Option<Reader>), Refusal> {
     let object = body
         .as_object()
         .ok_or_else(|| Refusal::invalid(BODY_UNREADABLE))?;
+    if agui::is_input(object, named) {
+        return agui::read_input(object).map(|(asked, reader)| (asked, Some(reader)));
+    }
     match (object.get("message"), object.get("messages")) {
-        (None, Some(Value::Array(messages))) => read_ui(object, messages),
-        (Some(Value::String(message)), _) => Ok(Asked::Message {
-            session_id: session_id(object, "session_id")?,
-            message: read::message(message)?,
-            key: None,
-            streams: false,
-        }),
+        (None, Some(Value::Array(messages))) => {
+            let reader = Reader::of(Protocol::UiMessage, Opening::NewMessage);
+            read_ui(object, messages).map(|asked| (asked, Some(reader)))
+        }
+        (Some(Value::String(message)), _) => {
+            let message = Message {
+                session_id: session_id(object, "session_id")?,
+                message: read::message(message)?,
+                key: None,
+            };
+            Ok((Asked::Message(message), None))
+        }
         _ => Err(Refusal::invalid(BODY_UNREADABLE)),
     }
 }
@@ -202,19 +272,22 @@ fn read_ui(object: &Map<String, Value>, messages: &[Value]) -> Result<Asked, Ref
     let said = messages.iter().rev().find(|m| is(m, "user"));
     let said = said.ok_or_else(|| Refusal::invalid(UI_BODY_UNREADABLE))?;
     let text = text_of(said);
-    Ok(Asked::Message {
+    // Its id alone is not enough: an edited message keeps it.
+    let session = session_id.as_deref().unwrap_or_default();
+    let key = said["id"]
+        .as_str()
+        .map(|id| digest("ui-message", &[session, id, &text]));
+    Ok(Asked::Message(Message {
         message: read::message(&text)?,
-        key: said["id"]
-            .as_str()
-            .map(|id| key(session_id.as_deref(), id, &text)),
+        key,
         session_id,
-        streams: true,
-    })
+    }))
 }
 
-/// The text parts of a message, a line each; `content` in the shape before parts.
+/// The text parts of a message, a line each: in `parts`, in `content`, or `content` itself.
 fn text_of(message: &Value) -> String {
     let parts = message["parts"].as_array();
+    let parts = parts.or_else(|| message["content"].as_array());
     let texts: Option<Vec<&str>> = parts.map(|parts| {
         let texts = parts.iter().filter(|part| part["type"] == "text");
         texts.filter_map(|part| part["text"].as_str()).collect()
@@ -225,14 +298,14 @@ fn text_of(message: &Value) -> String {
     )
 }
 
-/// The AI SDK names each message. Its id alone is not enough: an edited message keeps it.
-fn key(session_id: Option<&str>, message_id: &str, text: &str) -> String {
+/// A key for a request that a client names in its own way.
+fn digest(kind: &str, parts: &[&str]) -> String {
     let mut digest = Sha256::new();
-    for part in [session_id.unwrap_or_default(), message_id, text] {
+    for part in parts {
         digest.update(part.len().to_be_bytes());
         digest.update(part);
     }
-    format!("ui-message:{:x}", digest.finalize())
+    format!("{kind}:{:x}", digest.finalize())
 }
 
 /// The answers in an assistant message's parts, in order.
@@ -273,21 +346,15 @@ fn answer(part: &Value) -> Result<Answer, Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use contracts::http::problem::ProblemCode;
     use serde_json::json;
 
     const A1: &str = "00000000-0000-0000-0000-0000000000a1";
     const A2: &str = "00000000-0000-0000-0000-0000000000a2";
 
     fn said(body: &Value) -> (Option<String>, String, Option<String>) {
-        match read_body(body).unwrap() {
-            Asked::Message {
-                session_id,
-                message,
-                key,
-                ..
-            } => (session_id, message, key),
-            Asked::Answers(answers) => panic!("answers: {answers:?}"),
+        match read_body(body, None).unwrap().0 {
+            Asked::Message(said) => (said.session_id, said.message, said.key),
+            other => panic!("{other:?}"),
         }
     }
 
@@ -332,7 +399,7 @@ mod tests {
                 ProblemCode::InvalidSessionId,
             ),
         ] {
-            assert_eq!(read_body(&body).unwrap_err().code(), code, "{body}");
+            assert_eq!(read_body(&body, None).unwrap_err().code(), code, "{body}");
         }
     }
 
@@ -385,7 +452,8 @@ mod tests {
                 reason: Some("too dear".to_owned()),
             },
         ];
-        assert_eq!(read_body(&body).unwrap(), Asked::Answers(expected.into()));
+        let asked = read_body(&body, None).unwrap().0;
+        assert_eq!(asked, Asked::Answers(expected.into()));
 
         for approval in [
             json!({"id": A1}),
@@ -393,7 +461,7 @@ mod tests {
             json!({"id": "x", "approved": true}),
             json!({"id": A1, "approved": "yes"}),
         ] {
-            let refused = read_body(&last(json!([tool("c1", approval)]))).unwrap_err();
+            let refused = read_body(&last(json!([tool("c1", approval)])), None).unwrap_err();
             assert_eq!(refused.code(), ProblemCode::InvalidRequest);
         }
     }

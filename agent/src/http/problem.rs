@@ -67,6 +67,12 @@ impl Refusal {
         self.code
     }
 
+    /// The sentence for the person.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// The engine's refusal of a request about `subject`.
     #[must_use]
     pub fn from_turn(error: &TurnError, subject: Subject) -> Refusal {

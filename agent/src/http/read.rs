@@ -13,7 +13,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::problem::Refusal;
-use crate::streams::Cursor;
+use crate::streams::{Cursor, Protocol};
 use crate::turns::Channel;
 
 /// Says which of our own clients asks: `web` or `cli`. It names a way in, and gives no rights.
@@ -129,6 +129,17 @@ pub fn wants_stream(headers: &HeaderMap) -> bool {
         .flat_map(|v| v.split(','))
         .filter_map(|range| range.split(';').next())
         .any(|range| range.trim().eq_ignore_ascii_case("text/event-stream"))
+}
+
+/// The protocol a stream is asked for in; none where the caller names none.
+///
+/// # Errors
+/// 400 for any other word than the three.
+pub fn protocol(word: Option<&str>) -> Result<Option<Protocol>, Refusal> {
+    let read = word.map(str::parse).transpose();
+    read.map_err(|_| {
+        Refusal::invalid("There is no such protocol. Use ui, agui or native, or leave it out.")
+    })
 }
 
 /// Which way a request came in.

@@ -1,4 +1,4 @@
-//! `GET /agent/chat/stream` and `GET /agent/chat/{session_id}/stream`, and how every turn is streamed.
+//! `GET /agent/chat/stream` and `GET /agent/chat/{session_id}/stream`, and how every turn is streamed, in every protocol.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,12 +19,21 @@ use super::problem::{Refusal, Subject};
 use super::read::{self, PathSession, QueryOf};
 use crate::app::App;
 use crate::principal::Principal;
-use crate::streams::ui_message::{Opening, PROTOCOL_HEADER, Projection};
-use crate::streams::{Cursor, Frame, sse};
+use crate::streams::{Cursor, Frame, Opening, Projection, Protocol, Reader, agui, log, sse};
 use crate::turns::{self, NewTurn, Turn};
 
 /// How long a reconnecting client waits to learn that there is nothing left for it.
 const NOTHING_LEFT_WAIT: Duration = Duration::from_secs(2);
+
+/// In which vocabulary a stream is wanted. Frames carry `id: <run>:<seq>` in each; a comment is sent as heartbeat.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ProtocolQuery {
+    /// `ui`: AI SDK UI message stream v1 (default), ends with `data: [DONE]`. `agui`: AG-UI 1.0 events (default for an AG-UI body).
+    /// `native`: the run's events as `GET /agent/runs/{id}` shows them, each with its name as `event:`.
+    #[param(pattern = "^(ui|agui|native)$")]
+    pub(super) protocol: Option<String>,
+}
 
 /// What `GET /agent/chat/stream` is asked.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -36,9 +45,12 @@ pub struct StreamQuery {
     /// What the person says: 1 to 2,000 characters. Not needed with `Last-Event-ID`.
     #[param(min_length = 1, max_length = 2000)]
     message: Option<String>,
-    /// The caller's own id of this request: the same one attaches to the run that is there.
+    /// The caller's own id of this request: the same one attaches to the run that is there. AG-UI events name the run by it.
     #[param(min_length = 1, max_length = 255)]
     request_id: Option<String>,
+    /// `ui`, `agui` or `native`, as everywhere.
+    #[param(pattern = "^(ui|agui|native)$")]
+    protocol: Option<String>,
 }
 
 /// Says something and streams the answer, for `EventSource`.
@@ -49,9 +61,9 @@ pub struct StreamQuery {
     get, path = "/agent/chat/stream", tag = "chat",
     params(StreamQuery, ("Last-Event-ID" = Option<String>, Header, description = "`<run>:<seq>`: go on reading that run after that event. Nothing is started.")),
     responses(
-        (status = 200, description = "AI SDK UI message stream v1. Frames carry `id: <run>:<seq>`; the last is `data: [DONE]`.", body = String, content_type = "text/event-stream"),
+        (status = 200, description = "The stream.", body = String, content_type = "text/event-stream"),
         (status = 204, description = "With `Last-Event-ID`: the turn is over and nothing is left to read. `EventSource` stops reconnecting."),
-        (status = 400, description = "The session id, the key, `Last-Event-ID` or the query is not valid, or the message is missing.", body = Problem, content_type = "application/problem+json"),
+        (status = 400, description = "The session id, the key, the protocol, `Last-Event-ID` or the query is not valid, or the message is missing.", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "Somebody else's conversation, or a request of another site.", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "`Last-Event-ID` names no run of this caller.", body = Problem, content_type = "application/problem+json"),
         (status = 405, description = "Only GET: a HEAD would start work.", body = Problem, content_type = "application/problem+json"),
@@ -74,16 +86,21 @@ pub async fn chat_stream(
         return Ok(([(header::ALLOW, "GET")], refusal).into_response());
     }
     let session_id = query.session_id.map(read::session_id).transpose()?;
-    if let Some(cursor) = read::last_event_id(&headers)? {
-        return go_on(&app, &principal, cursor).await;
-    }
-    let message = query.message.ok_or_else(|| {
-        Refusal::invalid("The message is missing. Add message=… to the address, percent-encoded.")
-    })?;
+    let protocol = read::protocol(query.protocol.as_deref())?.unwrap_or_default();
     let request_key = query
         .request_id
         .map(|key| read::key(&key, "request_id"))
         .transpose()?;
+    let reader = Reader {
+        run_id: request_key.clone(),
+        ..Reader::of(protocol, Opening::NewMessage)
+    };
+    if let Some(cursor) = read::last_event_id(&headers)? {
+        return go_on(&app, &principal, cursor, reader).await;
+    }
+    let message = query.message.ok_or_else(|| {
+        Refusal::invalid("The message is missing. Add message=… to the address, percent-encoded.")
+    })?;
     let turn = NewTurn {
         session_id,
         message: read::message(&message)?,
@@ -94,7 +111,7 @@ pub async fn chat_stream(
     let turn = turns::begin(&app, &principal, turn)
         .await
         .map_err(|e| Refusal::from_turn(&e, Subject::Message))?;
-    respond(&app, &principal, vec![turn], Opening::NewMessage).await
+    respond(&app, &principal, vec![turn], reader).await
 }
 
 /// Attaches to the conversation's active run, from the beginning of its current turn, or after `Last-Event-ID`.
@@ -102,12 +119,13 @@ pub async fn chat_stream(
     get, path = "/agent/chat/{session_id}/stream", tag = "chat",
     params(
         ("session_id" = String, Path, description = "The conversation.", max_length = 128),
+        ProtocolQuery,
         ("Last-Event-ID" = Option<String>, Header, description = "`<run>:<seq>`: go on reading that run after that event."),
     ),
     responses(
-        (status = 200, description = "AI SDK UI message stream v1, replayed from the beginning of the current turn, then live.", body = String, content_type = "text/event-stream"),
+        (status = 200, description = "The stream, replayed from the beginning of the current turn, then live.", body = String, content_type = "text/event-stream"),
         (status = 204, description = "Nothing is active: a run that waits for an answer is not."),
-        (status = 400, description = "The session id or `Last-Event-ID` is not valid.", body = Problem, content_type = "application/problem+json"),
+        (status = 400, description = "The session id, the protocol or `Last-Event-ID` is not valid.", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "Somebody else's conversation, or a request of another site.", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such conversation or run.", body = Problem, content_type = "application/problem+json"),
         (status = 500, description = "System error.", body = Problem, content_type = "application/problem+json"),
@@ -119,14 +137,17 @@ pub async fn session_stream(
     Caller(principal): Caller,
     headers: HeaderMap,
     PathSession(session_id): PathSession,
+    QueryOf(query): QueryOf<ProtocolQuery>,
 ) -> Result<Response, Refusal> {
+    let protocol = read::protocol(query.protocol.as_deref())?.unwrap_or_default();
+    let reader = Reader::of(protocol, Opening::SameMessage);
     let cursor = read::last_event_id(&headers)?;
     let active = turns::active(&app, &principal, &session_id)
         .await
         .map_err(|e| Refusal::from_turn(&e, Subject::Session))?;
     match (cursor, active) {
-        (Some(cursor), _) => go_on(&app, &principal, cursor).await,
-        (None, Some(turn)) => respond(&app, &principal, vec![turn], Opening::SameMessage).await,
+        (Some(cursor), _) => go_on(&app, &principal, cursor, reader).await,
+        (None, Some(turn)) => respond(&app, &principal, vec![turn], reader).await,
         (None, None) => Ok(StatusCode::NO_CONTENT.into_response()),
     }
 }
@@ -139,76 +160,83 @@ pub async fn respond(
     app: &Arc<App>,
     principal: &Principal,
     turns: Vec<Turn>,
-    opening: Opening,
+    reader: Reader,
 ) -> Result<Response, Refusal> {
     let Some(first) = turns.first() else {
         return Err(Refusal::invalid(
             "There is nothing to stream. Send a message.",
         ));
     };
-    let run_id = first.run_id;
+    let after = Cursor {
+        run_id: first.run_id,
+        seq: first.after_seq,
+    };
     let events = follow_all(app, principal, turns).await?;
-    let projection = Projection::new(run_id, opening);
-    Ok(send(app, principal, projection, events))
+    let protocol = reader.protocol;
+    let frames = project(app, principal, after, reader, events).await?;
+    Ok(send(app, protocol, frames))
 }
 
 /// Goes on reading a run after the event that a reconnecting client saw last.
-async fn go_on(app: &Arc<App>, principal: &Principal, cursor: Cursor) -> Result<Response, Refusal> {
-    let mut events = turns::follow(app, principal, cursor.run_id, cursor.seq)
+async fn go_on(
+    app: &Arc<App>,
+    principal: &Principal,
+    cursor: Cursor,
+    reader: Reader,
+) -> Result<Response, Refusal> {
+    let events = turns::follow(app, principal, cursor.run_id, cursor.seq)
         .await
         .map_err(|e| Refusal::from_turn(&e, Subject::Run))?;
-    let first = match tokio::time::timeout(NOTHING_LEFT_WAIT, events.next()).await {
+    let protocol = reader.protocol;
+    let mut frames = project(app, principal, cursor, reader, events).await?;
+    let first = match tokio::time::timeout(NOTHING_LEFT_WAIT, frames.next()).await {
         Ok(None) => return Ok(StatusCode::NO_CONTENT.into_response()),
         Ok(Some(first)) => vec![first],
         // The run is being worked on and has nothing new to say yet.
         Err(_) => Vec::new(),
     };
-    let events = stream::iter(first).chain(events);
-    let projection = Projection::new(cursor.run_id, Opening::SameMessage);
-    Ok(send(app, principal, projection, events.boxed()))
+    let frames = stream::iter(first).chain(frames);
+    Ok(send(app, protocol, frames.boxed()))
 }
 
-fn send(
+/// The frames of the events after a place, for a reader that has those before it.
+async fn project(
     app: &Arc<App>,
     principal: &Principal,
-    projection: Projection,
+    after: Cursor,
+    reader: Reader,
     events: BoxStream<'static, RunEvent>,
-) -> Response {
-    let projecting = Projecting {
-        app: Arc::clone(app),
-        principal: principal.clone(),
-        projection,
-        events,
-    };
-    let frames = stream::unfold(projecting, |mut projecting| async move {
-        let frames = projecting.next().await?;
-        Some((stream::iter(frames), projecting))
-    });
-    let mut response = sse::respond(frames.flatten(), app.settings.heartbeat);
-    let (name, version) = PROTOCOL_HEADER;
-    let version = HeaderValue::from_static(version);
-    response.headers_mut().insert(name, version);
+) -> Result<BoxStream<'static, Frame>, Refusal> {
+    let mut projection = Projection::new(after.run_id, reader);
+    if projection.has_memory() {
+        log::pass(app, principal.tenant, &mut projection, after.seq)
+            .await
+            .map_err(|e| Refusal::from_turn(&e.into(), Subject::Run))?;
+    }
+    let frames = events.map(move |event| stream::iter(projection.frames(&event)));
+    Ok(frames.flatten().boxed())
+}
+
+fn send(app: &App, protocol: Protocol, frames: BoxStream<'static, Frame>) -> Response {
+    let mut response = sse::respond(frames, app.settings.heartbeat);
+    if let Some((name, version)) = protocol.header() {
+        let version = HeaderValue::from_static(version);
+        response.headers_mut().insert(name, version);
+    }
     response
 }
 
-struct Projecting {
-    app: Arc<App>,
-    principal: Principal,
-    projection: Projection,
-    events: BoxStream<'static, RunEvent>,
-}
-
-impl Projecting {
-    async fn next(&mut self) -> Option<Vec<Frame>> {
-        let event = self.events.next().await?;
-        if self.projection.wants_earlier(&event) {
-            match turns::trace(&self.app, &self.principal, self.projection.run_id()).await {
-                Ok(trace) => self.projection.recall(&trace.events, event.seq),
-                Err(error) => tracing::warn!(%error, "what came before could not be read"),
-            }
-        }
-        Some(self.projection.frames(&event))
-    }
+/// Tells an AG-UI client that its answers are not taken, as its protocol wants it: in a stream of one event.
+pub fn run_error(app: &App, refusal: &Refusal) -> Response {
+    let code = serde_json::to_value(refusal.code()).unwrap_or_default();
+    let code = code.as_str().unwrap_or_default();
+    tracing::info!(code, ?refusal, "answers are not taken");
+    let told = Frame {
+        id: None,
+        name: None,
+        data: agui::error(refusal.detail(), code).to_string(),
+    };
+    send(app, Protocol::Agui, stream::iter([told]).boxed())
 }
 
 /// The events of several turns of one run. Answering two questions of one message makes two turns: the end of the first is held back,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use chrono::NaiveDate;
 use tokio::time::Instant;
 
-use super::interpreter::Interpreter;
+use super::interpreter::{self, Interpreter};
 use super::openai::Provider;
 use super::{Answering, Model, ModelAnswer, ModelError, ModelRequest, TextSink, ToolCall};
 use crate::language::Language;
@@ -36,11 +36,7 @@ impl Fallback {
     }
 
     /// Asks the providers that do not rest. None when none of them can answer.
-    async fn ask(
-        &self,
-        request: &ModelRequest,
-        sink: &mut dyn TextSink,
-    ) -> Option<ModelAnswer> {
+    async fn ask(&self, request: &ModelRequest, sink: &mut dyn TextSink) -> Option<ModelAnswer> {
         let begun = Instant::now();
         let until = begun + self.timeout;
         let mut left = self.awake(begun).count();
@@ -64,7 +60,9 @@ impl Fallback {
     }
 
     fn awake(&self, now: Instant) -> impl Iterator<Item = &(Provider, Rest)> {
-        self.providers.iter().filter(move |(_, rest)| rest.is_awake(now))
+        self.providers
+            .iter()
+            .filter(move |(_, rest)| rest.is_awake(now))
     }
 }
 
@@ -74,15 +72,32 @@ fn failed(provider: &Provider, rest: &Rest, error: &ModelError) {
         // What one conversation cannot get is no reason to keep the model from the others.
         ModelError::Refused(cause) => {
             rest.released();
-            tracing::error!(model, base_url, cause, "the model refused a conversation; if it refuses all of them, check its name and MODEL_TEMPERATURE, MODEL_MAX_TOKENS");
+            tracing::error!(
+                model,
+                base_url,
+                cause,
+                "the model refused a conversation; if it refuses all of them, check its name and MODEL_TEMPERATURE, MODEL_MAX_TOKENS"
+            );
         }
         ModelError::Unusable(cause) => {
             let rest_s = rest.failed(Instant::now()).as_secs();
-            tracing::error!(model, base_url, cause, rest_s, "the model cannot be used: check OPENAI_API_KEY, OPENAI_BASE_URL, OPENAI_MODEL (or MODEL_FALLBACK_…) and the account's quota");
+            tracing::error!(
+                model,
+                base_url,
+                cause,
+                rest_s,
+                "the model cannot be used: check OPENAI_API_KEY, OPENAI_BASE_URL, OPENAI_MODEL (or MODEL_FALLBACK_…) and the account's quota"
+            );
         }
         ModelError::Unavailable(cause) => {
             let rest_s = rest.failed(Instant::now()).as_secs();
-            tracing::warn!(model, base_url, cause, rest_s, "the model gave no answer and rests");
+            tracing::warn!(
+                model,
+                base_url,
+                cause,
+                rest_s,
+                "the model gave no answer and rests"
+            );
         }
     }
 }
@@ -90,7 +105,7 @@ fn failed(provider: &Provider, rest: &Rest, error: &ModelError) {
 impl Model for Fallback {
     fn name(&self) -> &str {
         let first = self.providers.first();
-        first.map_or(Interpreter.name(), |(provider, _)| provider.model())
+        first.map_or(interpreter::NAME, |(provider, _)| provider.model())
     }
 
     fn answer<'a>(
@@ -132,8 +147,12 @@ const fn reason(language: Language) -> &'static str {
         Language::Fr => {
             "Le modèle de langage est injoignable pour le moment, je réponds donc avec des règles intégrées."
         }
-        Language::Sw => "Modeli ya lugha haipatikani kwa sasa, kwa hiyo ninajibu kwa kanuni zilizowekwa.",
-        Language::Rw => "Moderi y'ururimi ntiboneka ubu, bityo ndasubiza nkoresheje amategeko yashyizweho.",
+        Language::Sw => {
+            "Modeli ya lugha haipatikani kwa sasa, kwa hiyo ninajibu kwa kanuni zilizowekwa."
+        }
+        Language::Rw => {
+            "Moderi y'ururimi ntiboneka ubu, bityo ndasubiza nkoresheje amategeko yashyizweho."
+        }
         Language::Pt => {
             "O modelo de linguagem não está disponível agora, por isso respondo com regras fixas."
         }
@@ -202,6 +221,7 @@ impl Rest {
 
 #[cfg(test)]
 mod tests {
+    use contracts::failure::{FailureCode, ToolFailure};
     use serde_json::json;
 
     use super::*;
@@ -226,7 +246,10 @@ mod tests {
         }
         assert!(rest.admits(now, ANSWER_MAX), "one looks");
         assert!(!rest.admits(now, ANSWER_MAX), "the others do not");
-        assert!(rest.admits(now + ANSWER_MAX, ANSWER_MAX), "who looked never came back");
+        assert!(
+            rest.admits(now + ANSWER_MAX, ANSWER_MAX),
+            "who looked never came back"
+        );
         rest.answered();
         assert!(rest.admits(now, ANSWER_MAX) && rest.admits(now, ANSWER_MAX));
         assert_eq!(rest.failed(now).as_secs(), 15, "all was well in between");
@@ -302,7 +325,11 @@ mod tests {
         assert_eq!(answer.model, "interpreter");
         assert_eq!(answer.calls[0].tool, "inventory_get_item");
         assert_eq!(screen.fell_back, [reason(Language::En)]);
-        assert_eq!((dead.seen().len(), fair.seen().len()), (1, 2), "one rested in the second turn");
+        assert_eq!(
+            (dead.seen().len(), fair.seen().len()),
+            (1, 2),
+            "one rested in the second turn"
+        );
 
         returned(&mut request, sugar());
         turn(&model, &mut request).await;
@@ -313,7 +340,7 @@ mod tests {
             arguments: json!({"lines": [{"item": "sugar", "quantity": "2"}]}),
         };
         let day = request.now.date_naive();
-        assert!(!model.can_change(&call, "what a lovely day", Language::En, day));
+        assert!(!model.can_change(&call, "make it 2 unicorns", Language::En, day));
     }
 
     #[tokio::test]
@@ -331,17 +358,24 @@ mod tests {
         let item = json!({"item": "sugar"});
         let stub = Stub::replies(&[
             Reply::calls("inventory_get_item", &item),
-            Reply::new(200, sse(&[delta(json!({"content": "There are 7"}))])),
+            Reply::new(200, sse(&[delta(&json!({"content": "There are 7"}))])),
         ]);
         let model = fallback(&[&stub], &quick());
         let mut request = asks("Is there any sugar?");
         let (answer, _) = turn(&model, &mut request).await;
-        assert_eq!((answer.model.as_str(), answer.calls.len()), ("test-model", 1));
+        assert_eq!(
+            (answer.model.as_str(), answer.calls.len()),
+            ("test-model", 1)
+        );
         returned(&mut request, sugar());
         let (answer, screen) = turn(&model, &mut request).await;
         assert_eq!(answer.model, "interpreter");
         assert!(answer.text.contains("20 kg"), "{}", answer.text);
-        assert_eq!((screen.text, screen.started_over), (answer.text, 1), "7 is not said");
+        assert_eq!(
+            (screen.text, screen.started_over),
+            (answer.text, 1),
+            "7 is not said"
+        );
     }
 
     #[tokio::test]
@@ -362,6 +396,92 @@ mod tests {
         assert_eq!(call["function"]["name"], "inventory_get_item");
         assert_eq!(call["id"], outcome["tool_call_id"]);
         assert!(outcome["content"].as_str().unwrap().contains("20 kg"));
+    }
+
+    /// Calls as a language model may have made them, and whatever came of them.
+    fn odd_windows() -> impl Iterator<Item = Vec<Message>> {
+        let tools = [
+            "inventory_list_items",
+            "inventory_get_item",
+            "inventory_update_item",
+            "billing_create_bill",
+            "billing_list_bills",
+            "somebody.else's tool",
+        ];
+        let arguments = [
+            json!({}),
+            json!("{\"item\": "),
+            json!(null),
+            json!({"item": 3, "lines": "sugar", "adjust": []}),
+            json!({"customer": "Ali", "lines": [{"item": {"name": 1}}, 7]}),
+        ];
+        let failed = |code| ToolOutcome::Failed {
+            failure: ToolFailure::new(code, "No.", "").at("lines[3].item"),
+        };
+        let outcomes = [
+            ToolOutcome::Done {
+                result: json!(null),
+            },
+            ToolOutcome::Done {
+                result: json!({"items": 3, "bill": "x", "next_cursor": {}}),
+            },
+            ToolOutcome::Denied { reason: None },
+            ToolOutcome::Expired,
+            ToolOutcome::Superseded,
+            ToolOutcome::Unknown,
+            failed(FailureCode::InvalidArguments),
+            failed(FailureCode::AmbiguousItem),
+            failed(FailureCode::UnknownCustomer),
+            failed(FailureCode::InsufficientStock),
+            failed(FailureCode::AlreadyExists),
+            failed(FailureCode::UnknownUnit),
+        ];
+        tools.into_iter().flat_map(move |tool| {
+            let outcomes = outcomes.clone();
+            arguments.clone().into_iter().flat_map(move |arguments| {
+                let call = ToolCall {
+                    id: "toolu_01".to_owned(),
+                    tool: tool.to_owned(),
+                    arguments,
+                };
+                outcomes.clone().into_iter().map(move |outcome| {
+                    vec![
+                        Message::Assistant {
+                            text: "Let me see.".to_owned(),
+                            calls: vec![call.clone()],
+                            note: Some(json!(["another model's"])),
+                        },
+                        Message::Tool {
+                            call_id: call.id.clone(),
+                            tool: call.tool.clone(),
+                            outcome,
+                        },
+                    ]
+                })
+            })
+        })
+    }
+
+    #[tokio::test]
+    async fn the_rules_take_over_whatever_a_provider_has_left() {
+        let mut seen = 0;
+        for window in odd_windows() {
+            for next in [None, Some("yes"), Some("make it 3"), Some("sugar")] {
+                let mut request = asks("Please");
+                request.messages.extend(window.iter().cloned());
+                request.messages.extend(next.map(|text| Message::User {
+                    text: text.to_owned(),
+                }));
+                let answer = Interpreter.answer(&request, &mut Screen::default()).await;
+                let answer = answer.unwrap();
+                assert!(
+                    !answer.text.is_empty() || !answer.calls.is_empty(),
+                    "{request:?}"
+                );
+                seen += 1;
+            }
+        }
+        assert_eq!(seen, 6 * 5 * 12 * 4);
     }
 
     #[tokio::test]

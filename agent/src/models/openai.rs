@@ -166,7 +166,9 @@ impl Provider {
             let Some(pause) = pauses.next() else {
                 return Err(failure.into_error());
             };
-            let pause = failure.retry_after.map_or(pause, |wanted| wanted.max(pause));
+            let pause = failure
+                .retry_after
+                .map_or(pause, |wanted| wanted.max(pause));
             let pause = pause.min(PAUSE_MAX);
             if Instant::now() + pause >= deadline {
                 return Err(failure.into_error());
@@ -233,5 +235,7 @@ fn http_client(address: &ProviderAddress) -> Result<reqwest::Client, String> {
     });
     // The way out may lead through a proxy; the way to a model on this machine never does.
     let client = if here { client.no_proxy() } else { client };
-    client.build().map_err(|e| e.to_string())
+    client
+        .build()
+        .map_err(|e| format!("No HTTP client can be made for {}: {e}", address.base_url))
 }

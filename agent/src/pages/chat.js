@@ -290,8 +290,8 @@ const draw = {
     const node = make("p", "text");
     return { node, update() {
       set(node, part.text);
-      // A question is shown once, in its own card.
-      node.hidden = entry.parts.some((p) => p.kind === "question" && p.asked.summary === part.text);
+      // A text that was taken back is not shown; a question is shown once, in its own card.
+      node.hidden = part.text === "" || entry.parts.some((p) => p.kind === "question" && p.asked.summary === part.text);
     } };
   },
   notice(part) {

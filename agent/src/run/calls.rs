@@ -1,4 +1,7 @@
 //! Making the calls of one answer: journaled before, repeated under the same key while no answer comes back, taken in afterwards.
+//! What servers that are not ours need beyond that is in [`foreign`].
+
+mod foreign;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,12 +12,12 @@ use contracts::http::event::EventBody;
 use contracts::http::run::RunStatus;
 use contracts::ids::TenantId;
 use futures::future::join_all;
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::approvals::{self, Approval};
-use crate::models::ToolOutcome;
+use crate::approvals::{self, Approval, AskedBy};
+use crate::models::{ToolCall, ToolOutcome, ToolSpec};
 use crate::run::events;
 use crate::run::journal::{self, Batch, FlushError, Held, Step};
 use crate::run::machine::{Call, CallState, Limits, Next};
@@ -34,8 +37,25 @@ struct Attempt {
     call: Call,
     step: i32,
     key: String,
-    read_only: bool,
+    way: Way,
     approval: Option<Approval>,
+}
+
+/// How a call is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Our own server keeps keys: repeated until it answers.
+    Ours { read_only: bool },
+    /// Somebody else's server, to read: repeated now and then.
+    TheirRead,
+    /// Somebody else's server, to do what a person has agreed to: never repeated once it may have been sent.
+    TheirsOnce,
+}
+
+impl Attempt {
+    fn only_reads(&self) -> bool {
+        matches!(self.way, Way::Ours { read_only: true } | Way::TheirRead)
+    }
 }
 
 /// Makes the calls of one answer: journaled before, reads side by side, everything else one after the other.
@@ -50,81 +70,141 @@ pub(super) async fn make_calls(
         .offer(&held.principal)
         .await
         .map_err(|e| unreachable(e.to_string()))?;
-    let tools = &offer.tools;
     let mut attempts = Vec::with_capacity(calls.len());
     for call in calls {
-        let read_only = tools
-            .iter()
-            .any(|t| t.name == call.call.tool && t.read_only);
-        attempts.push(prepare(app, held, batch, call, read_only).await?);
+        attempts.extend(prepare(app, held, batch, call, &offer.tools).await?);
     }
-    journal::flush(app, held, batch, RunStatus::Running).await?;
-    if attempts.iter().all(|a| a.read_only) {
+    if attempts.is_empty() {
+        return Ok(());
+    }
+    if attempts.iter().all(Attempt::only_reads) {
+        journal::flush(app, held, batch, RunStatus::Running).await?;
         let results = join_all(attempts.iter().map(|a| dispatch(app, held, a))).await;
+        app.hooks.at("read").await;
         for (attempt, result) in attempts.iter().zip(results) {
             // Reads are safe to repeat, so their results may wait for the next flush.
             record(app, held, batch, attempt, result)?;
         }
-    } else {
-        for attempt in &attempts {
-            app.hooks.at("dispatched").await;
-            let result = dispatch(app, held, attempt).await;
-            app.hooks.at("returned").await;
-            record(app, held, batch, attempt, result)?;
-            if !batch.events.iter().any(EventBody::ends_turn) && attempts.len() > 1 {
-                journal::flush(app, held, batch, RunStatus::Running).await?;
-            }
+        return Ok(());
+    }
+    one_by_one(app, held, batch, &attempts).await?;
+    if matches!(held.machine.next(&Limits::default()), Next::CallModel) {
+        journal::flush(app, held, batch, RunStatus::Running).await?;
+        app.hooks.at("stored").await;
+    }
+    Ok(())
+}
+
+async fn one_by_one(
+    app: &App,
+    held: &mut Held,
+    batch: &mut Batch,
+    attempts: &[Attempt],
+) -> Result<(), Stopped> {
+    let mut stored = false;
+    for attempt in attempts {
+        if let (Way::TheirsOnce, Some(approval)) = (attempt.way, &attempt.approval) {
+            // Each right before it is sent: what stands as dispatched after a crash is never sent again.
+            let dispatched = (approval.id, ApprovalStatus::Dispatched);
+            batch.approvals.push(dispatched);
+            stored = false;
         }
-        if matches!(held.machine.next(&Limits::default()), Next::CallModel) {
+        if !stored {
+            journal::flush(app, held, batch, RunStatus::Running).await?;
+            stored = true;
+        }
+        app.hooks.at("dispatched").await;
+        let result = dispatch(app, held, attempt).await;
+        app.hooks.at("returned").await;
+        record(app, held, batch, attempt, result)?;
+        if !batch.events.iter().any(EventBody::ends_turn) && attempts.len() > 1 {
             journal::flush(app, held, batch, RunStatus::Running).await?;
         }
     }
     Ok(())
 }
 
+/// Journals a call that is about to be made. None when it is over, or a person is asked first, without anybody being called.
 async fn prepare(
     app: &App,
     held: &mut Held,
     batch: &mut Batch,
     call: Call,
-    read_only: bool,
-) -> Result<Attempt, Stopped> {
+    tools: &[ToolSpec],
+) -> Result<Option<Attempt>, Stopped> {
     let approval = match call.state {
         CallState::Decided { approval_id } => {
             app.hooks.at("approved").await;
-            let found = find_approval(app, held.principal.tenant, approval_id)
+            find_approval(app, held.principal.tenant, approval_id)
                 .await
-                .map_err(FlushError::Database)?;
-            if let Some(approval) = found
-                .as_ref()
-                .filter(|a| a.status == ApprovalStatus::Approved)
-            {
-                batch
-                    .approvals
-                    .push((approval.id, ApprovalStatus::Dispatched));
-            }
-            found
+                .map_err(FlushError::Database)?
         }
         CallState::ToDo | CallState::Asked { .. } | CallState::Closed { .. } => None,
     };
+    let tool = tools.iter().find(|t| t.name == call.call.tool);
+    let way = match app.tools.server_of(&call.call.tool) {
+        Some(server) => {
+            match foreign::admit(
+                app,
+                held,
+                batch,
+                &call.call,
+                server,
+                tool,
+                approval.as_ref(),
+            ) {
+                Some(way) => way,
+                None => return Ok(None),
+            }
+        }
+        None if approval
+            .as_ref()
+            .is_some_and(|a| a.asked_by == AskedBy::Agent) =>
+        {
+            foreign::gone(held, batch, &call.call, approval.as_ref());
+            return Ok(None);
+        }
+        None => Way::Ours {
+            read_only: tool.is_some_and(|t| t.read_only),
+        },
+    };
+    if let (Way::Ours { .. }, Some(approval)) = (way, &approval)
+        && approval.status == ApprovalStatus::Approved
+    {
+        let dispatched = (approval.id, ApprovalStatus::Dispatched);
+        batch.approvals.push(dispatched);
+    }
+    let decision = approval.as_ref().and_then(Approval::decision);
+    let request = json!({"arguments": call.call.arguments, "decision": decision});
+    let step = journaled(held, batch, &call.call, request, None);
+    let key = held.key_of(&call.call.id);
+    Ok(Some(Attempt {
+        step,
+        call,
+        key,
+        way,
+        approval,
+    }))
+}
+
+/// A step of the run about a call, with its end if it is over.
+fn journaled(
+    held: &mut Held,
+    batch: &mut Batch,
+    call: &ToolCall,
+    request: Value,
+    response: Option<Value>,
+) -> i32 {
     held.last_step += 1;
-    let answered = approval.as_ref().and_then(Approval::decision);
     batch.steps.push(Step {
         step: held.last_step,
         kind: "tool",
-        name: call.call.tool.clone(),
-        call_id: Some(call.call.id.clone()),
-        request: json!({"arguments": call.call.arguments, "decision": answered}),
-        response: None,
+        name: call.tool.clone(),
+        call_id: Some(call.id.clone()),
+        request,
+        response,
     });
-    let key = held.key_of(&call.call.id);
-    Ok(Attempt {
-        step: held.last_step,
-        call,
-        key,
-        read_only,
-        approval,
-    })
+    held.last_step
 }
 
 async fn find_approval(
@@ -136,8 +216,17 @@ async fn find_approval(
     approvals::find(&mut tx, tenant, id).await
 }
 
-/// Makes one call, again and again under its key while no answer comes back.
+/// Makes one call, as often as its way allows.
 async fn dispatch(app: &App, held: &Held, attempt: &Attempt) -> Result<CallResult, NoAnswer> {
+    match attempt.way {
+        Way::Ours { .. } => until_answered(app, held, attempt).await,
+        Way::TheirRead => foreign::read(app, held, attempt).await,
+        Way::TheirsOnce => foreign::once(app, held, attempt).await,
+    }
+}
+
+/// Makes one call of our own server, again and again under its key while no answer comes back.
+async fn until_answered(app: &App, held: &Held, attempt: &Attempt) -> Result<CallResult, NoAnswer> {
     let tool = &attempt.call.call.tool;
     if !app.breaker.admits(tool, Instant::now()) {
         return Err(NoAnswer {
@@ -216,11 +305,14 @@ fn record(
             (FailureCode::Expired, _) => ToolOutcome::Expired,
             _ => ToolOutcome::Failed { failure },
         },
+        Err(no_answer) if !matches!(attempt.way, Way::Ours { .. }) => {
+            foreign::unanswered(app, held, attempt, no_answer)
+        }
         // A no needs no server: its question lapses by itself.
         Err(_) if denied.is_some() => {
             denied.map_or(ToolOutcome::Denied { reason: None }, denied_outcome)
         }
-        Err(no_answer) if no_answer.maybe_sent && !attempt.read_only => {
+        Err(no_answer) if no_answer.maybe_sent && !attempt.only_reads() => {
             tracing::error!(run_id = %held.run_id, tool = call.tool, cause = no_answer.cause, "outcome not known");
             ToolOutcome::Unknown
         }
@@ -247,14 +339,17 @@ fn record(
         attempt.step,
         serde_json::to_value(&outcome).unwrap_or_default(),
     ));
-    batch
-        .events
-        .push(events::returned(&call.id, &call.tool, &outcome));
-    held.machine.closed(&call.id, outcome);
+    over(held, batch, &call.id, &call.tool, outcome);
+    Ok(())
+}
+
+/// A call has its outcome.
+fn over(held: &mut Held, batch: &mut Batch, call_id: &str, tool: &str, outcome: ToolOutcome) {
+    batch.events.push(events::returned(call_id, tool, &outcome));
+    held.machine.closed(call_id, outcome);
     if held.machine.calls.is_empty() {
         held.close_step(batch);
     }
-    Ok(())
 }
 
 fn denied_outcome(approval: &Approval) -> ToolOutcome {
@@ -287,18 +382,25 @@ fn ask_person(
         session: held.session,
         call: call.clone(),
         question: asked.question,
-        request_state: asked.request_state,
+        asked_by: AskedBy::Server {
+            request_state: asked.request_state,
+        },
         status: ApprovalStatus::Pending,
         decided: None,
     };
     batch
         .finished
         .push((attempt.step, json!({"asked": approval.id})));
+    waits_for(held, batch, approval);
+    Ok(())
+}
+
+/// The call waits for a person's answer; the question is shown once it is stored.
+fn waits_for(held: &mut Held, batch: &mut Batch, approval: Approval) {
     batch.events.push(EventBody::Question {
-        call_id: call.id.clone(),
+        call_id: approval.call.id.clone(),
         confirmation: approval.view(),
     });
-    held.machine.asked(&call.id, approval.id);
+    held.machine.asked(&approval.call.id, approval.id);
     batch.asked.push(approval);
-    Ok(())
 }

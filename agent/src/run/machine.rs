@@ -251,12 +251,12 @@ impl Machine {
             note: answer.note,
         });
         for call in calls {
-            let state = self
-                .admit(&call, limits)
-                .or_else(|| refusal(&call))
-                .map_or(CallState::ToDo, |failure| CallState::Closed {
+            let state = self.admit(&call, limits).or_else(|| refusal(&call)).map_or(
+                CallState::ToDo,
+                |failure| CallState::Closed {
                     outcome: ToolOutcome::Failed { failure },
-                });
+                },
+            );
             self.calls.push(Call { call, state });
         }
         self.settle();
@@ -535,7 +535,11 @@ mod tests {
     #[test]
     fn the_model_is_asked_again_only_when_every_call_has_an_outcome_in_its_order() {
         let mut machine = begun();
-        machine.model_answered(wants(&[call("a", "read"), call("b", "bill")]), &LIMITS, takes_all);
+        machine.model_answered(
+            wants(&[call("a", "read"), call("b", "bill")]),
+            &LIMITS,
+            takes_all,
+        );
         machine.asked("b", Uuid::nil());
         assert!(matches!(machine.next(&LIMITS), Next::CallTools(calls) if calls.len() == 1));
         machine.closed("a", done());
@@ -609,7 +613,11 @@ mod tests {
     fn a_repeated_call_id_never_names_two_calls() {
         let mut machine = begun();
         for _ in 0..3 {
-            machine.model_answered(wants(&[call("x", "read"), call("x", "read")]), &LIMITS, takes_all);
+            machine.model_answered(
+                wants(&[call("x", "read"), call("x", "read")]),
+                &LIMITS,
+                takes_all,
+            );
             for id in machine
                 .calls
                 .iter()
@@ -630,7 +638,11 @@ mod tests {
     fn a_refused_call_is_closed_beside_those_that_are_made_and_counts_like_them() {
         let mut machine = begun();
         let refusal = |call: &ToolCall| (call.tool == "bad").then(|| refused("no", "repair it"));
-        machine.model_answered(wants(&[call("a", "bad"), call("b", "read")]), &LIMITS, refusal);
+        machine.model_answered(
+            wants(&[call("a", "bad"), call("b", "read")]),
+            &LIMITS,
+            refusal,
+        );
         let Next::CallTools(made) = machine.next(&LIMITS) else {
             panic!("the other call is to be made");
         };

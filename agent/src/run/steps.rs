@@ -14,6 +14,7 @@ use crate::models::instructions::{self, Briefing};
 use crate::models::{
     Message, ModelAnswer, ModelError, ModelRequest, TextSink, ToolOutcome, ToolSpec,
 };
+use crate::run::arguments::Check;
 use crate::run::calls::make_calls;
 use crate::run::events;
 use crate::run::journal::{self, Batch, FlushError, Held, Step};
@@ -109,7 +110,8 @@ async fn ask_model(
         .await
         .map_err(|e| unreachable(e.to_string()))?;
     let step = held.machine.usage.model_calls + 1;
-    let request = request(app, held, &offer);
+    let check = app.checks.of(&offer.tools);
+    let request = request(app, held, &offer, &check);
     // A worker that died while the model was answering has begun this step already.
     if held.machine.open_step != Some(step) {
         held.close_step(batch);
@@ -123,6 +125,10 @@ async fn ask_model(
             unavailable: false,
             cause: error.to_string(),
         })?;
+    app.hooks.at("answered").await;
+    for call in &answer.calls {
+        app.tools.missed(&held.principal, &offer, &call.tool);
+    }
     turn.texts.push(answer.text.clone());
     held.last_step += 1;
     let model = match answer.model.as_str() {
@@ -138,7 +144,6 @@ async fn ask_model(
         response: Some(serde_json::to_value(&answer).unwrap_or_default()),
     });
     let has_calls = !answer.calls.is_empty();
-    let check = app.checks.of(&offer.tools);
     let language = held.machine.language;
     held.machine
         .model_answered(answer, limits, |call| check.refusal(call, language));
@@ -149,7 +154,7 @@ async fn ask_model(
     Ok(())
 }
 
-fn request(app: &App, held: &Held, offer: &Offer) -> ModelRequest {
+fn request(app: &App, held: &Held, offer: &Offer, check: &Check) -> ModelRequest {
     let language = held.machine.language;
     let now = app.clock.now();
     ModelRequest {
@@ -161,7 +166,7 @@ fn request(app: &App, held: &Held, offer: &Offer) -> ModelRequest {
             language,
         }),
         messages: held.machine.messages.clone(),
-        tools: Arc::clone(&offer.tools),
+        tools: Arc::clone(&check.tools),
         language,
         now,
         time_zone: offer.time_zone,

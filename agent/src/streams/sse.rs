@@ -31,7 +31,11 @@ pub fn respond(
 }
 
 fn event(frame: Frame) -> Event {
-    let event = Event::default().data(frame.data);
+    let mut event = Event::default();
+    if let Some(name) = frame.name {
+        event = event.event(name);
+    }
+    event = event.data(frame.data);
     match frame.id {
         Some(cursor) => event.id(cursor.to_string()),
         None => event,
@@ -47,11 +51,13 @@ mod tests {
         let frames = [
             Frame {
                 id: None,
+                name: None,
                 data: "{\"a\":1}".to_owned(),
             },
             Frame {
                 id: "00000000-0000-0000-0000-000000000007:3".parse().ok(),
-                data: "[DONE]".to_owned(),
+                name: Some("finished"),
+                data: "{}".to_owned(),
             },
         ];
         let silence = stream::pending();
@@ -77,7 +83,7 @@ mod tests {
             .unwrap();
         assert_eq!(
             text,
-            "retry: 3000\n\ndata: {\"a\":1}\n\ndata: [DONE]\nid: 00000000-0000-0000-0000-000000000007:3\n\n\
+            "retry: 3000\n\ndata: {\"a\":1}\n\nevent: finished\ndata: {}\nid: 00000000-0000-0000-0000-000000000007:3\n\n\
              : keep-alive\n\n: keep-alive\n\n"
         );
     }

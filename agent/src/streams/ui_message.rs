@@ -1,7 +1,7 @@
 //! The AI SDK's UI message stream, version 1: what the chat page, the command line and any `useChat` client read.
 //!
 //! Its readers throw on a frame of unknown `type`, so everything of ours that it has no frame for is a `data-…` frame. An event may
-//! become several frames; sending all of them again changes nothing on the client.
+//! become several payloads; sending all of them again changes nothing on the client.
 
 use std::collections::HashMap;
 
@@ -11,29 +11,17 @@ use contracts::http::event::{EventBody, RunEvent};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Cursor, Frame};
-
-/// The response header that names this protocol, and its value.
-pub const PROTOCOL_HEADER: (&str, &str) = ("x-vercel-ai-ui-message-stream", "v1");
+use super::Opening;
 
 /// The last payload of a turn.
-const DONE: &str = "[DONE]";
+pub const DONE: &str = "[DONE]";
 /// What `tool-output-error` says when the tool's own failure has no sentence.
 const FAILED: &str = "It could not be done, and nothing was changed.";
+const DENIED: &str = "The answer was no. Nothing was done.";
 const EXPIRED: &str = "Nobody answered in time. Nothing was done.";
 const SUPERSEDED: &str = "The request was changed. Nothing was done.";
 const UNKNOWN: &str =
     "No answer came back, so it is not known whether it was done. Staff will look into it.";
-
-/// What the client has of a run that a person's answer resumed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Opening {
-    /// The message that asked: the stream goes on with the same message id and the same calls.
-    SameMessage,
-    /// The answer came as a new message, "yes", so the client waits for a new one: a resumed call is shown again before its result,
-    /// because a reader throws on the result of a call that the message does not have.
-    NewMessage,
-}
 
 /// A call as it was announced: what a new message has to repeat of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,122 +30,84 @@ struct Announced {
     arguments: Value,
 }
 
-/// Whether a `start-step` is open. A stream that starts in the middle of a turn does not know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
-    Unknown,
-    Open,
-    Closed,
-}
-
-/// Turns the events of one turn into frames.
+/// What the reader of one run's events has been told so far.
 #[derive(Debug)]
-pub struct Projection {
+pub struct View {
     run_id: Uuid,
     opening: Opening,
-    step: Step,
-    /// Calls of earlier turns that this message has not shown yet.
+    /// A turn has begun and not ended.
+    in_turn: bool,
+    /// A `start-step` is open.
+    in_step: bool,
+    /// Texts that have begun and not ended.
+    texts: Vec<String>,
+    /// Calls without an outcome.
+    calls: HashMap<String, Announced>,
+    /// Those of them that this turn's message has not shown yet.
     earlier: HashMap<String, Announced>,
 }
 
-impl Projection {
-    /// A projection of `run_id`'s events, from any place on.
+impl View {
+    /// A reader that has been told nothing.
     #[must_use]
-    pub fn new(run_id: Uuid, opening: Opening) -> Projection {
-        Projection {
+    pub fn new(run_id: Uuid, opening: Opening) -> View {
+        View {
             run_id,
             opening,
-            step: Step::Unknown,
+            in_turn: false,
+            in_step: false,
+            texts: Vec::new(),
+            calls: HashMap::new(),
             earlier: HashMap::new(),
         }
     }
 
-    /// The run that is projected.
-    #[must_use]
-    pub const fn run_id(&self) -> Uuid {
-        self.run_id
-    }
-
-    /// Whether `event` cannot be projected well without [`Projection::recall`] of what came before it.
-    #[must_use]
-    pub fn wants_earlier(&self, event: &RunEvent) -> bool {
-        self.opening == Opening::NewMessage && matches!(event.body, EventBody::Resumed { .. })
-    }
-
-    /// Takes note of the calls that were announced before event `seq`.
-    pub fn recall(&mut self, log: &[RunEvent], seq: i64) {
-        for event in log.iter().filter(|event| event.seq < seq) {
-            if let EventBody::ToolCalled {
-                call_id,
-                title,
-                arguments,
-                ..
-            } = &event.body
-            {
-                let announced = Announced {
-                    title: title.clone(),
-                    arguments: arguments.clone(),
-                };
-                self.earlier.insert(call_id.clone(), announced);
-            }
-        }
-    }
-
-    /// The frames of an event; none for an event that says nothing new to a client. The last one carries the event's place.
-    pub fn frames(&mut self, event: &RunEvent) -> Vec<Frame> {
-        let payloads = self.payloads(event);
-        let ends = event.body.ends_turn();
-        let mut frames: Vec<Frame> = payloads.iter().map(|p| frame(p.to_string())).collect();
-        if let Some(last) = frames.last_mut() {
-            last.id = Some(Cursor {
-                run_id: self.run_id,
-                seq: event.seq,
-            });
-        }
-        if ends {
-            frames.push(frame(DONE.to_owned()));
-        }
-        frames
-    }
-
-    fn payloads(&mut self, event: &RunEvent) -> Vec<Value> {
+    /// The payloads of the next event of the run.
+    pub fn payloads(&mut self, event: &RunEvent) -> Vec<Value> {
         match &event.body {
             EventBody::Started {
                 session_id,
                 message_id,
                 model,
                 ..
-            } => {
-                self.step = Step::Closed;
-                vec![self.start(session_id, &message_id.to_string(), model)]
-            }
+            } => self.begin(session_id, &message_id.to_string(), model),
             EventBody::Resumed {
                 session_id,
                 message_id,
                 model,
                 ..
             } => {
-                self.step = Step::Closed;
                 let message_id = match self.opening {
                     Opening::SameMessage => message_id.to_string(),
                     Opening::NewMessage => format!("{message_id}-{}", event.seq),
                 };
-                vec![self.start(session_id, &message_id, model)]
+                self.begin(session_id, &message_id, model)
             }
             EventBody::StepStarted { .. } => {
-                self.step = Step::Open;
-                vec![json!({"type": "start-step"})]
+                let mut payloads = self.close_step();
+                self.in_step = true;
+                payloads.push(json!({"type": "start-step"}));
+                payloads
             }
             EventBody::StepFinished { .. } => self.close_step(),
-            EventBody::Waiting { usage } => {
-                let mut payloads = self.close_step();
-                payloads.push(finish(ChatStatus::PendingConfirmation, *usage));
+            EventBody::TextStarted { text_id } => self.text_started(text_id),
+            EventBody::TextFinished { text_id, discarded } => {
+                let mut payloads = self.text_finished(text_id);
+                payloads.extend(discarded.then(|| text_discarded(text_id)));
                 payloads
             }
-            EventBody::Finished { status, usage } => {
-                let mut payloads = self.close_step();
-                payloads.push(finish(*status, *usage));
-                payloads
+            EventBody::ToolCalled {
+                call_id,
+                tool,
+                title,
+                arguments,
+            } => {
+                let announced = Announced {
+                    title: title.clone(),
+                    arguments: arguments.clone(),
+                };
+                self.calls.insert(call_id.clone(), announced);
+                called(call_id, tool, title, arguments).into()
             }
             EventBody::ToolReturned {
                 call_id,
@@ -165,8 +115,46 @@ impl Projection {
                 status,
                 result,
             } => self.returned(call_id, tool, *status, result),
+            EventBody::Waiting { usage } => self.end(ChatStatus::PendingConfirmation, *usage),
+            EventBody::Finished { status, usage } => self.end(*status, *usage),
             body => plain(body),
         }
+    }
+
+    /// The turn begins. A second answer to one message resumes the run again while the stream of the first goes on: that is no new
+    /// message.
+    fn begin(&mut self, session_id: &str, message_id: &str, model: &str) -> Vec<Value> {
+        if std::mem::replace(&mut self.in_turn, true) {
+            return Vec::new();
+        }
+        if self.opening == Opening::NewMessage {
+            self.earlier = self.calls.clone();
+        }
+        vec![self.start(session_id, message_id, model)]
+    }
+
+    /// The turn ends, and with it whatever a worker that died left open.
+    fn end(&mut self, status: ChatStatus, usage: Usage) -> Vec<Value> {
+        self.in_turn = false;
+        let mut payloads: Vec<Value> = self.texts.drain(..).map(|id| text_end(&id)).collect();
+        payloads.extend(self.close_step());
+        payloads.push(finish(status, usage));
+        payloads
+    }
+
+    /// A text that begins a second time takes the place of what a worker had stored of it before it died.
+    fn text_started(&mut self, text_id: &str) -> Vec<Value> {
+        let mut payloads = self.text_finished(text_id);
+        self.texts.push(text_id.to_owned());
+        payloads.push(json!({"type": "text-start", "id": text_id}));
+        payloads
+    }
+
+    fn text_finished(&mut self, text_id: &str) -> Vec<Value> {
+        let open = self.texts.iter().position(|id| id == text_id);
+        open.map(|at| text_end(&self.texts.swap_remove(at)))
+            .into_iter()
+            .collect()
     }
 
     fn start(&self, session_id: &str, message_id: &str, model: &str) -> Value {
@@ -179,8 +167,7 @@ impl Projection {
 
     /// A step that a question interrupted was closed with the turn; when its tools are done later, it is not closed again.
     fn close_step(&mut self) -> Vec<Value> {
-        let was = std::mem::replace(&mut self.step, Step::Closed);
-        if was == Step::Closed {
+        if !std::mem::replace(&mut self.in_step, false) {
             return Vec::new();
         }
         vec![json!({"type": "finish-step"})]
@@ -196,6 +183,7 @@ impl Projection {
         let Some(outcome) = outcome(call_id, status, result) else {
             return Vec::new();
         };
+        self.calls.remove(call_id);
         let mut payloads = Vec::new();
         if let Some(call) = self.earlier.remove(call_id) {
             payloads.extend(called(call_id, tool, &call.title, &call.arguments));
@@ -208,17 +196,9 @@ impl Projection {
 /// The payloads of an event that does not depend on what came before.
 fn plain(body: &EventBody) -> Vec<Value> {
     match body {
-        EventBody::TextStarted { text_id } => vec![json!({"type": "text-start", "id": text_id})],
         EventBody::TextDelta { text_id, delta } => {
             vec![json!({"type": "text-delta", "id": text_id, "delta": delta})]
         }
-        EventBody::TextFinished { text_id, discarded } => text_end(text_id, *discarded),
-        EventBody::ToolCalled {
-            call_id,
-            tool,
-            title,
-            arguments,
-        } => called(call_id, tool, title, arguments).into(),
         EventBody::Question {
             call_id,
             confirmation,
@@ -246,19 +226,13 @@ fn plain(body: &EventBody) -> Vec<Value> {
         | EventBody::Resumed { .. }
         | EventBody::StepStarted { .. }
         | EventBody::StepFinished { .. }
+        | EventBody::TextStarted { .. }
+        | EventBody::TextFinished { .. }
+        | EventBody::ToolCalled { .. }
         | EventBody::ToolReturned { .. }
         | EventBody::Waiting { .. }
         | EventBody::Finished { .. } => Vec::new(),
     }
-}
-
-/// Our own clients take a void text back; others show it as a text of its own, followed by the one that counts.
-fn text_end(text_id: &str, discarded: bool) -> Vec<Value> {
-    let mut payloads = vec![json!({"type": "text-end", "id": text_id})];
-    if discarded {
-        payloads.push(json!({"type": "data-text-discarded", "id": text_id, "data": {"textId": text_id}}));
-    }
-    payloads
 }
 
 /// A call that is ready to be made. MCP tools are not known at the client's compile time: `dynamic`.
@@ -271,7 +245,6 @@ fn called(call_id: &str, tool: &str, title: &str, arguments: &Value) -> [Value; 
 
 /// What became of a call; nothing while it is not over.
 fn outcome(call_id: &str, status: ToolCallStatus, result: &Value) -> Option<Value> {
-    let error = |text: &str| json!({"type": "tool-output-error", "toolCallId": call_id, "errorText": text, "dynamic": true});
     match status {
         ToolCallStatus::Done => Some(
             json!({"type": "tool-output-available", "toolCallId": call_id, "output": result, "dynamic": true}),
@@ -279,21 +252,42 @@ fn outcome(call_id: &str, status: ToolCallStatus, result: &Value) -> Option<Valu
         ToolCallStatus::Denied => {
             Some(json!({"type": "tool-output-denied", "toolCallId": call_id}))
         }
-        ToolCallStatus::Failed => Some(error(
-            result
-                .get("message")
-                .and_then(Value::as_str)
-                .unwrap_or(FAILED),
-        )),
-        ToolCallStatus::Expired => Some(error(EXPIRED)),
-        ToolCallStatus::Superseded => Some(error(SUPERSEDED)),
-        ToolCallStatus::Unknown => Some(error(UNKNOWN)),
-        ToolCallStatus::Running | ToolCallStatus::PendingConfirmation => None,
+        status => why_not(status, result).map(
+            |text| json!({"type": "tool-output-error", "toolCallId": call_id, "errorText": text, "dynamic": true}),
+        ),
+    }
+}
+
+/// Why a call has no result, for the person; nothing where it has one or is not over.
+pub(super) fn why_not(status: ToolCallStatus, result: &Value) -> Option<&str> {
+    match status {
+        ToolCallStatus::Denied => Some(DENIED),
+        ToolCallStatus::Failed => {
+            let message = result.get("message").and_then(Value::as_str);
+            Some(message.unwrap_or(FAILED))
+        }
+        ToolCallStatus::Expired => Some(EXPIRED),
+        ToolCallStatus::Superseded => Some(SUPERSEDED),
+        ToolCallStatus::Unknown => Some(UNKNOWN),
+        ToolCallStatus::Done | ToolCallStatus::Running | ToolCallStatus::PendingConfirmation => {
+            None
+        }
     }
 }
 
 /// The question as a data part; the part's id is the approval's, so that a later frame replaces an earlier one.
 fn question(
+    call_id: &str,
+    asked: &ConfirmationView,
+    status: ApprovalStatus,
+    decided_by: Option<&str>,
+) -> Value {
+    let data = confirmation(call_id, asked, status, decided_by);
+    json!({"type": "data-confirmation", "id": asked.approval_id, "data": data})
+}
+
+/// What a client needs to show a question and to answer it.
+pub(super) fn confirmation(
     call_id: &str,
     asked: &ConfirmationView,
     status: ApprovalStatus,
@@ -314,7 +308,16 @@ fn question(
     if let Some(decided_by) = decided_by {
         data["decidedBy"] = json!(decided_by);
     }
-    json!({"type": "data-confirmation", "id": asked.approval_id, "data": data})
+    data
+}
+
+fn text_end(text_id: &str) -> Value {
+    json!({"type": "text-end", "id": text_id})
+}
+
+/// Our own clients take a void text back; others show it as a text of its own, followed by the one that counts.
+fn text_discarded(text_id: &str) -> Value {
+    json!({"type": "data-text-discarded", "id": text_id, "data": {"textId": text_id}})
 }
 
 fn finish(status: ChatStatus, usage: Usage) -> Value {
@@ -333,30 +336,13 @@ fn finish(status: ChatStatus, usage: Usage) -> Value {
     json!({"type": "finish", "finishReason": reason, "messageMetadata": {"status": status, "usage": usage}})
 }
 
-fn frame(data: String) -> Frame {
-    Frame { id: None, data }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chrono::DateTime;
-    use contracts::confirmation::Approver;
-
-    const RUN: Uuid = Uuid::from_u128(1);
-    const MESSAGE: Uuid = Uuid::from_u128(2);
-    const APPROVAL: Uuid = Uuid::from_u128(3);
-
-    fn confirmation() -> ConfirmationView {
-        ConfirmationView {
-            approval_id: APPROVAL,
-            tool: "billing_create_bill".to_owned(),
-            message: "Are you sure?".to_owned(),
-            preview: json!({"lines": []}),
-            approver: Approver::Asker,
-            expires_at: DateTime::from_timestamp(1_795_000_000, 0).unwrap(),
-        }
-    }
+    use crate::streams::scenes::{
+        APPROVAL, MESSAGE, RUN, answered, asking, log, resumed, returned, started, text,
+    };
+    use crate::streams::{Projection, Protocol, Reader};
 
     fn asked(status: &str) -> Value {
         json!({"type": "data-confirmation", "id": APPROVAL, "data": {
@@ -365,96 +351,8 @@ mod tests {
             "decideUrl": format!("/agent/approvals/{APPROVAL}"), "allowed": ["approve", "deny"], "status": status}})
     }
 
-    fn answered(status: ApprovalStatus) -> EventBody {
-        EventBody::Answered {
-            call_id: "c1".to_owned(),
-            confirmation: confirmation(),
-            status,
-            decided_by: None,
-        }
-    }
-
-    fn returned(status: ToolCallStatus, result: Value) -> EventBody {
-        EventBody::ToolReturned {
-            call_id: "c1".to_owned(),
-            tool: "billing_create_bill".to_owned(),
-            status,
-            result,
-        }
-    }
-
-    fn text(piece: &str) -> Vec<EventBody> {
-        let text_id = "t1".to_owned();
-        vec![
-            EventBody::TextStarted {
-                text_id: text_id.clone(),
-            },
-            EventBody::TextDelta {
-                text_id: text_id.clone(),
-                delta: piece.to_owned(),
-            },
-            EventBody::TextFinished {
-                text_id,
-                discarded: false,
-            },
-        ]
-    }
-
-    /// A turn that asks before it writes a bill.
-    fn asking() -> Vec<EventBody> {
-        vec![
-            EventBody::Started {
-                session_id: "s1".to_owned(),
-                run_id: RUN,
-                message_id: MESSAGE,
-                model: "interpreter".to_owned(),
-            },
-            EventBody::StepStarted { step: 1 },
-            EventBody::ToolCalled {
-                call_id: "c1".to_owned(),
-                tool: "billing_create_bill".to_owned(),
-                title: "Create a bill".to_owned(),
-                arguments: json!({"customer": "Ali"}),
-            },
-            EventBody::Question {
-                call_id: "c1".to_owned(),
-                confirmation: confirmation(),
-            },
-            EventBody::Waiting {
-                usage: Usage::default(),
-            },
-        ]
-    }
-
-    /// The turn after the yes.
-    fn resumed() -> Vec<EventBody> {
-        let mut events = vec![
-            EventBody::Resumed {
-                session_id: "s1".to_owned(),
-                run_id: RUN,
-                message_id: MESSAGE,
-                model: "interpreter".to_owned(),
-            },
-            answered(ApprovalStatus::Approved),
-            returned(ToolCallStatus::Done, json!({"number": "INV-1"})),
-            EventBody::StepFinished { step: 1 },
-            EventBody::StepStarted { step: 2 },
-        ];
-        events.extend(text("Done."));
-        events.push(EventBody::StepFinished { step: 2 });
-        events.push(EventBody::Finished {
-            status: ChatStatus::Success,
-            usage: Usage::default(),
-        });
-        events
-    }
-
-    fn log(bodies: Vec<EventBody>, first_seq: i64) -> Vec<RunEvent> {
-        let at = DateTime::UNIX_EPOCH;
-        (first_seq..)
-            .zip(bodies)
-            .map(|(seq, body)| RunEvent { seq, at, body })
-            .collect()
+    fn projection(opening: Opening) -> Projection {
+        Projection::new(RUN, Reader::of(Protocol::UiMessage, opening))
     }
 
     /// Frames as (place, payload), `[DONE]` as a JSON text.
@@ -484,9 +382,9 @@ mod tests {
         let input = |kind: &str| json!({"type": kind, "toolCallId": "c1", "toolName": "billing_create_bill", "title": "Create a bill", "dynamic": true});
         let mut available = input("tool-input-available");
         available["input"] = json!({"customer": "Ali"});
-        let mut projection = Projection::new(RUN, Opening::SameMessage);
+        let mut projection = projection(Opening::SameMessage);
         assert_eq!(
-            shown(&mut projection, &log(asking(), 1)),
+            shown(&mut projection, &asking(1)),
             [
                 (Some(1), start(&MESSAGE.to_string())),
                 (Some(2), json!({"type": "start-step"})),
@@ -503,9 +401,8 @@ mod tests {
             ]
         );
 
-        let mut projection = Projection::new(RUN, Opening::SameMessage);
         assert_eq!(
-            shown(&mut projection, &log(resumed(), 6)),
+            shown(&mut projection, &resumed(6)),
             [
                 (Some(6), start(&MESSAGE.to_string())),
                 (Some(7), asked("approved")),
@@ -529,12 +426,9 @@ mod tests {
 
     #[test]
     fn an_answer_in_words_opens_a_new_message_that_shows_the_call_again() {
-        let (before, after) = (log(asking(), 1), log(resumed(), 6));
-        let mut projection = Projection::new(RUN, Opening::NewMessage);
-        assert!(!projection.wants_earlier(&before[0]));
-        assert!(projection.wants_earlier(&after[0]));
-        projection.recall(&[before, after.clone()].concat(), 6);
-
+        let (before, after) = (asking(1), resumed(6));
+        let mut projection = projection(Opening::NewMessage);
+        before.iter().for_each(|event| projection.pass(event));
         let shown = shown(&mut projection, &after);
         assert_eq!(shown[0], (Some(6), start(&format!("{MESSAGE}-6"))));
         let kinds: Vec<&str> = shown
@@ -555,16 +449,37 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_comes_back_in_the_middle_gets_the_rest_as_it_was() {
-        let whole = log(asking(), 1);
-        let all = shown(&mut Projection::new(RUN, Opening::SameMessage), &whole);
-        for seen in 1..whole.len() {
-            let rest = shown(
-                &mut Projection::new(RUN, Opening::SameMessage),
-                &whole[seen..],
-            );
-            assert!(all.ends_with(&rest), "after event {seen}: {rest:?}");
-        }
+    fn what_a_worker_that_died_left_open_is_ended_once() {
+        let mut bodies = vec![started(), EventBody::StepStarted { step: 1 }];
+        let text_id = "t1".to_owned();
+        bodies.push(EventBody::TextStarted { text_id });
+        bodies.extend(text("again"));
+        bodies.extend(text("and cut"));
+        bodies.pop();
+        bodies.push(EventBody::Finished {
+            status: ChatStatus::Error,
+            usage: Usage::default(),
+        });
+        let shown = shown(&mut projection(Opening::SameMessage), &log(bodies, 1));
+        let kinds: Vec<&str> = shown
+            .iter()
+            .filter_map(|(_, p)| p["type"].as_str())
+            .collect();
+        assert_eq!(
+            kinds[2..],
+            [
+                "text-start",
+                "text-end",
+                "text-start",
+                "text-delta",
+                "text-end",
+                "text-start",
+                "text-delta",
+                "text-end",
+                "finish-step",
+                "finish"
+            ]
+        );
     }
 
     #[test]
@@ -600,7 +515,7 @@ mod tests {
             (ToolCallStatus::Running, Value::Null, None),
             (ToolCallStatus::PendingConfirmation, Value::Null, None),
         ] {
-            let mut projection = Projection::new(RUN, Opening::SameMessage);
+            let mut projection = projection(Opening::SameMessage);
             let shown = shown(&mut projection, &log(vec![returned(status, result)], 4));
             let expected = expected.map(|payload| (Some(4), payload));
             assert_eq!(shown, Vec::from_iter(expected), "{status:?}");
@@ -609,14 +524,21 @@ mod tests {
 
     #[test]
     fn a_text_that_is_void_is_ended_and_taken_back() {
-        let body = EventBody::TextFinished {
-            text_id: "text_1".to_owned(),
-            discarded: true,
-        };
-        let mut projection = Projection::new(RUN, Opening::SameMessage);
+        let text_id = "text_1".to_owned();
+        let bodies = vec![
+            EventBody::TextStarted {
+                text_id: text_id.clone(),
+            },
+            EventBody::TextFinished {
+                text_id,
+                discarded: true,
+            },
+        ];
+        let mut projection = projection(Opening::SameMessage);
         assert_eq!(
-            shown(&mut projection, &log(vec![body], 7)),
+            shown(&mut projection, &log(bodies, 6)),
             [
+                (Some(6), json!({"type": "text-start", "id": "text_1"})),
                 (None, json!({"type": "text-end", "id": "text_1"})),
                 (
                     Some(7),
@@ -645,7 +567,7 @@ mod tests {
                 usage: Usage::default(),
             },
         ];
-        let mut projection = Projection::new(RUN, Opening::SameMessage);
+        let mut projection = projection(Opening::SameMessage);
         assert_eq!(
             shown(&mut projection, &log(bodies, 1)),
             [
@@ -659,7 +581,6 @@ mod tests {
                     json!({"type": "error", "errorText": "System error. Please try again."})
                 ),
                 (Some(4), json!({"type": "abort", "reason": "stopped"})),
-                (None, json!({"type": "finish-step"})),
                 (Some(5), finished("other", "cancelled")),
                 (None, json!("[DONE]")),
             ]

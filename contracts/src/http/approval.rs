@@ -1,4 +1,4 @@
-//! `POST /agent/approvals/{id}`.
+//! `POST /agent/approvals/{id}` and `GET /agent/approvals`.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::chat::ChatResponse;
+use super::run::ApprovalView;
 
 /// Yes or no.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -102,4 +103,28 @@ pub struct ApprovalResponse {
     pub decided_at: DateTime<Utc>,
     /// The turn that the answer resumed.
     pub outcome: ChatResponse,
+}
+
+/// One approval of a list, with where it belongs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ListedApproval {
+    /// Its conversation.
+    pub session_id: String,
+    /// The run that asked.
+    pub run_id: Uuid,
+    /// When it was asked.
+    pub created_at: DateTime<Utc>,
+    /// The approval itself.
+    #[serde(flatten)]
+    pub approval: ApprovalView,
+}
+
+/// One page of approvals, newest first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ApprovalPage {
+    /// The approvals.
+    pub approvals: Vec<ListedApproval>,
+    /// Where the next page begins; absent on the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
 }

@@ -61,30 +61,23 @@ pub(crate) async fn find_one(call: &mut Call<'_>, asked: Asked<'_>) -> Result<It
         .ok_or_else(|| CallError::Broken("an item was found and lost".to_owned()))
 }
 
+/// The id of the item a name means, for callers who lock it before they look at it.
+///
+/// # Errors
+/// Those of [`find_one`].
+pub(crate) async fn find_id(call: &mut Call<'_>, asked: Asked<'_>) -> Result<Uuid, CallError> {
+    find_each(call, &[asked])
+        .await?
+        .pop()
+        .ok_or_else(|| CallError::Broken("an item was found and lost".to_owned()))
+}
+
 /// The items these names mean, in their order. Two queries when every name is spelt right, three otherwise.
 ///
 /// # Errors
 /// Those of [`find_one`], for the first name that leads nowhere.
 pub(crate) async fn find(call: &mut Call<'_>, asked: &[Asked<'_>]) -> Result<Vec<Item>, CallError> {
-    let mut names = Vec::with_capacity(asked.len());
-    for one in asked {
-        names.push(typed::line(
-            one.name,
-            Thing::Item,
-            one.field,
-            NAME_CHARS_MAX,
-            call.locale,
-        )?);
-    }
-    let found = find_ids(call, &names).await?;
-    refuse_first(call, asked, &names, &found).await?;
-    let ids: Vec<Uuid> = found
-        .iter()
-        .filter_map(|f| match f {
-            Found::One(id) => Some(*id),
-            Found::Several(_) | Found::Nothing(_) => None,
-        })
-        .collect();
+    let ids = find_each(call, asked).await?;
     let distinct: Vec<Uuid> = BTreeSet::from_iter(&ids).into_iter().copied().collect();
     let tenant = call.tenant();
     let items: BTreeMap<Uuid, Item> = load(call.conn, tenant, &distinct)
@@ -100,6 +93,29 @@ pub(crate) async fn find(call: &mut Call<'_>, asked: &[Asked<'_>]) -> Result<Vec
                 .ok_or_else(|| CallError::Broken(format!("item {id} is gone")))
         })
         .collect()
+}
+
+/// The id each name means, in their order.
+async fn find_each(call: &mut Call<'_>, asked: &[Asked<'_>]) -> Result<Vec<Uuid>, CallError> {
+    let mut names = Vec::with_capacity(asked.len());
+    for one in asked {
+        names.push(typed::line(
+            one.name,
+            Thing::Item,
+            one.field,
+            NAME_CHARS_MAX,
+            call.locale,
+        )?);
+    }
+    let found = find_ids(call, &names).await?;
+    refuse_first(call, asked, &names, &found).await?;
+    Ok(found
+        .iter()
+        .filter_map(|f| match f {
+            Found::One(id) => Some(*id),
+            Found::Several(_) | Found::Nothing(_) => None,
+        })
+        .collect())
 }
 
 /// The refusal for the first name that does not lead to one item.

@@ -93,6 +93,16 @@ impl Events {
             .collect()
     }
 
+    /// The `event:` names, in order.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        self.0
+            .lines()
+            .filter_map(|line| line.strip_prefix("event: "))
+            .map(str::to_owned)
+            .collect()
+    }
+
     /// The payloads of one type.
     #[must_use]
     pub fn of_kind(&self, kind: &str) -> Vec<Value> {

@@ -721,7 +721,8 @@ fn only_what_changes_a_call_gives_its_question_up() {
 #[test]
 fn a_tool_that_is_not_offered_is_not_called() {
     let mut shop = Conversation::new(Language::En);
-    Arc::make_mut(&mut shop.request.tools).retain(|t| t.read_only && t.name.starts_with("inventory"));
+    Arc::make_mut(&mut shop.request.tools)
+        .retain(|t| t.read_only && t.name.starts_with("inventory"));
     says(
         &shop.say("Create a bill for Ali: 2kg sugar"),
         "I cannot do that here. I can show stock and prices. Try \"Show low stock\".",

@@ -64,7 +64,11 @@ impl Written {
         if let Some(failure) = Failure::of_object(chunk) {
             return Err(failure);
         }
-        self.count(chunk.get("usage").or_else(|| chunk.pointer("/x_groq/usage")));
+        self.count(
+            chunk
+                .get("usage")
+                .or_else(|| chunk.pointer("/x_groq/usage")),
+        );
         let Some(choice) = chunk.pointer("/choices/0") else {
             return Ok(None);
         };
@@ -325,6 +329,7 @@ fn whole_number(value: &Value) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -340,11 +345,11 @@ mod tests {
     }
 
     /// A chunk whose delta has these calls.
-    fn calls(entries: Value) -> Value {
+    fn calls(entries: &Value) -> Value {
         json!({"choices": [{"delta": {"tool_calls": entries}}]})
     }
 
-    fn says(content: Value) -> Value {
+    fn says(content: &Value) -> Value {
         json!({"choices": [{"delta": {"content": content}}]})
     }
 
@@ -352,145 +357,93 @@ mod tests {
         json!({"choices": [{"delta": {}, "finish_reason": reason}]})
     }
 
-    /// Name, id and arguments of the calls that the pieces come to.
-    fn called(pieces: &[Value]) -> Vec<(String, String, Value)> {
-        let mut chunks: Vec<Value> = pieces.iter().map(|p| calls(json!([p]))).collect();
-        chunks.push(ends("tool_calls"));
-        let answer = merged(&chunks).unwrap();
-        let calls = answer.calls.into_iter();
-        calls.map(|c| (c.tool, c.id, c.arguments)).collect()
-    }
-
-    fn call(name: &str, id: &str, arguments: Value) -> (String, String, Value) {
-        (name.to_owned(), id.to_owned(), arguments)
-    }
-
     #[test]
     fn pieces_of_calls_are_merged_however_they_are_marked() {
-        let f = |name: &str, arguments: &str| json!({"name": name, "arguments": arguments});
-        let one = || vec![call("list", "a", json!({"q": "x"}))];
-        let two = || {
-            vec![
-                call("list", "a", json!({"q": "x"})),
-                call("get", "b", json!({"n": 1})),
-            ]
-        };
-        for (shape, pieces, expected) in [
-            ("as specified, interleaved", vec![
-                json!({"index": 0, "id": "a", "type": "function", "function": f("list", "")}),
-                json!({"index": 1, "id": "b", "type": "function", "function": f("get", "{\"n\"")}),
-                json!({"index": 0, "function": {"arguments": "{\"q\":"}}),
-                json!({"index": 1, "function": {"arguments": ":1}"}}),
-                json!({"index": 0, "function": {"arguments": "\"x\"}"}}),
-            ], two()),
-            ("no index, whole calls", vec![
-                json!({"id": "a", "function": f("list", "{\"q\":\"x\"}")}),
-                json!({"id": "b", "function": f("get", "{\"n\":1}")}),
-            ], two()),
-            ("no index, id on every piece, interleaved", vec![
-                json!({"id": "a", "function": f("list", "{\"q\":")}),
-                json!({"id": "b", "function": f("get", "{\"n\":")}),
-                json!({"id": "a", "function": {"arguments": "\"x\"}"}}),
-                json!({"id": "b", "function": {"arguments": "1}"}}),
-            ], two()),
-            ("no index, no id after the first piece", vec![
-                json!({"id": "a", "function": f("list", "{\"q\":")}),
-                json!({"function": {"arguments": "\"x\"}"}}),
-                json!({"id": "b", "function": f("get", "")}),
-                json!({"function": {"arguments": "{\"n\":1}"}}),
-            ], two()),
-            ("the same index for all", vec![
-                json!({"index": 0, "id": "a", "function": f("list", "{\"q\":\"x\"}")}),
-                json!({"index": 0, "id": "b", "function": f("get", "{\"n\":1}")}),
-            ], two()),
-            ("id and name repeated", vec![
-                json!({"index": 0, "id": "a", "function": f("list", "{\"q\":")}),
-                json!({"index": 0, "id": "a", "function": f("list", "\"x\"}")}),
-            ], one()),
-            ("an invented id on every piece", vec![
-                json!({"index": 0, "id": "a", "function": f("list", "{\"q\":")}),
-                json!({"index": 0, "id": "zz1", "function": {"arguments": "\"x\"}"}}),
-            ], one()),
-            ("the name in pieces", vec![
-                json!({"index": 0, "id": "a", "function": {"name": "li"}}),
-                json!({"index": 0, "function": {"name": "st"}}),
-                json!({"index": 0, "function": {"arguments": "{\"q\":\"x\"}"}}),
-            ], one()),
-            ("the index forgotten on the way", vec![
-                json!({"index": 0, "id": "a", "function": f("list", "")}),
-                json!({"function": {"arguments": "{\"q\":\"x\"}"}}),
-            ], one()),
-            ("the index remembered on the way", vec![
-                json!({"id": "a", "function": f("list", "")}),
-                json!({"index": 0, "function": {"arguments": "{\"q\":\"x\"}"}}),
-            ], one()),
-            ("nulls everywhere", vec![
-                json!({"index": null, "id": "a", "function": {"name": "list", "arguments": null}}),
-                json!({"index": null, "id": null, "function": {"name": null, "arguments": "{\"q\":\"x\"}"}}),
-            ], one()),
-            ("arguments as an object", vec![
-                json!({"index": 0, "id": "a", "function": {"name": "list", "arguments": {"q": "x"}}}),
-            ], one()),
-            ("arguments written twice", vec![
-                json!({"index": 0, "id": "a", "function": {"name": "list", "arguments": "\"{\\\"q\\\":\\\"x\\\"}\""}}),
-            ], one()),
-            ("no function around the name", vec![
-                json!({"index": 0, "id": "a", "name": "list", "arguments": "{\"q\":\"x\"}"}),
-            ], one()),
-            ("neither index nor id, the same tool twice", vec![
-                json!({"function": f("list", "{\"q\":\"x\"}")}),
-                json!({"function": f("list", "{\"q\":\"y\"}")}),
-            ], vec![call("list", "", json!({"q": "x"})), call("list", "", json!({"q": "y"}))]),
-            ("an id that cannot be a key", vec![
-                json!({"index": 0, "id": "x".repeat(300), "function": f("list", "")}),
-            ], vec![call("list", "", json!({}))]),
-            ("arguments that are no JSON", vec![
-                json!({"index": 0, "id": "a", "function": f("list", "{\"q\": oops")}),
-            ], vec![call("list", "a", json!("{\"q\": oops"))]),
-            ("no arguments", vec![
-                json!({"index": 0, "id": "a", "function": f("list", "null")}),
-            ], vec![call("list", "a", json!({}))]),
-            ("a character Postgres cannot store", vec![
-                json!({"index": 0, "id": "a\0", "function": f("li\0st", "{\"q\\u0000\":[\"x\\u0000\"]}")}),
-            ], vec![call("list", "a", json!({"q": ["x"]}))]),
-        ] {
-            assert_eq!(called(&pieces), expected, "{shape}");
+        let shapes: Vec<Value> = serde_json::from_str(include_str!("shapes.json")).unwrap();
+        assert!(shapes.len() > 20);
+        for shape in shapes {
+            let pieces = shape["pieces"].as_array().unwrap();
+            let mut chunks: Vec<Value> = pieces.iter().map(|p| calls(&json!([p]))).collect();
+            chunks.push(ends("tool_calls"));
+            let answer = merged(&chunks).unwrap();
+            let made = answer.calls.iter();
+            let made: Vec<Value> = made.map(|c| json!([c.tool, c.id, c.arguments])).collect();
+            assert_eq!(json!(made), shape["calls"], "{}", shape["shape"]);
         }
     }
 
     #[test]
     fn texts_are_read_in_every_shape_and_thoughts_are_not() {
         for (shape, chunks) in [
-            ("texts", vec![says(json!("Three ")), says(json!("kg."))]),
-            ("parts", vec![says(json!([{"type": "text", "text": "Three "}, {"type": "thinking", "text": "hm"}, {"text": "kg."}]))]),
-            ("nulls", vec![says(Value::Null), says(json!("Three kg.")), says(json!(""))]),
-            ("thoughts", vec![
-                json!({"choices": [{"delta": {"role": "assistant", "reasoning_content": "Let me see"}}]}),
-                says(json!("Three kg.")),
-            ]),
-            ("odd members", vec![
-                json!({"id": 7, "created": 1.5, "service_tier": "on_demand", "system_fingerprint": null, "choices": [{"index": 0.0, "delta": {"content": "Three kg."}, "finish_reason": null}]}),
-                json!({"choices": [], "usage": null}),
-                json!({"choices": null}),
-                json!({}),
-            ]),
-            ("a refusal", vec![json!({"choices": [{"delta": {"content": null, "refusal": "Three kg."}}]})]),
-            ("a whole message", vec![json!({"choices": [{"message": {"content": "Three kg."}}]})]),
-            ("a whole message after its pieces", vec![
-                says(json!("Three kg.")),
-                json!({"choices": [{"delta": null, "message": {"content": "Three kg."}}]}),
-            ]),
-            ("empty finish reasons", vec![
-                json!({"choices": [{"delta": {"content": "Three kg."}, "finish_reason": ""}]}),
-                json!({"choices": [{"delta": {}, "finish_reason": "null"}]}),
-            ]),
+            ("texts", vec![says(&json!("Three ")), says(&json!("kg."))]),
+            (
+                "parts",
+                vec![says(
+                    &json!([{"type": "text", "text": "Three "}, {"type": "thinking", "text": "hm"}, {"text": "kg."}]),
+                )],
+            ),
+            (
+                "nulls",
+                vec![
+                    says(&Value::Null),
+                    says(&json!("Three kg.")),
+                    says(&json!("")),
+                ],
+            ),
+            (
+                "thoughts",
+                vec![
+                    json!({"choices": [{"delta": {"role": "assistant", "reasoning_content": "Let me see"}}]}),
+                    says(&json!("Three kg.")),
+                ],
+            ),
+            (
+                "odd members",
+                vec![
+                    json!({"id": 7, "created": 1.5, "service_tier": "on_demand", "system_fingerprint": null, "choices": [{"index": 0.0, "delta": {"content": "Three kg."}, "finish_reason": null}]}),
+                    json!({"choices": [], "usage": null}),
+                    json!({"choices": null}),
+                    json!({}),
+                ],
+            ),
+            (
+                "a refusal",
+                vec![json!({"choices": [{"delta": {"content": null, "refusal": "Three kg."}}]})],
+            ),
+            (
+                "empty finish reasons",
+                vec![
+                    json!({"choices": [{"delta": {"content": "Three kg."}, "finish_reason": ""}]}),
+                    json!({"choices": [{"delta": {}, "finish_reason": "null"}]}),
+                ],
+            ),
         ] {
-            for reason in ["stop", "eos", "STOP", "length", "tool_calls", "something_new"] {
+            for reason in [
+                "stop",
+                "eos",
+                "STOP",
+                "length",
+                "tool_calls",
+                "something_new",
+            ] {
                 let mut chunks = chunks.clone();
                 chunks.push(ends(reason));
-                assert_eq!(merged(&chunks).unwrap().text, "Three kg.", "{shape}, {reason}");
+                assert_eq!(
+                    merged(&chunks).unwrap().text,
+                    "Three kg.",
+                    "{shape}, {reason}"
+                );
             }
         }
+    }
+
+    #[test]
+    fn a_whole_message_is_read_and_not_twice() {
+        let whole = json!({"choices": [{"delta": null, "message": {"content": "Three kg."}}]});
+        let alone = [whole.clone(), ends("stop")];
+        assert_eq!(merged(&alone).unwrap().text, "Three kg.");
+        let after = [says(&json!("Three kg.")), whole, ends("stop")];
+        assert_eq!(merged(&after).unwrap().text, "Three kg.");
     }
 
     #[test]
@@ -500,8 +453,9 @@ mod tests {
             json!({"usage": {"prompt_tokens": 12.0, "completion_tokens": 5.0, "queue_time": 0.1}}),
             json!({"x_groq": {"usage": {"prompt_tokens": 12, "completion_tokens": 5}}}),
         ] {
-            let early = json!({"choices": [], "usage": {"prompt_tokens": 12, "completion_tokens": 1}});
-            let answer = merged(&[says(json!("a")), early, ends("stop"), usage]).unwrap();
+            let early =
+                json!({"choices": [], "usage": {"prompt_tokens": 12, "completion_tokens": 1}});
+            let answer = merged(&[says(&json!("a")), early, ends("stop"), usage]).unwrap();
             assert_eq!((answer.input_tokens, answer.output_tokens), (12, 5));
         }
     }
@@ -509,26 +463,46 @@ mod tests {
     #[test]
     fn what_cannot_be_an_answer_fails() {
         let begun = |name: &str, arguments: &str| {
-            calls(json!([{"index": 0, "id": "a", "function": {"name": name, "arguments": arguments}}]))
+            calls(
+                &json!([{"index": 0, "id": "a", "function": {"name": name, "arguments": arguments}}]),
+            )
         };
         let flood = |n: usize, arguments: &str| {
             let entry = |i: usize| json!({"index": i, "id": i.to_string(), "function": {"name": "list", "arguments": arguments}});
-            calls((0..n).map(entry).collect())
+            calls(&(0..n).map(entry).collect())
         };
         for (chunks, cause) in [
             (vec![], "without a finish reason"),
-            (vec![says(json!("Three"))], "without a finish reason"),
+            (vec![says(&json!("Three"))], "without a finish reason"),
             (vec![ends("stop")], "says nothing"),
-            (vec![says(json!(" \n")), ends("stop")], "says nothing"),
+            (vec![says(&json!(" \n")), ends("stop")], "says nothing"),
             (vec![ends("content_filter")], "content filter said nothing"),
-            (vec![says(json!("a")), ends("error")], "stopped with an error"),
-            (vec![begun("list", "{\"q\":"), ends("length")], "cut in the middle of a call"),
+            (
+                vec![says(&json!("a")), ends("error")],
+                "stopped with an error",
+            ),
+            (
+                vec![begun("list", "{\"q\":"), ends("length")],
+                "cut in the middle of a call",
+            ),
             (vec![begun("", "{}"), ends("tool_calls")], "without a name"),
-            (vec![json!({"error": {"message": "overloaded"}})], "overloaded"),
-            (vec![json!({"choices": [{"error": {"message": "upstream", "code": 502}}]})], "upstream"),
-            (vec![says(json!("x".repeat(TEXT_BYTES_MAX + 1)))], "too long"),
+            (
+                vec![json!({"error": {"message": "overloaded"}})],
+                "overloaded",
+            ),
+            (
+                vec![json!({"choices": [{"error": {"message": "upstream", "code": 502}}]})],
+                "upstream",
+            ),
+            (
+                vec![says(&json!("x".repeat(TEXT_BYTES_MAX + 1)))],
+                "too long",
+            ),
             (vec![flood(CALLS_MAX + 1, "")], "too many calls"),
-            (vec![flood(3, &"x".repeat(ARGUMENT_BYTES_MAX / 2))], "too long"),
+            (
+                vec![flood(3, &"x".repeat(ARGUMENT_BYTES_MAX / 2))],
+                "too long",
+            ),
         ] {
             let told = merged(&chunks).unwrap_err();
             assert!(told.contains(cause), "{told} instead of {cause}");
@@ -537,7 +511,51 @@ mod tests {
 
     #[test]
     fn a_length_that_cut_nothing_in_two_is_an_answer() {
-        let whole = calls(json!([{"index": 0, "id": "a", "function": {"name": "list", "arguments": "{}"}}]));
+        let whole = calls(
+            &json!([{"index": 0, "id": "a", "function": {"name": "list", "arguments": "{}"}}]),
+        );
         assert_eq!(merged(&[whole, ends("length")]).unwrap().calls.len(), 1);
+    }
+
+    /// JSON of any shape, made of the words a chunk is made of.
+    fn anything() -> impl Strategy<Value = Value> {
+        let words = "choices delta message tool_calls index id function name arguments content \
+            finish_reason usage error code type text prompt_tokens object detail refusal stop {} a\0b";
+        let words: Vec<&str> = words.split_whitespace().collect();
+        let word = prop::sample::select(words);
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            word.clone().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(6, 40, 6, move |inner| {
+            let member = (word.clone().prop_map(str::to_owned), inner.clone());
+            let members = prop::collection::vec(member, 0..6);
+            prop_oneof![
+                prop::collection::vec(inner, 0..4).prop_map(Value::from),
+                members.prop_map(|m| m.into_iter().collect()),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_a_provider_writes_breaks_the_reader(delta in prop::collection::vec(anything(), 0..8), whole in anything()) {
+            let mut chunks = Vec::new();
+            for any in delta {
+                chunks.push(calls(&json!([any])));
+                chunks.push(json!({"choices": [{"delta": any}]}));
+            }
+            chunks.push(whole);
+            chunks.push(ends("stop"));
+            if let Ok(answer) = merged(&chunks) {
+                prop_assert!(!answer.text.trim().is_empty() || !answer.calls.is_empty());
+                let written = serde_json::to_string(&answer).unwrap();
+                prop_assert!(!written.contains("\\u0000"), "{written}");
+                prop_assert!(answer.calls.iter().all(|c| !c.tool.is_empty() && c.id.len() <= ID_CHARACTERS_MAX));
+            }
+        }
     }
 }

@@ -142,7 +142,9 @@ impl Told {
         let error = match value.get("error") {
             Some(Value::Null) | None if flat => value,
             Some(Value::Null) | None => {
-                let detail = value.get("detail").filter(|_| value.get("choices").is_none());
+                let detail = value
+                    .get("detail")
+                    .filter(|_| value.get("choices").is_none());
                 return Told {
                     is_error: detail.is_some(),
                     message: detail.map(text_of),
@@ -246,24 +248,59 @@ mod tests {
     fn the_status_is_never_lost_whatever_the_body() {
         let vllm = r#"{"object":"error","message":"too long","type":"BadRequestError","param":null,"code":400}"#;
         let quota = r#"{"error":{"message":"You exceeded your current quota","type":"insufficient_quota","code":"insufficient_quota"}}"#;
-        let google = r#"[{"error":{"code":400,"message":"API key not valid","status":"INVALID_ARGUMENT"}}]"#;
+        let google =
+            r#"[{"error":{"code":400,"message":"API key not valid","status":"INVALID_ARGUMENT"}}]"#;
         for (status, body, kind, told) in [
-            (429, "<html>slow down</html>", Kind::Passing, "429 Too Many Requests: <html>slow down</html>"),
-            (429, quota, Kind::Unusable, "429 Too Many Requests: You exceeded your current quota"),
+            (
+                429,
+                "<html>slow down</html>",
+                Kind::Passing,
+                "429 Too Many Requests: <html>slow down</html>",
+            ),
+            (
+                429,
+                quota,
+                Kind::Unusable,
+                "429 Too Many Requests: You exceeded your current quota",
+            ),
             (400, vllm, Kind::Refused, "400 Bad Request: too long"),
-            (400, google, Kind::Refused, "400 Bad Request: API key not valid"),
-            (422, r#"{"detail":[{"loc":["body"]}]}"#, Kind::Refused, r#"422 Unprocessable Entity: [{"loc":["body"]}]"#),
-            (401, r#"{"error":"no key"}"#, Kind::Unusable, "401 Unauthorized: no key"),
+            (
+                400,
+                google,
+                Kind::Refused,
+                "400 Bad Request: API key not valid",
+            ),
+            (
+                422,
+                r#"{"detail":[{"loc":["body"]}]}"#,
+                Kind::Refused,
+                r#"422 Unprocessable Entity: [{"loc":["body"]}]"#,
+            ),
+            (
+                401,
+                r#"{"error":"no key"}"#,
+                Kind::Unusable,
+                "401 Unauthorized: no key",
+            ),
             (404, "", Kind::Unusable, "404 Not Found: "),
             (301, "", Kind::Unusable, "301 Moved Permanently: "),
             (408, "", Kind::Passing, "408 Request Timeout: "),
             (409, "", Kind::Passing, "409 Conflict: "),
             (425, "", Kind::Passing, "425 Too Early: "),
-            (500, "\u{1b}[31mTraceback\n", Kind::Passing, "500 Internal Server Error:  [31mTraceback "),
+            (
+                500,
+                "\u{1b}[31mTraceback\n",
+                Kind::Passing,
+                "500 Internal Server Error:  [31mTraceback ",
+            ),
             (529, "{}", Kind::Passing, "529 <unknown status code>: {}"),
         ] {
             let failure = of(status, body);
-            assert_eq!((failure.kind, failure.cause.as_str()), (kind, told), "{status} {body}");
+            assert_eq!(
+                (failure.kind, failure.cause.as_str()),
+                (kind, told),
+                "{status} {body}"
+            );
         }
         assert!(of(503, &"x".repeat(10_000)).cause.chars().count() < 400);
     }
@@ -271,12 +308,24 @@ mod tests {
     #[test]
     fn an_error_object_in_the_middle_is_an_error_and_an_answer_is_none() {
         let kind = |value: Value| Failure::of_object(&value).map(|f| f.kind);
-        assert_eq!(kind(json!({"error": {"message": "busy", "code": 503}})), Some(Kind::Passing));
-        assert_eq!(kind(json!({"error": {"message": "busy", "code": "429"}})), Some(Kind::Passing));
+        assert_eq!(
+            kind(json!({"error": {"message": "busy", "code": 503}})),
+            Some(Kind::Passing)
+        );
+        assert_eq!(
+            kind(json!({"error": {"message": "busy", "code": "429"}})),
+            Some(Kind::Passing)
+        );
         assert_eq!(kind(json!({"error": "overloaded"})), Some(Kind::Passing));
         assert_eq!(kind(json!({"error": {"code": 401}})), Some(Kind::Unusable));
-        assert_eq!(kind(json!({"error": {"type": "invalid_request_error"}})), Some(Kind::Refused));
-        assert_eq!(kind(json!({"object": "error", "message": "no", "code": 400})), Some(Kind::Refused));
+        assert_eq!(
+            kind(json!({"error": {"type": "invalid_request_error"}})),
+            Some(Kind::Refused)
+        );
+        assert_eq!(
+            kind(json!({"object": "error", "message": "no", "code": 400})),
+            Some(Kind::Refused)
+        );
         assert_eq!(kind(json!({"detail": "no route"})), Some(Kind::Passing));
         assert_eq!(kind(json!({"error": null, "choices": []})), None);
         assert_eq!(kind(json!({"choices": []})), None);
@@ -286,15 +335,24 @@ mod tests {
     #[test]
     fn a_wait_is_read_in_seconds_milliseconds_and_as_a_date() {
         let wait = |pairs: &[(&'static str, &str)]| {
-            let headers = pairs.iter().map(|(n, v)| {
-                (http::HeaderName::from_static(n), v.parse().unwrap())
-            });
+            let headers = pairs
+                .iter()
+                .map(|(n, v)| (http::HeaderName::from_static(n), v.parse().unwrap()));
             retry_after(&headers.collect(), now())
         };
         assert_eq!(wait(&[("retry-after", "3")]), Some(Duration::from_secs(3)));
-        assert_eq!(wait(&[("retry-after", "0.5")]), Some(Duration::from_millis(500)));
-        assert_eq!(wait(&[("retry-after-ms", "70"), ("retry-after", "9")]), Some(Duration::from_millis(70)));
-        assert_eq!(wait(&[("retry-after", "Fri, 20 Nov 2026 10:00:07 GMT")]), Some(Duration::from_secs(7)));
+        assert_eq!(
+            wait(&[("retry-after", "0.5")]),
+            Some(Duration::from_millis(500))
+        );
+        assert_eq!(
+            wait(&[("retry-after-ms", "70"), ("retry-after", "9")]),
+            Some(Duration::from_millis(70))
+        );
+        assert_eq!(
+            wait(&[("retry-after", "Fri, 20 Nov 2026 10:00:07 GMT")]),
+            Some(Duration::from_secs(7))
+        );
         let their_clock = [
             ("date", "Fri, 20 Nov 2026 11:00:00 GMT"),
             ("retry-after", "Fri, 20 Nov 2026 11:00:02 GMT"),

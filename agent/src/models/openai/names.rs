@@ -64,10 +64,7 @@ impl Names {
 
     /// The tool a model means. A name nobody has stays what it is: the check of the call refuses it.
     pub(super) fn own_name(&self, wire: &str) -> String {
-        self.0
-            .get(wire)
-            .cloned()
-            .unwrap_or_else(|| wire.to_owned())
+        self.0.get(wire).cloned().unwrap_or_else(|| wire.to_owned())
     }
 }
 

@@ -86,12 +86,13 @@ mod tests {
         assert_eq!(done["summary"], "Billed.");
         assert_eq!(done["result"]["bill"]["number"], 7);
 
-        let failure = ToolFailure::new(FailureCode::UnknownItem, "No item sugra.", "Ask which one.")
-            .at("item")
-            .offering(vec![Candidate {
-                name: "sugar".to_owned(),
-                ..Candidate::default()
-            }]);
+        let failure =
+            ToolFailure::new(FailureCode::UnknownItem, "No item sugra.", "Ask which one.")
+                .at("item")
+                .offering(vec![Candidate {
+                    name: "sugar".to_owned(),
+                    ..Candidate::default()
+                }]);
         let failed = read(&ToolOutcome::Failed { failure });
         assert_eq!(failed["status"], "failed");
         assert_eq!(failed["code"], "unknown_item");
@@ -107,7 +108,10 @@ mod tests {
             let told = read(&outcome);
             assert_eq!(told["status"], status);
             let meaning = told["meaning"].as_str().unwrap();
-            assert!(meaning.contains(word) && meaning.contains("not make this call again"), "{meaning}");
+            assert!(
+                meaning.contains(word) && meaning.contains("not make this call again"),
+                "{meaning}"
+            );
         }
         let reason = Some("too dear".to_owned());
         assert_eq!(read(&ToolOutcome::Denied { reason })["reason"], "too dear");

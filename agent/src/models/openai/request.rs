@@ -209,7 +209,10 @@ mod tests {
             Message::User {
                 text: "list".to_owned(),
             },
-            said("", vec![call("a", json!({"q": "x"})), call("b", json!("{broken"))]),
+            said(
+                "",
+                vec![call("a", json!({"q": "x"})), call("b", json!("{broken"))],
+            ),
             outcome("a"),
             outcome("b"),
             said("Nothing.", Vec::new()),

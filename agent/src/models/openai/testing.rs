@@ -69,8 +69,10 @@ impl Reply {
 
     /// The text, said in words, and the end.
     pub(in crate::models) fn says(text: &str) -> Reply {
-        let words = text.split_inclusive(' ').map(|w| json!({"content": w}));
-        let mut chunks: Vec<Value> = words.map(delta).collect();
+        let words = text
+            .split_inclusive(' ')
+            .map(|w| delta(&json!({"content": w})));
+        let mut chunks: Vec<Value> = words.collect();
         chunks.push(finish("stop"));
         Reply::stream(&chunks)
     }
@@ -79,7 +81,7 @@ impl Reply {
     pub(in crate::models) fn calls(tool: &str, arguments: &Value) -> Reply {
         let function = json!({"name": tool, "arguments": arguments.to_string()});
         Reply::stream(&[
-            delta(json!({"tool_calls": [{"index": 0, "id": "call_abc", "function": function}]})),
+            delta(&json!({"tool_calls": [{"index": 0, "id": "call_abc", "function": function}]})),
             finish("tool_calls"),
         ])
     }
@@ -112,7 +114,7 @@ impl Reply {
     }
 }
 
-pub(in crate::models) fn delta(delta: Value) -> Value {
+pub(in crate::models) fn delta(delta: &Value) -> Value {
     json!({"id": "x", "choices": [{"index": 0, "delta": delta, "finish_reason": null}]})
 }
 
@@ -155,7 +157,7 @@ impl Stub {
     /// These replies one after the other, the last one again and again.
     pub(in crate::models) fn replies(replies: &[Reply]) -> Stub {
         let replies = replies.to_vec();
-        Stub::new(move |n| replies.get(n).or(replies.last()).cloned())
+        Stub::new(move |n| replies.get(n).or_else(|| replies.last()).cloned())
     }
 
     pub(in crate::models) fn seen(&self) -> Vec<Seen> {

@@ -12,7 +12,7 @@ use async_openai::middleware::HttpRequestFactory;
 use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
-use http::{HeaderMap, header};
+use http::header;
 use migrations::clock::SharedClock;
 use reqwest::{Body, Request, Response};
 use serde_json::json;
@@ -99,7 +99,6 @@ impl<C: Transport> Wire<C> {
         if !response.status().is_success() {
             return Err(self.refusal(response).await);
         }
-        let headers = response.headers().clone();
         let mut pieces = Pieces {
             bytes: response.bytes_stream().boxed(),
             idle: self.stream.then_some(self.idle),
@@ -115,7 +114,7 @@ impl<C: Transport> Wire<C> {
                 stream::once(async { Ok::<_, Infallible>(begin) }).chain(pieces.events()),
             ),
         };
-        Ok(as_response(&headers, body))
+        Ok(http::Response::new(body).into())
     }
 
     async fn refusal(&self, response: Response) -> Failure {
@@ -134,12 +133,6 @@ impl<C: Transport> Wire<C> {
         let _ = timeout(REFUSAL_WAIT, reading).await;
         Failure::of_response(status, &headers, &text, self.clock.now())
     }
-}
-
-fn as_response(headers: &HeaderMap, body: Body) -> Response {
-    let mut response = http::Response::new(body);
-    response.headers_mut().clone_from(headers);
-    response.into()
 }
 
 /// The bytes of an answer, watched.

@@ -9,11 +9,12 @@ use contracts::tools::inventory::{ListItems, ListItemsInput, ListItemsOutput};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::catalogue::likeness::{Folded, SAME, score};
 use crate::catalogue::lookup::{NAMES_MAX, all_names, select_narrowed};
-use crate::catalogue::{Item, load};
+use crate::catalogue::{AliasRow, Item, ItemRow, OwnUnitRow, load};
 use crate::cursor;
 use crate::error::CallError;
 use crate::handler::{Call, ReadTool};
@@ -120,12 +121,15 @@ async fn by_name(
     let mut rows = select_page(call.conn, tenant, filter, after, limit + 1).await?;
     let more = rows.len() > limit;
     rows.truncate(limit);
-    let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
-    let next = rows
-        .pop()
+    let items: Vec<Item> = rows
+        .into_iter()
+        .map(Item::try_from)
+        .collect::<Result<_, _>>()?;
+    let next = items
+        .last()
         .filter(|_| more)
-        .map(|last| Place::Named(last.name_norm, last.id));
-    Ok((load(call.conn, tenant, &ids).await?, next))
+        .map(|last| Place::Named(last.name_norm.clone(), last.id));
+    Ok((items, next))
 }
 
 async fn by_likeness(
@@ -220,31 +224,45 @@ fn summary(filter: &Filter, items: &[Item], page: Page, locale: Locale) -> Strin
     inventory::listed(locale, &narrowed, &named, page)
 }
 
-struct PageRow {
-    id: Uuid,
-    name_norm: String,
-}
-
+/// A page with everything that belongs to its items, in one statement.
 async fn select_page(
     conn: &mut PgConnection,
     tenant: Uuid,
     filter: &Filter,
     after: Option<(&str, Uuid)>,
     most: usize,
-) -> Result<Vec<PageRow>, sqlx::Error> {
+) -> Result<Vec<ItemRow>, sqlx::Error> {
     // No name sorts before nothing: the first page, too, is a range of the index.
     let (name, id) = after.unwrap_or(("", Uuid::nil()));
     sqlx::query_as!(
-        PageRow,
-        "select i.id, i.name_norm from shop.items i
-         join shop.stock_levels l on l.tenant_id = $1 and l.item_id = i.id
-         where i.tenant_id = $1 and i.archived_at is null
-           and ($2::text is null or i.category_norm = (select shop.norm($2)))
-           and ($3::numeric is null or l.on_hand < $3)
-           and (not $4 or l.on_hand <= i.low_stock_level)
-           and (i.name_norm, i.id) > ($5, $6)
-         order by i.name_norm, i.id
-         limit $7",
+        ItemRow,
+        r#"with page as materialized (
+               select i.id, i.name, i.name_norm, i.category, i.unit, i.unit_price, i.tax_bp, i.low_stock_level, i.sku, i.version,
+                      l.on_hand, l.allow_negative, l.seq
+               from shop.items i
+               join shop.stock_levels l on l.tenant_id = $1 and l.item_id = i.id
+               where i.tenant_id = $1 and i.archived_at is null
+                 and ($2::text is null or i.category_norm = (select shop.norm($2)))
+                 and ($3::numeric is null or l.on_hand < $3)
+                 and (not $4 or l.on_hand <= i.low_stock_level)
+                 and (i.name_norm, i.id) > ($5, $6)
+               order by i.name_norm, i.id
+               limit $7
+           ), named as (
+               select a.item_id, jsonb_agg(jsonb_build_object('name', a.name, 'locale', a.locale) order by a.name_norm) as aliases
+               from shop.item_aliases a where a.tenant_id = $1 and a.item_id in (select id from page) group by a.item_id
+           ), own as (
+               select u.item_id, jsonb_agg(jsonb_build_object('unit', u.unit, 'factor', u.factor::text) order by u.unit) as units
+               from shop.item_units u where u.tenant_id = $1 and u.item_id in (select id from page) group by u.item_id
+           )
+           select p.id as "id!", p.name as "name!", p.name_norm as "name_norm!", p.category as "category!", p.unit as "unit!",
+                  p.unit_price as "unit_price!", p.tax_bp as "tax_bp!", p.low_stock_level as "low_stock_level?", p.sku as "sku?",
+                  p.version as "version!", p.on_hand as "on_hand!", p.allow_negative as "allow_negative!", p.seq as "seq!",
+                  named.aliases as "aliases?: Json<Vec<AliasRow>>", own.units as "units?: Json<Vec<OwnUnitRow>>"
+           from page p
+           left join named on named.item_id = p.id
+           left join own on own.item_id = p.id
+           order by p.name_norm, p.id"#,
         tenant,
         filter.category,
         filter.stock_below,

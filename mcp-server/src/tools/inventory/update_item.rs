@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::details::{self, ALIASES_MAX, UNITS_MAX};
 use crate::catalogue::likeness::Folded;
-use crate::catalogue::{Asked, Entered, Item, OwnUnit, find_one, load_one};
+use crate::catalogue::{Asked, Entered, Item, OwnUnit, find_id, load_one};
 use crate::error::CallError;
 use crate::handler::{Audit, Call, Effected, Shop, WriteTool};
 use crate::stock::{self, Level, Movement, Occasion, Reason, Wanted};
@@ -45,13 +45,11 @@ impl WriteTool for UpdateItem {
             field: "item",
         };
         let before = lock(call, asked).await?;
-        let summary = match way {
+        let (summary, after) = match way {
             Way::Adjust(adjust) => adjust_stock(call, &before, &adjust).await?,
             Way::Count(count) => count_stock(call, &before, &count).await?,
             Way::Change(change) => change_details(call, &before, &change).await?,
         };
-        let tenant = call.tenant();
-        let after = load_one(call.conn, tenant, before.id).await?;
         let view = after.view(call.shop, call.locale);
         Ok(Effected {
             audit: Audit {
@@ -69,22 +67,24 @@ impl WriteTool for UpdateItem {
 
 /// Finds the item and keeps everybody else from changing it or its stock until the commit.
 async fn lock(call: &mut Call<'_>, asked: Asked<'_>) -> Result<Item, CallError> {
-    let found = find_one(call, asked).await?;
+    let id = find_id(call, asked).await?;
     let tenant = call.tenant();
-    stock::lock(call.conn, tenant, &[found.id]).await?;
-    if !lock_fields(call.conn, tenant, found.id).await? {
+    stock::lock(call.conn, tenant, &[id]).await?;
+    let on_sale = lock_fields(call.conn, tenant, id).await?;
+    let item = load_one(call.conn, tenant, id).await?;
+    if !on_sale {
         return Err(
-            inventory::unknown_item(call.locale, &found.name, asked.field, Vec::new()).into(),
+            inventory::unknown_item(call.locale, &item.name, asked.field, Vec::new()).into(),
         );
     }
-    load_one(call.conn, tenant, found.id).await
+    Ok(item)
 }
 
 async fn adjust_stock(
     call: &mut Call<'_>,
     item: &Item,
     adjust: &Adjust,
-) -> Result<String, CallError> {
+) -> Result<(String, Item), CallError> {
     let locale = call.locale;
     let entered = adjustment(item, adjust, locale)?;
     let (reason, chosen) = reason_of(adjust, locale)?;
@@ -99,15 +99,16 @@ async fn adjust_stock(
         Exact(entered.entered.quantity.0.abs()),
         entered.entered.unit.clone(),
     );
-    let stock = item.measure(Exact((item.on_hand.0 + entered.quantity.0).normalize()));
-    Ok(inventory::adjusted(
+    let after = item.moved(entered.quantity.0);
+    let summary = inventory::adjusted(
         locale,
         &item.name,
         &moved,
         entered.quantity.is_positive(),
         chosen,
-        &stock,
-    ))
+        &item.measure(after.on_hand),
+    );
+    Ok((summary, after))
 }
 
 /// The difference in the item's unit, checked against what is on hand.
@@ -167,7 +168,11 @@ fn reason_of(adjust: &Adjust, locale: Locale) -> Result<(Reason, AdjustReason), 
     }
 }
 
-async fn count_stock(call: &mut Call<'_>, item: &Item, count: &Count) -> Result<String, CallError> {
+async fn count_stock(
+    call: &mut Call<'_>,
+    item: &Item,
+    count: &Count,
+) -> Result<(String, Item), CallError> {
     let locale = call.locale;
     if count.quantity.is_negative() {
         return Err(arguments::negative(locale, Thing::Quantity, "count.quantity").into());
@@ -185,6 +190,7 @@ async fn count_stock(call: &mut Call<'_>, item: &Item, count: &Count) -> Result<
         return Err(inventory::version_conflict(locale, existing, item.version()).into());
     }
     let delta = counted.quantity.0 - item.on_hand.0;
+    let mut after = item.clone();
     if !delta.is_zero() {
         let movement = Movement {
             item_id: item.id,
@@ -193,16 +199,12 @@ async fn count_stock(call: &mut Call<'_>, item: &Item, count: &Count) -> Result<
             entered_unit: counted.entered.unit.clone(),
         };
         move_stock(call, Reason::Count, movement).await?;
+        after = item.moved(delta);
     }
     let more = (!delta.is_zero()).then_some(delta > Decimal::ZERO);
     let difference = item.measure(Exact(delta.abs().normalize()));
-    Ok(inventory::counted(
-        locale,
-        &item.name,
-        &counted.entered,
-        &difference,
-        more,
-    ))
+    let summary = inventory::counted(locale, &item.name, &counted.entered, &difference, more);
+    Ok((summary, after))
 }
 
 async fn move_stock(
@@ -236,7 +238,7 @@ async fn change_details(
     call: &mut Call<'_>,
     item: &Item,
     change: &Change,
-) -> Result<String, CallError> {
+) -> Result<(String, Item), CallError> {
     let fields = checked(item, change, call.shop, call.locale)?;
     let said = said(&fields, item, call.shop, call.locale);
     if said.is_empty() {
@@ -251,7 +253,8 @@ async fn change_details(
         .map_err(|error| details::map_taken(error, call.locale, "change."))?;
     details::insert_aliases(call.conn, tenant, item.id, &fields.aliases).await?;
     details::upsert_units(call.conn, tenant, item.id, &fields.units).await?;
-    Ok(inventory::changed(call.locale, &item.name, &said))
+    let after = load_one(call.conn, tenant, item.id).await?;
+    Ok((inventory::changed(call.locale, &item.name, &said), after))
 }
 
 fn checked(
@@ -437,6 +440,8 @@ mod tests {
         ] {
             let output = updated(&world, "adjust", adjust).await.unwrap();
             assert_eq!(output.summary, summary);
+            let shown = world.read::<GetItem>(json!({"item": "flour"})).await;
+            assert_eq!(output.item, shown.unwrap().item, "as the next read has it");
         }
         world.locale = Locale::Es;
         let output = updated(&world, "adjust", json!({"delta": "25"}))
