@@ -153,10 +153,6 @@ const fn small_words(language: Language) -> &'static str {
     }
 }
 
-fn is_small_word(word: &str, language: Language) -> bool {
-    small_words(language).split(' ').any(|w| w == word)
-}
-
 const ENGLISH: &str = "the is are was were am what whats which who when where why how much many and or of to for with from at by in on it \
     its we you they he she i im id my our your this that these those please thanks thank hello hi hey yes yeah yep \
     nope not dont do does did can could would will should want wants need have has had add show list create make new \

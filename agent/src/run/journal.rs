@@ -792,6 +792,7 @@ mod tests {
         }
     }
 
+    #[expect(clippy::too_many_lines, reason = "one story")]
     #[tokio::test]
     async fn a_flush_is_stored_whole_and_only_by_the_holder_of_the_lease() {
         let database = TestDatabase::new().await;
