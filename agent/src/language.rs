@@ -1,5 +1,8 @@
 //! The languages people talk to us in.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use contracts::locale::Locale;
 use serde::{Deserialize, Serialize};
 
@@ -88,10 +91,14 @@ pub fn detect(text: &str) -> Option<Language> {
         .filter(|w| !w.is_empty())
         .take(WORDS_MAX)
     {
-        for (language, score) in &mut scores {
-            if is_small_word(word, *language) {
-                // One language's own word says more than one that several share.
-                *score += if shared(word) { 1 } else { 2 };
+        let Some(languages) = SMALL_WORDS.get(word) else {
+            continue;
+        };
+        // One language's own word says more than one that several share.
+        let says = if languages.count_ones() > 1 { 1 } else { 2 };
+        for (place, (_, score)) in scores.iter_mut().enumerate() {
+            if languages & (1 << place) != 0 {
+                *score += says;
             }
         }
     }
@@ -122,13 +129,17 @@ fn signs(text: &str, language: Language) -> u32 {
     }
 }
 
-fn shared(word: &str) -> bool {
-    LANGUAGES
-        .iter()
-        .filter(|l| is_small_word(word, **l))
-        .count()
-        > 1
-}
+/// Every small word with the languages it is a word of, a bit each in the order of [`LANGUAGES`]. Made once: a turn looks up every word
+/// of a message.
+static SMALL_WORDS: LazyLock<HashMap<&'static str, u8>> = LazyLock::new(|| {
+    let mut all = HashMap::new();
+    for (place, language) in LANGUAGES.into_iter().enumerate() {
+        for word in small_words(language).split(' ') {
+            *all.entry(word).or_default() |= 1 << place;
+        }
+    }
+    all
+});
 
 /// Words that are in most sentences of a language, folded. Verbs of a shop's daily orders count: "add" is as English as "the".
 const fn small_words(language: Language) -> &'static str {
@@ -140,10 +151,6 @@ const fn small_words(language: Language) -> &'static str {
         Language::Rw => KINYARWANDA,
         Language::Pt => PORTUGUESE,
     }
-}
-
-fn is_small_word(word: &str, language: Language) -> bool {
-    small_words(language).split(' ').any(|w| w == word)
 }
 
 const ENGLISH: &str = "the is are was were am what whats which who when where why how much many and or of to for with from at by in on it \

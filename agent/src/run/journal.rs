@@ -724,7 +724,8 @@ mod tests {
         let home = |name: &str| (name == "COUNTERSIGN_HOME").then(|| "/nowhere".to_owned());
         let config = Config::read(&Reader::new(home)).unwrap();
         let nowhere = "http://127.0.0.1:9/mcp";
-        let tools = Tools::new(nowhere, [0; 32], config.clock.clone(), &[], Duration::from_secs(1)).unwrap();
+        let clock = config.clock.clone();
+        let tools = Tools::new(nowhere, [0; 32], clock, &[], Duration::from_secs(1)).unwrap();
         let pool = database.pool(migrations::database::Role::Agent).await;
         App::new(config, pool, std::sync::Arc::new(Interpreter), tools)
     }
@@ -792,6 +793,7 @@ mod tests {
         }
     }
 
+    #[expect(clippy::too_many_lines, reason = "one story")]
     #[tokio::test]
     async fn a_flush_is_stored_whole_and_only_by_the_holder_of_the_lease() {
         let database = TestDatabase::new().await;

@@ -65,11 +65,7 @@ pub(super) async fn accept(
             "This conversation belongs to somebody else.",
         ));
     }
-    if turn.attach_to_same_text
-        && turn.request_key.is_none()
-        && let Some((run_id, after_seq)) =
-            said_lately(&mut tx, tenant, session.id, &turn.message, now - SAME_TEXT).await?
-    {
+    if let Some((run_id, after_seq)) = attach_by_text(&mut tx, tenant, turn, &session, now).await? {
         return Ok(Turn {
             session_id,
             run_id,
@@ -86,7 +82,7 @@ pub(super) async fn accept(
         shops_language,
         now,
     };
-    let (mut onward, after_seq) = match accepting.run_unless_asked(&mut tx).await? {
+    let (mut onward, after_seq) = match accepting.run(&mut tx, false).await? {
         Some(begun) => begun,
         None => {
             let pending = approvals::pending(&mut tx, tenant, session.id).await?;
@@ -126,20 +122,13 @@ struct Accepting<'a> {
 }
 
 impl Accepting<'_> {
-    /// A request of its own, unless questions are open that it may be about.
-    async fn run_unless_asked(
-        &self,
-        conn: &mut PgConnection,
-    ) -> Result<Option<(Onward, i64)>, TurnError> {
-        self.run(conn, false).await
-    }
-
     /// A request of its own, whatever is open.
     async fn new_run(&self, conn: &mut PgConnection) -> Result<(Onward, i64), TurnError> {
         let begun = self.run(conn, true).await?;
         begun.ok_or_else(|| TurnError::Internal("a message was not accepted".to_owned()))
     }
 
+    /// A request of its own; `None` when questions are open that it may be about, unless it is known not to be.
     async fn run(
         &self,
         conn: &mut PgConnection,
@@ -554,6 +543,20 @@ async fn attach_by_key(
         run_id: known.run_id,
         after_seq: known.after_seq,
     }))
+}
+
+/// The turn that the same text began a moment ago, where that is asked for.
+async fn attach_by_text(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    turn: &NewTurn,
+    session: &Session,
+    now: DateTime<Utc>,
+) -> Result<Option<(Uuid, i64)>, sqlx::Error> {
+    if !turn.attach_to_same_text || turn.request_key.is_some() {
+        return Ok(None);
+    }
+    said_lately(conn, tenant, session.id, &turn.message, now - SAME_TEXT).await
 }
 
 struct KnownMessage {

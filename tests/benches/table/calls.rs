@@ -121,7 +121,7 @@ impl Client {
                 (billed.await?, ["\"bill_id\":", "INV-"])
             }
             Kind::Ask | Kind::Look => {
-                let said = self.say(kind, name, "What's in the beauty category?");
+                let said = self.say(kind, name, provider::QUESTION);
                 (said.await?, ["\"status\":\"success\"", "2 items in beauty"])
             }
             Kind::Increase => {

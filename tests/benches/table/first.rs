@@ -8,7 +8,7 @@ use reqwest::RequestBuilder;
 use serde_json::json;
 
 use crate::calls::{Client, token};
-use crate::provider::{GREETING, SLOWLY, THINK, WELCOME};
+use crate::provider::{GREETING, SLOW_GREETING, THINK, WELCOME};
 
 /// What the command line calls it.
 pub(crate) const TITLE: &str = "first byte";
@@ -23,17 +23,17 @@ pub(crate) async fn table(client: &Client, time: Duration) -> anyhow::Result<Str
                     |---|--:|--:|--:|--:|--:|\n"
         .to_owned();
     for (title, message) in [
-        ("at once".to_owned(), GREETING.to_owned()),
+        ("at once".to_owned(), GREETING),
         (
             format!("after {} ms of thought", THINK.as_millis()),
-            format!("{GREETING} {SLOWLY}"),
+            SLOW_GREETING,
         ),
     ] {
         let (mut own, mut first, mut word) = (Vec::new(), Vec::new(), Vec::new());
         let until = Instant::now() + time;
         while own.len() < ANSWERS_MIN || (own.len() < ANSWERS_MAX && Instant::now() < until) {
-            own.push(model(client, &message).await?.first);
-            let times = agent(client, &message).await?;
+            own.push(model(client, message).await?.first);
+            let times = agent(client, message).await?;
             first.push(times.first);
             word.push(times.word);
         }
@@ -65,7 +65,8 @@ struct Came {
 async fn model(client: &Client, message: &str) -> anyhow::Result<Came> {
     let body = json!({"model": "gpt-4o-mini", "stream": true, "messages": [{"role": "user", "content": message}]});
     let url = format!("{}/chat/completions", client.provider_url);
-    read(client.http.post(url).json(&body)).await
+    let request = client.http.post(url).bearer_auth("bench");
+    read(request.json(&body)).await
 }
 
 async fn agent(client: &Client, message: &str) -> anyhow::Result<Came> {

@@ -47,17 +47,7 @@ const REST: Duration = Duration::from_secs(180);
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let reader = Reader::environment();
-    if reader.optional(provider::VARIABLE).is_some() {
-        return match provider::serve().await {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                say(&format!("{error:#}"));
-                ExitCode::FAILURE
-            }
-        };
-    }
-    match measured(&reader).await {
+    match measured().await {
         Ok(failures) if failures.is_empty() => ExitCode::SUCCESS,
         Ok(failures) => {
             for failure in failures {
@@ -73,13 +63,14 @@ async fn main() -> ExitCode {
 }
 
 /// Prints the table and returns what failed.
-async fn measured(reader: &Reader) -> anyhow::Result<Vec<String>> {
+async fn measured() -> anyhow::Result<Vec<String>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let quick = arguments.iter().any(|argument| argument == "--quick");
     let rows = Rows::of(arguments)?;
     let time = if quick {
         QUICK
     } else {
+        let reader = Reader::environment();
         let seconds = reader.number("BENCH_SECONDS", CELL_SECONDS, 1, CELL_SECONDS_MAX);
         Duration::from_secs(seconds?.into())
     };

@@ -127,10 +127,12 @@ impl Stage {
         let loopback = || "127.0.0.1:0".to_owned();
         let server = variables(Role::Shop, &[("MCP_BIND", loopback())]);
         let server = Program::start(env!("CARGO_BIN_EXE_e2e-mcp-server"), &server).await;
-        let itself = std::env::current_exe()?;
-        let itself = itself.to_str().context("the benchmark's own path")?;
-        let part = HashMap::from([(provider::VARIABLE.to_owned(), "yes".to_owned())]);
-        let provider = Program::start(itself, &part).await;
+        let provider = env!("CARGO_BIN_EXE_e2e-stub-provider");
+        let provider = Program::start(provider, &HashMap::new()).await;
+        let script = http_client().put(format!("{}/script", provider.url));
+        let script = script.json(&provider::script()).send().await?;
+        script.error_for_status().context("the provider's script")?;
+        let provider_url = format!("{}/v1", provider.url);
         let agent = |more: &[(&str, String)]| {
             let mut all = vec![
                 ("AGENT_BIND", loopback()),
@@ -142,7 +144,7 @@ impl Stage {
         };
         let executable = env!("CARGO_BIN_EXE_e2e-agent");
         let talker = agent(&[
-            ("OPENAI_BASE_URL", provider.url.clone()),
+            ("OPENAI_BASE_URL", provider_url.clone()),
             ("OPENAI_API_KEY", "bench".to_owned()),
         ]);
         let talker = Program::start(executable, &talker).await;
@@ -152,7 +154,7 @@ impl Stage {
             mcp_url: server.url.clone(),
             agent_url: agent.url.clone(),
             talker_url: talker.url.clone(),
-            provider_url: provider.url.clone(),
+            provider_url,
         };
         Ok(Programs {
             server,
