@@ -140,15 +140,28 @@ pub async fn session_stream(
     QueryOf(query): QueryOf<ProtocolQuery>,
 ) -> Result<Response, Refusal> {
     let protocol = read::protocol(query.protocol.as_deref())?.unwrap_or_default();
-    let reader = Reader::of(protocol, Opening::SameMessage);
     let cursor = read::last_event_id(&headers)?;
     let active = turns::active(&app, &principal, &session_id)
         .await
         .map_err(|e| Refusal::from_turn(&e, Subject::Session))?;
+    let opening = match &active {
+        Some(turn) => opening(&app, &principal, turn).await?,
+        None => Opening::SameMessage,
+    };
+    let reader = Reader::of(protocol, opening);
     match (cursor, active) {
         (Some(cursor), _) => go_on(&app, &principal, cursor, reader).await,
         (None, Some(turn)) => respond(&app, &principal, vec![turn], reader).await,
         (None, None) => Ok(StatusCode::NO_CONTENT.into_response()),
+    }
+}
+
+/// The message that whoever began a turn waits for: who said something waits for a new one, who answered a question for the old one.
+async fn opening(app: &Arc<App>, principal: &Principal, turn: &Turn) -> Result<Opening, Refusal> {
+    let in_words = log::began_in_words(app, principal.tenant, turn.run_id, turn.after_seq).await;
+    match in_words.map_err(|e| Refusal::from_turn(&e.into(), Subject::Run))? {
+        true => Ok(Opening::NewMessage),
+        false => Ok(Opening::SameMessage),
     }
 }
 

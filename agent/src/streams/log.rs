@@ -1,4 +1,4 @@
-//! What a reader has of a run already, read from the log a page at a time: a stream that begins in the middle goes on as it was.
+//! What a reader has of a run already: a stream that begins in the middle goes on as it was. The log is read a page at a time.
 
 use contracts::http::event::{EventBody, RunEvent};
 use contracts::ids::TenantId;
@@ -34,6 +34,38 @@ pub async fn pass(
         page.iter().for_each(|event| projection.pass(event));
     }
     Ok(())
+}
+
+/// Whether a person's message began the turn after `after_seq`, rather than an answer to the question itself. The caller has checked that
+/// the run may be read.
+///
+/// # Errors
+/// When the transcript cannot be read.
+pub async fn began_in_words(
+    app: &App,
+    tenant: TenantId,
+    run_id: Uuid,
+    after_seq: i64,
+) -> Result<bool, sqlx::Error> {
+    let mut tx = app.begin(tenant).await?;
+    said(&mut tx, tenant, run_id, after_seq).await
+}
+
+async fn said(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    run_id: Uuid,
+    after_seq: i64,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select exists(select 1 from agent.agent_messages where tenant_id = $1 and role = 'user' and run_id = $2 and after_seq = $3
+             and session_id = (select session_id from agent.runs where tenant_id = $1 and id = $2)) as "said!""#,
+        tenant.0,
+        run_id,
+        after_seq
+    )
+    .fetch_one(conn)
+    .await
 }
 
 async fn page(

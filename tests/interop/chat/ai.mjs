@@ -127,6 +127,24 @@ await play({
     same(again.text(), first.text(), "the answer");
     same(parseFloat(await shop.stock("Flour")), before + 1, "done once");
   },
+  "a reload after a yes in words waits for a message of its own": async (shop) => {
+    const before = await shop.bills();
+    const first = new Chat(shop);
+    await first.say(bill("Ali"));
+    await shop.hold();
+    const sent = first.sendMessage({ text: "yes" });
+    await until("the answer is taken", () => first.last?.role === "assistant" && first.messages.length === 4);
+    const again = new Chat(shop, { id: first.id, messages: structuredClone(first.messages.slice(0, 3)) });
+    const resumed = again.resumeStream();
+    await until("it is attached", () => again.last?.role === "assistant" && again.messages.length === 4);
+    shop.goOn();
+    await Promise.all([sent, resumed]);
+    first.fine();
+    again.fine();
+    same(again.last.id, first.last.id, "the message");
+    same(again.tools()[0].state, "output-available", "the call, shown again before its result");
+    same(await shop.bills(), before + 1, "bills");
+  },
   "a refusal is an error with its sentence": async (shop) => {
     const chat = new Chat(shop);
     await chat.sendMessage({ text: "x".repeat(2001) });
