@@ -100,6 +100,7 @@ fn layers_keep_their_direction() {
             "mcp-server/src/http.rs",
             "mcp-server/src/guard.rs",
             "mcp-server/src/pages.rs",
+            "mcp-server/src/written.rs",
         ],
     );
     only(
@@ -110,6 +111,7 @@ fn layers_keep_their_direction() {
             "mcp-server/src/fixtures",
             "mcp-server/src/http.rs",
             "mcp-server/src/start.rs",
+            "mcp-server/src/written.rs",
         ],
     );
     for word in ["tokio", "sqlx", "axum", "rmcp", "std::fs", "std::env"] {
