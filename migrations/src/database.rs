@@ -156,6 +156,23 @@ pub async fn begin(
     pool: &PgPool,
     tenant: uuid::Uuid,
 ) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, sqlx::Error> {
+    let pool = pool.clone();
+    // In a task of its own, because a request may be given up at any moment: sqlx does not take a `begin` back whose answer nobody waited
+    // for, and the connection would go to the next one with an old transaction open. Here the answer always comes, and a transaction that
+    // nobody wants any more is rolled back.
+    match tokio::spawn(async move { begin_here(&pool, tenant).await }).await {
+        Ok(begun) => begun,
+        Err(ended) => match ended.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(sqlx::Error::WorkerCrashed),
+        },
+    }
+}
+
+async fn begin_here(
+    pool: &PgPool,
+    tenant: uuid::Uuid,
+) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, sqlx::Error> {
     // The one text that is built and not checked: its one parameter is a uuid.
     let preamble = || sqlx::AssertSqlSafe(format!("begin; set local app.tenant = '{tenant}'"));
     match pool.begin_with(preamble()).await {
@@ -260,8 +277,12 @@ pub(crate) fn pool_options(size: u32, switch: Option<Role>) -> PgPoolOptions {
 
 #[cfg(test)]
 mod tests {
+    use std::task::{Context, Waker};
+
+    use sqlx::Row as _;
+
     use super::*;
-    use crate::test_database::TestHome;
+    use crate::test_database::{TestDatabase, TestHome};
 
     fn embedded_settings(home: &TestHome) -> DatabaseSettings {
         DatabaseSettings {
@@ -278,6 +299,37 @@ mod tests {
             .fetch_one(pool)
             .await
             .unwrap()
+    }
+
+    /// Given up at every moment of its way: no connection is left inside a transaction for whoever comes next.
+    #[tokio::test]
+    async fn a_beginning_that_is_given_up_leaves_no_transaction_open() {
+        let database = TestDatabase::new().await;
+        let pool = pool_options(1, None)
+            .connect(&database.url(Role::Shop))
+            .await
+            .unwrap();
+        let tenant = uuid::Uuid::nil();
+        for (polls, pauses) in (0..300).map(|round| (round % 12, round / 12)) {
+            let mut beginning = Box::pin(begin(&pool, tenant));
+            for _ in 0..polls {
+                let waker = &mut Context::from_waker(Waker::noop());
+                if beginning.as_mut().poll(waker).is_ready() {
+                    break;
+                }
+                for _ in 0..pauses {
+                    tokio::task::yield_now().await;
+                }
+            }
+            drop(beginning);
+            let mut connection = pool.acquire().await.unwrap();
+            // As one simple message, a statement of its own begins when its transaction does.
+            let row = sqlx::raw_sql("select now() <> statement_timestamp()")
+                .fetch_one(&mut *connection)
+                .await
+                .unwrap();
+            assert!(!row.get::<bool, _>(0), "given up after {polls} looks, {pauses} pauses apart");
+        }
     }
 
     #[tokio::test]

@@ -38,10 +38,9 @@ pub(super) async fn accept(
     let tenant = principal.tenant;
     let shown = language::detect(&turn.message);
     // Asked before the transaction, which must not wait for another program.
-    let shops_language = if shown.is_none() {
-        shops_language(app, principal).await
-    } else {
-        Language::default()
+    let shops_language = match shown {
+        None => shops_language(app, principal).await,
+        Some(_) => Language::default(),
     };
     let mut tx = app.begin(tenant).await?;
     if let Some(known) = attach_by_key(&mut tx, principal, turn).await? {

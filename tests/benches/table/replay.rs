@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail, ensure};
 use contracts::ids::TenantId;
 use e2e::recording::{Names, Statement, Template, agree, ids_of_one_call};
 use migrations::clock::{SystemClock, new_id};
-use migrations::database::Role;
+use migrations::database::{self, Role};
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
 use sqlx::pool::PoolConnection;
@@ -426,6 +426,8 @@ impl Pools {
                         Ok(())
                     })
                 });
+            // Planned as the programs' own statements are.
+            let login = database::connect_options(&login, role);
             anyhow::Ok(options.connect_lazy_with(login.disable_statement_logging()))
         };
         Ok(Pools {
