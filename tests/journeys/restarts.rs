@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use crate::PROGRAMS;
 
 /// How long a person may be left without an answer while something is away.
-const SOON: Duration = Duration::from_secs(8);
+const SOON: Duration = Duration::from_secs(15);
 const AWAY: &str = "Unable to reach the system. Please try again.";
 const BILL: &str = "Create a bill for Ali: 2kg flour and 1 shampoo";
 

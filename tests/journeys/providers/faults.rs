@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 /// Shops in which faults are tried side by side.
 const SHOPS: usize = 10;
 /// What a turn may take besides one answer that never comes: the other answers of the turn, on a machine with other work.
-const MARGIN: Duration = Duration::from_secs(15);
+const MARGIN: Duration = Duration::from_secs(30);
 const BILL: &str = "Create a bill for Ali: 2kg sugar";
 /// Begins the last text of the script, so only a scripted model says it.
 const SCRIPTED: &str = "All set.";
