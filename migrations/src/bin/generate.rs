@@ -74,7 +74,8 @@ fn prepare(root: &Path, name: &str, owner_url: &str) -> anyhow::Result<BTreeMap<
         .open(&library)?
         .set_modified(std::time::SystemTime::now())?;
     let status = cargo(root)
-        .args(["check", "-q", "-p", name, "--lib"])
+        // Without the tool server in it, the agent's folder gets none of the server's queries.
+        .args(["check", "-q", "-p", name, "--lib", "--no-default-features"])
         .env("SQLX_OFFLINE", "false")
         .env("SQLX_OFFLINE_DIR", &folder)
         .env("DATABASE_URL", owner_url)
