@@ -242,9 +242,17 @@ mod tests {
                     let mut projection = new();
                     let (before, after) = whole.split_at(seen);
                     before.iter().for_each(|event| projection.pass(event));
-                    let rest: Vec<Frame> = after.iter().flat_map(|e| projection.frames(e)).collect();
-                    assert!(all.ends_with(&rest), "{protocol} after event {seen}: {rest:?}");
-                    assert_eq!(rest.is_empty(), after.is_empty(), "{protocol} after event {seen}");
+                    let rest: Vec<Frame> =
+                        after.iter().flat_map(|e| projection.frames(e)).collect();
+                    assert!(
+                        all.ends_with(&rest),
+                        "{protocol} after event {seen}: {rest:?}"
+                    );
+                    assert_eq!(
+                        rest.is_empty(),
+                        after.is_empty(),
+                        "{protocol} after event {seen}"
+                    );
                 }
             }
         }

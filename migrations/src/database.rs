@@ -328,7 +328,10 @@ mod tests {
                 .fetch_one(&mut *connection)
                 .await
                 .unwrap();
-            assert!(!row.get::<bool, _>(0), "given up after {polls} looks, {pauses} pauses apart");
+            assert!(
+                !row.get::<bool, _>(0),
+                "given up after {polls} looks, {pauses} pauses apart"
+            );
         }
     }
 

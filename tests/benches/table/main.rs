@@ -99,9 +99,13 @@ impl Rows {
             .into_iter()
             .filter(|argument| !argument.starts_with("--"))
             .collect();
-        let wanted = |title: &str| words.is_empty() || words.iter().any(|word| title.contains(word));
+        let wanted =
+            |title: &str| words.is_empty() || words.iter().any(|word| title.contains(word));
         let rows = Rows {
-            kinds: Kind::ALL.into_iter().filter(|k| wanted(k.title())).collect(),
+            kinds: Kind::ALL
+                .into_iter()
+                .filter(|k| wanted(k.title()))
+                .collect(),
             first_bytes: wanted(first::TITLE),
         };
         anyhow::ensure!(

@@ -67,9 +67,7 @@ fn untold(request: &ModelRequest) -> Vec<String> {
         .iter()
         .filter_map(|m| match m {
             Message::Tool { tool, outcome, .. } if !only_reads(tool) => match outcome {
-                ToolOutcome::Done { result } => {
-                    Some(replies::done(tool, result, request.language))
-                }
+                ToolOutcome::Done { result } => Some(replies::done(tool, result, request.language)),
                 ToolOutcome::Unknown => Some(replies::not_known(request.language)),
                 ToolOutcome::Failed { .. }
                 | ToolOutcome::Denied { .. }

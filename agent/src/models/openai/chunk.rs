@@ -173,9 +173,8 @@ impl Written {
         {
             // Some give every call the same id: one that is complete is not gone on with by another name or other arguments.
             let call = &self.calls[same];
-            let another = !name.is_empty()
-                && call.is_whole()
-                && (name != call.name || !arguments.is_empty());
+            let another =
+                !name.is_empty() && call.is_whole() && (name != call.name || !arguments.is_empty());
             return (!another).then_some(same);
         }
         let indexed = index.map(|i| self.calls.iter().rposition(|c| c.index == Some(i)));
