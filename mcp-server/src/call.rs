@@ -265,14 +265,17 @@ async fn once(
     };
     let answer = match route.runner {
         Runner::Read(read) => {
-            if let Some(settled) = asserted_by_client(app, &mut call, route, checked).await? {
-                settled
+            let asserted = asserted_by_client(app, &mut call, route, checked).await?;
+            if let Asserted::NotTaken(failure) = asserted {
+                Answer::Refused(failure)
             } else {
                 app.hooks.at(route.place).await;
-                // Nothing is to be committed: the transaction ends as its connection goes back, one round trip less.
-                return Ok(Answer::Done(
-                    read(&mut call, checked.arguments.clone()).await?,
-                ));
+                let answer = Answer::Done(read(&mut call, checked.arguments.clone()).await?);
+                if matches!(asserted, Asserted::Nothing) {
+                    // Nothing is to be committed: the transaction ends as its connection goes back, one round trip less.
+                    return Ok(answer);
+                }
+                answer
             }
         }
         Runner::Write(_) => write(app, &mut call, route, checked).await?,
@@ -436,22 +439,32 @@ async fn answered(
     Ok(decided(app, call.shop, call.locale, decision))
 }
 
+/// What a client said for its person.
+enum Asserted {
+    /// Nothing.
+    Nothing,
+    /// Yes, and it was acted on in this transaction.
+    Decided,
+    /// Yes, but it does not count.
+    NotTaken(ToolFailure),
+}
+
 /// `confirm_action` with the token of a question, where the tenant lets clients assert their person's yes.
 async fn asserted_by_client(
     app: &App,
     call: &mut Call<'_>,
     route: &Route,
     checked: &Checked,
-) -> Result<Option<Answer>, CallError> {
+) -> Result<Asserted, CallError> {
     if route.sheet.name != <ConfirmAction as contracts::tool::Tool>::NAME
         || call.shop.unasked_clients != UnaskedClients::Token
     {
-        return Ok(None);
+        return Ok(Asserted::Nothing);
     }
     let input: ConfirmActionInput = serde_json::from_value(checked.arguments.clone())
         .map_err(|e| CallError::Broken(e.to_string()))?;
     let Some(token) = input.token else {
-        return Ok(None);
+        return Ok(Asserted::Nothing);
     };
     if confirmation::by_token(call, &token).await? != input.confirmation_id {
         return Err(confirmation::mismatch(call.locale).into());
@@ -466,7 +479,7 @@ async fn asserted_by_client(
             decided_by: Some(person),
         } => (person.clone(), "agent"),
         // The model behind our agent may have asked for this call; only a person's answer counts there.
-        Door::Agent { decided_by: None } => return Ok(None),
+        Door::Agent { decided_by: None } => return Ok(Asserted::Nothing),
     };
     let answer = PersonsAnswer {
         yes: true,
@@ -485,8 +498,8 @@ async fn asserted_by_client(
     .await?
     {
         // The tool's own answer follows: where the question stands now.
-        Decision::Finished(_) | Decision::AskedAnew(_) => Ok(None),
-        Decision::NotTaken(failure) => Ok(Some(Answer::Refused(failure))),
+        Decision::Finished(_) | Decision::AskedAnew(_) => Ok(Asserted::Decided),
+        Decision::NotTaken(failure) => Ok(Asserted::NotTaken(failure)),
     }
 }
 
