@@ -226,7 +226,7 @@ async fn every_answer_counts_and_only_a_yes_reaches_the_server() {
         (Answer::StreamYes, "done", 1),
         (Answer::ChatNo, "denied", 0),
         (Answer::RestNo, "denied", 0),
-        (Answer::Late, "expired", 0),
+        (Answer::Late, "expired agent, pending", 0),
         (Answer::LateByRest, "expired", 0),
         (Answer::Change, "superseded", 0),
         (Answer::Maybe, "pending", 0),
@@ -283,8 +283,14 @@ async fn answered(scene: &Scene, asked: &ChatResponse, answer: Answer) {
         }
         Answer::Late => {
             scene.world.advance(301);
+            until("lapsed", || async {
+                scene.approvals().await == "expired agent"
+            })
+            .await;
+            // A yes to what has lapsed is a wish to be asked again, and nothing else.
             let told = scene.say("yes").await;
-            assert_eq!(told.status, ChatStatus::Cancelled, "{told:?}");
+            assert_eq!(told.status, ChatStatus::PendingConfirmation, "{told:?}");
+            assert_ne!(told.confirmations[0].approval_id, id);
         }
         Answer::LateByRest => {
             scene.world.advance(301);
