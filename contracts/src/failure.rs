@@ -36,6 +36,38 @@ pub enum FailureCode {
     ItemInUse,
     /// The bill is not open, or has been paid.
     BillNotOpen,
+    /// No payment of that number or id.
+    UnknownPayment,
+    /// The wallet holds less than that; `candidates` says what it holds.
+    InsufficientFunds,
+    /// Nothing is owed, so there is nothing to pay.
+    NothingOwed,
+    /// The payment is not settled, or nothing of it is left to give back.
+    NotRefundable,
+    /// The way of paying is not set up for this shop.
+    MethodUnavailable,
+    /// Nothing of that name can be booked.
+    UnknownResource,
+    /// Several things that can be booked could be meant; `candidates` lists them.
+    AmbiguousResource,
+    /// Nobody can be taken at that time; `candidates` lists the nearest free times.
+    SlotTaken,
+    /// The time is outside the opening hours, too soon or too far ahead.
+    NotBookable,
+    /// The clock shows that time twice, or not at all, on that day.
+    AmbiguousTime,
+    /// No booking of that reference.
+    UnknownBooking,
+    /// Several bookings could be meant; `candidates` lists them.
+    AmbiguousBooking,
+    /// The booking is over, cancelled, or can no longer be changed.
+    BookingClosed,
+    /// No branch of that name.
+    UnknownPlace,
+    /// Several branches could be meant; `candidates` lists them.
+    AmbiguousPlace,
+    /// No ticket of that number.
+    UnknownTicket,
     /// The caller may not use this tool.
     NotAllowed,
     /// The person said no.

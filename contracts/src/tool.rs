@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use crate::confirmation::ConfirmationRequired;
+use crate::confirmation::{Approver, ConfirmationRequired};
 use crate::token::PrincipalRole;
 
 /// What a call does to the business.
@@ -27,6 +27,16 @@ pub enum Toolset {
     Inventory,
     /// Bills and takings.
     Billing,
+    /// Money in, out and owed.
+    Payment,
+    /// What can be booked, when, and by whom.
+    Booking,
+    /// The people who buy.
+    Profile,
+    /// Branches and distances.
+    Location,
+    /// Requests that people answer.
+    Support,
     /// What every client needs.
     All,
 }
@@ -38,6 +48,11 @@ impl Toolset {
         match self {
             Toolset::Inventory => "inventory",
             Toolset::Billing => "billing",
+            Toolset::Payment => "payment",
+            Toolset::Booking => "booking",
+            Toolset::Profile => "profile",
+            Toolset::Location => "location",
+            Toolset::Support => "support",
             Toolset::All => "all",
         }
     }
@@ -87,6 +102,8 @@ pub trait Tool: Send + Sync + 'static {
     const OPEN_WORLD: bool = false;
     /// The least a principal must be to see and call it.
     const LEAST_ROLE: PrincipalRole = PrincipalRole::Staff;
+    /// Who may answer its question where the tenant has no policy of its own; only `commit` tools ask.
+    const APPROVER: Approver = Approver::Asker;
     /// What a call does.
     type Kind: EffectKind;
     /// The arguments.
@@ -117,6 +134,8 @@ pub struct ToolSheet {
     pub effect: Effect,
     /// The least a principal must be to see and call it.
     pub least_role: PrincipalRole,
+    /// Who answers its question by default.
+    pub approver: Approver,
     /// The four hints of MCP, all given.
     pub annotations: Annotations,
     /// JSON Schema of the arguments.
@@ -150,6 +169,7 @@ pub fn sheet<T: Tool>() -> ToolSheet {
         toolset: T::TOOLSET,
         effect,
         least_role: T::LEAST_ROLE,
+        approver: T::APPROVER,
         annotations: Annotations {
             read_only_hint: effect == Effect::Read,
             destructive_hint: T::DESTRUCTIVE,

@@ -1,4 +1,4 @@
-//! The one audit row of every effect.
+//! The one audit row of every effect, and what others are told of it.
 
 use contracts::ids::TenantId;
 use serde_json::Value;
@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::error::CallError;
-use crate::handler::{Audit, Call};
+use crate::handler::{Audit, Call, Event};
 
 /// Who said yes, and how we know.
 #[derive(Debug, Clone, Copy)]
@@ -19,30 +19,37 @@ pub(crate) struct Decided<'a> {
     pub(crate) via: &'a str,
 }
 
-/// Writes the row, in the effect's own transaction.
+/// What an effect leaves behind.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Trace<'a> {
+    /// The audit row.
+    pub(crate) audit: &'a Audit,
+    /// The rows of the outbox.
+    pub(crate) events: &'a [Event],
+}
+
+/// Writes both, in one statement of the effect's own transaction.
 pub(crate) async fn write(
     call: &mut Call<'_>,
     tool: &str,
     arguments: &Value,
-    audit: &Audit,
+    trace: Trace<'_>,
     decided: Option<Decided<'_>>,
 ) -> Result<(), CallError> {
-    let (id, at, tenant, requested_by) = (
-        call.new_id(),
-        call.now,
-        call.shop.tenant,
-        call.caller.subject.clone(),
-    );
+    let id = call.new_id();
+    let event_ids: Vec<Uuid> = trace.events.iter().map(|_| call.new_id()).collect();
+    let (at, tenant, requested_by) = (call.now, call.shop.tenant, call.caller.subject.as_str());
     insert(
         call.conn,
         tenant,
         id,
         at,
         tool,
-        &requested_by,
+        requested_by,
         decided,
         arguments,
-        audit,
+        trace,
+        &event_ids,
     )
     .await?;
     Ok(())
@@ -58,10 +65,20 @@ async fn insert(
     requested_by: &str,
     decided: Option<Decided<'_>>,
     arguments: &Value,
-    audit: &Audit,
+    trace: Trace<'_>,
+    event_ids: &[Uuid],
 ) -> Result<(), sqlx::Error> {
+    let Trace { audit, events } = trace;
+    let topics: Vec<String> = events.iter().map(|e| e.topic.to_owned()).collect();
+    let subjects: Vec<String> = events.iter().map(|e| e.subject.clone()).collect();
+    let data: Vec<Value> = events.iter().map(|e| e.data.clone()).collect();
     sqlx::query!(
-        "insert into shop.audit_log
+        "with told as (
+             insert into shop.outbox (tenant_id, id, at, topic, subject, data)
+             select $1, e.id, $3, e.topic, e.subject, e.data
+             from unnest($13::uuid[], $14::text[], $15::text[], $16::jsonb[]) as e (id, topic, subject, data)
+         )
+         insert into shop.audit_log
             (tenant_id, id, at, tool, requested_by, decided_by, decided_via, confirmation_id, arguments, subject, before, after)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         tenant.0,
@@ -76,6 +93,10 @@ async fn insert(
         audit.subject,
         audit.before,
         audit.after,
+        event_ids,
+        &topics,
+        &subjects,
+        &data,
     )
     .execute(conn)
     .await?;

@@ -16,7 +16,7 @@ use sqlx::Connection as _;
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::audit;
+use crate::audit::{self, Trace};
 use crate::caller::{Caller, Door};
 use crate::canonical;
 use crate::confirmation::{self, Asking, Decision, PersonsAnswer};
@@ -324,7 +324,11 @@ async fn effect(
     let finished = match outcome {
         Ok(done) => {
             let name = route.sheet.name;
-            audit::write(&mut inner, name, &checked.arguments, &done.audit, None).await?;
+            let trace = Trace {
+                audit: &done.audit,
+                events: &done.events,
+            };
+            audit::write(&mut inner, name, &checked.arguments, trace, None).await?;
             savepoint.commit().await?;
             Finished::Done(done.output)
         }
@@ -362,7 +366,7 @@ async fn commit(
         }
         Some(Claim::New) | None => {}
     }
-    let policy = confirmation::policy(call, route.sheet.name).await?;
+    let policy = confirmation::policy(call, &route.sheet).await?;
     app.hooks.at(route.place).await;
     if policy.never_asks() {
         return effect(call, route, checked).await;

@@ -13,6 +13,7 @@ use contracts::ids::TenantId;
 use contracts::locale::Locale;
 use contracts::money::Money;
 use contracts::token::{PrincipalRole, TokenPerson};
+use contracts::tool::ToolSheet;
 use contracts::tools::confirm::ConfirmationStatus;
 use hmac::{Hmac, Mac as _};
 use migrations::keys::Key;
@@ -22,7 +23,7 @@ use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::audit::{self, Decided};
+use crate::audit::{self, Decided, Trace};
 use crate::caller::{Caller, Door};
 use crate::canonical;
 use crate::error::CallError;
@@ -82,13 +83,14 @@ impl Policy {
     }
 }
 
-/// The tenant's policy for a tool: ask always, answered by the person who asked, where it has none.
-pub(crate) async fn policy(call: &mut Call<'_>, tool: &str) -> Result<Policy, CallError> {
+/// The tenant's policy for a tool: ask always, answered by whom the tool names, where it has none.
+pub(crate) async fn policy(call: &mut Call<'_>, sheet: &ToolSheet) -> Result<Policy, CallError> {
     let tenant = call.shop.tenant;
-    let Some((ask, above_minor, approver)) = find_policy(call.conn, tenant, tool).await? else {
+    let Some((ask, above_minor, approver)) = find_policy(call.conn, tenant, sheet.name).await?
+    else {
         return Ok(Policy {
             ask: Ask::Always,
-            approver: Approver::Asker,
+            approver: sheet.approver,
         });
     };
     let ask = match (ask.as_str(), above_minor) {
@@ -365,14 +367,12 @@ impl Yes<'_> {
                     via,
                 };
                 let name = self.route.sheet.name;
-                audit::write(
-                    &mut call,
-                    name,
-                    &self.stored.arguments,
-                    &outcome.audit,
-                    Some(decided),
-                )
-                .await?;
+                let trace = Trace {
+                    audit: &outcome.audit,
+                    events: &outcome.events,
+                };
+                let arguments = &self.stored.arguments;
+                audit::write(&mut call, name, arguments, trace, Some(decided)).await?;
                 savepoint.commit().await?;
                 self.settle(conn, "done", Finished::Done(outcome.output))
                     .await

@@ -97,6 +97,17 @@ pub struct Audit {
     pub after: Option<Value>,
 }
 
+/// Something that happened to the business and that other programs may want to know: one row of the outbox.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// What happened: `bill.issued`, `payment.settled`, `booking.changed`, `stock.low`.
+    pub topic: &'static str,
+    /// What it happened to: `bill:<uuid>`.
+    pub subject: String,
+    /// What a receiver is told.
+    pub data: Value,
+}
+
 /// An output with the trace it leaves.
 #[derive(Debug)]
 pub struct Effected<O> {
@@ -104,6 +115,8 @@ pub struct Effected<O> {
     pub output: O,
     /// Its one audit row.
     pub audit: Audit,
+    /// What others are told of it, written with the audit row.
+    pub events: Vec<Event>,
 }
 
 /// What a person is asked, and what the tool will do if they agree.

@@ -29,6 +29,7 @@ pub mod guard;
 pub mod handler;
 pub mod http;
 mod idempotency;
+pub mod invariants;
 pub mod numbering;
 mod pages;
 pub mod pricing;

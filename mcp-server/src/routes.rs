@@ -133,6 +133,7 @@ fn untyped<O: Serialize>(done: Effected<O>) -> Result<Outcome, CallError> {
             before,
             after,
         },
+        events,
     } = done;
     Ok(Effected {
         output: encode(&output)?,
@@ -141,6 +142,7 @@ fn untyped<O: Serialize>(done: Effected<O>) -> Result<Outcome, CallError> {
             before,
             after,
         },
+        events,
     })
 }
 

@@ -120,6 +120,7 @@ impl CommitTool for CreateBill {
                 before: None,
                 after: Some(json!(output.bill)),
             },
+            events: Vec::new(),
             output,
         })
     }

@@ -97,6 +97,7 @@ impl CommitTool for VoidBill {
                 before: Some(json!(bill.view(call.locale))),
                 after: Some(json!(output.bill)),
             },
+            events: Vec::new(),
             output,
         })
     }

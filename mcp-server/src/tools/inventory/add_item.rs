@@ -73,6 +73,7 @@ impl WriteTool for AddItem {
                 summary,
                 item: view,
             },
+            events: Vec::new(),
         })
     }
 }

@@ -67,6 +67,7 @@ impl CommitTool for DeleteItem {
                 summary: inventory::removed(call.locale, &item.name),
                 item: after,
             },
+            events: Vec::new(),
         })
     }
 }

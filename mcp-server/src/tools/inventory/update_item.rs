@@ -61,6 +61,7 @@ impl WriteTool for UpdateItem {
                 summary,
                 item: view,
             },
+            events: Vec::new(),
         })
     }
 }
