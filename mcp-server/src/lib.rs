@@ -5,7 +5,7 @@
 //! - [`call`]: the one path every call takes: caller, scope, validate, idempotency, confirm, tool, audit, answer.
 //! - [`server`]: the protocol around it; `written`: a result's way into the reply; `confirmation`: the question a `commit` tool asks; `pages`: where a person answers it.
 //! - [`handler`]: what a tool's file provides; `tools`: those files.
-//! - `catalogue`, `customers`, `stock`, `pricing`, `bills`, `numbering`, `days`: the business facts tools build on.
+//! - `catalogue`, `customers`, `stock`, `pricing`, `bills`, `ledger`, `payments`, `numbering`, `days`: the business facts tools build on.
 //! - `typed`, `cursor`: what a person or a client sent, made safe; `words`: every sentence that is answered.
 
 pub mod app;
@@ -30,10 +30,13 @@ pub mod handler;
 pub mod http;
 mod idempotency;
 pub mod invariants;
+mod ledger;
 pub mod numbering;
 mod pages;
+mod payments;
 pub mod phones;
 pub mod pricing;
+pub mod providers;
 mod routes;
 pub mod server;
 pub mod start;
