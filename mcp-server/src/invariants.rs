@@ -5,6 +5,8 @@
 //! 15 calls.
 
 mod bills;
+mod ledger;
+mod payments;
 mod stock;
 
 /// One rule.
@@ -20,5 +22,12 @@ pub struct Invariant {
 
 /// Every rule.
 pub fn all() -> impl Iterator<Item = &'static Invariant> {
-    [stock::RULES, bills::RULES].into_iter().flatten()
+    [
+        stock::RULES,
+        bills::RULES,
+        ledger::RULES,
+        payments::RULES,
+    ]
+    .into_iter()
+    .flatten()
 }
