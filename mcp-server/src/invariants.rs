@@ -22,12 +22,7 @@ pub struct Invariant {
 
 /// Every rule.
 pub fn all() -> impl Iterator<Item = &'static Invariant> {
-    [
-        stock::RULES,
-        bills::RULES,
-        ledger::RULES,
-        payments::RULES,
-    ]
-    .into_iter()
-    .flatten()
+    [stock::RULES, bills::RULES, ledger::RULES, payments::RULES]
+        .into_iter()
+        .flatten()
 }

@@ -73,8 +73,6 @@ pub(crate) enum Account {
     Credits,
     /// What was given up.
     BadDebt,
-    /// Fees for late cancellations.
-    Fees,
 }
 
 impl Account {
@@ -100,7 +98,6 @@ impl Account {
             Account::Sales => "sales".to_owned(),
             Account::Credits => "credits".to_owned(),
             Account::BadDebt => "bad_debt".to_owned(),
-            Account::Fees => "fees".to_owned(),
         }
     }
 
@@ -108,7 +105,7 @@ impl Account {
         match self {
             Account::Cash | Account::Clearing(_) | Account::Receivable(_) => "asset",
             Account::Wallet(_) | Account::Unclaimed | Account::Tax => "liability",
-            Account::Sales | Account::Fees => "income",
+            Account::Sales => "income",
             Account::Credits => "contra_income",
             Account::BadDebt => "expense",
         }
@@ -395,14 +392,12 @@ fn changes(
 
 /// The name of the constraint that keeps wallets from going below zero.
 pub(crate) const FLOOR: &str = "ledger_floor";
-/// The name of the index that lets a pending transfer be resolved once.
-pub(crate) const RESOLVED_ONCE: &str = "transfer_resolved_once";
 
 /// Writes a group of transfers and moves their accounts. Answers the id of each transfer in the order given; one of 0 has an id and no
 /// row. Bills, stock and payments must have been locked before, counters come after.
 ///
 /// # Errors
-/// When the database fails: [`FLOOR`] is violated by taking more than a wallet holds, [`RESOLVED_ONCE`] by resolving twice.
+/// When the database fails: [`FLOOR`] is violated by taking more than a wallet holds, `transfer_resolved_once` by resolving twice.
 pub(crate) async fn post(
     conn: &mut PgConnection,
     desk: Desk<'_>,
@@ -706,4 +701,85 @@ async fn select_balance(
     )
     .fetch_optional(conn)
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::World;
+
+    #[tokio::test]
+    async fn an_account_has_the_id_that_the_database_computes() {
+        let world = World::new().await;
+        let mut transaction = world.begin().await;
+        let (tenant, currency) = (world.shop.tenant.0, world.shop.currency);
+        let customer = Uuid::from_u128(7);
+        for account in [
+            Account::Cash,
+            Account::Clearing(Provider::Momo),
+            Account::Receivable(None),
+            Account::Receivable(Some(customer)),
+            Account::Wallet(customer),
+        ] {
+            let id: Uuid = sqlx::query_scalar("select shop.ledger_account_id($1, $2, $3, $4)")
+                .bind(tenant)
+                .bind(account.code())
+                .bind(account.customer())
+                .bind(currency.code())
+                .fetch_one(&mut *transaction)
+                .await
+                .unwrap();
+            assert_eq!(account.id(tenant, currency), id, "{account:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn transfers_cannot_be_changed_and_a_pending_one_is_resolved_once() {
+        let world = World::new().await;
+        let mut transaction = world.begin().await;
+        let call = world.call(&mut transaction);
+        let desk = Desk::of(&call);
+        let pending = Transfer::posted(Account::Cash, Account::Unclaimed, 5, Why::Payment)
+            .in_state(State::Pending(desk.now));
+        let ids = post(call.conn, desk, desk.new_id(), &[pending])
+            .await
+            .unwrap();
+        let posted = pending.in_state(State::Post(ids[0]));
+        post(call.conn, desk, desk.new_id(), &[posted])
+            .await
+            .unwrap();
+        transaction.commit().await.unwrap();
+        world.check_invariants().await;
+
+        let mut transaction = world.begin().await;
+        let call = world.call(&mut transaction);
+        let desk = Desk::of(&call);
+        // Something else is pending meanwhile, so that only the index stands in the way.
+        let again = [
+            Transfer::posted(Account::Cash, Account::Unclaimed, 5, Why::Payment)
+                .in_state(State::Pending(call.now)),
+            pending.in_state(State::Void(ids[0])),
+        ];
+        let error = post(call.conn, desk, desk.new_id(), &again)
+            .await
+            .unwrap_err();
+        assert_eq!(error.constraint(), Some("transfer_resolved_once"));
+        drop(transaction);
+        for forbidden in [
+            "update shop.ledger_transfers set amount = 6",
+            "delete from shop.ledger_transfers",
+            "delete from shop.ledger_accounts",
+            "update shop.payment_allocations set amount = 1",
+            "update shop.payments set amount = 1",
+            "delete from shop.payments",
+        ] {
+            let mut transaction = world.begin().await;
+            let refused = sqlx::query(forbidden)
+                .execute(&mut *transaction)
+                .await
+                .unwrap_err();
+            let code = refused.as_database_error().unwrap().code().unwrap();
+            assert_eq!(code, "42501", "{forbidden}");
+        }
+    }
 }

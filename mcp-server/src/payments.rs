@@ -934,3 +934,174 @@ async fn update_status(
     .await?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use contracts::tools::billing::{CreateBill, GetBill, VoidBill};
+    use contracts::tools::inventory::AddItem;
+    use contracts::tools::payment::{CheckBalance, CollectPayment, RefundPayment, TopUpWallet};
+
+    use super::*;
+    use crate::providers::Configured;
+    use crate::testing::World;
+
+    async fn shop_with_a_bill() -> World {
+        let mut world = World::new().await;
+        world.providers = Configured {
+            momo: true,
+            stripe: true,
+        };
+        let sugar = json!({"name": "Sugar", "unit": "kg", "unit_price": "160", "quantity": "50"});
+        world.write::<AddItem>(sugar).await.unwrap();
+        let bill = json!({"customer": "Ali", "lines": [{"item": "sugar", "quantity": "2"}]});
+        world.agree::<CreateBill>(bill).await.unwrap();
+        world
+    }
+
+    #[derive(Debug, Clone, Copy)]
+    enum Say {
+        Settled,
+        Failed,
+        Expired,
+        Unknown,
+    }
+
+    /// What a provider says, in a transaction of its own as a job has it; whether it changed anything.
+    async fn say(world: &World, id: Uuid, what: Say) -> bool {
+        let mut transaction = world.begin().await;
+        let call = world.call(&mut transaction);
+        let desk = Desk::of(&call);
+        let told = match what {
+            Say::Settled => settle(call.conn, desk, id).await,
+            Say::Failed => fail(call.conn, desk, id, "refused").await,
+            Say::Expired => expire(call.conn, desk, id).await,
+            Say::Unknown => mark_unknown(call.conn, desk, id).await,
+        };
+        let changed = matches!(told.unwrap(), Told::Changed(_));
+        transaction.commit().await.unwrap();
+        world.check_invariants().await;
+        changed
+    }
+
+    async fn begun(world: &World, amount: &str) -> Uuid {
+        let input = json!({"customer": "Ali", "amount": amount, "method": "mobile_money", "phone": "0788 123 456"});
+        let done = world.agree::<CollectPayment>(input).await.unwrap();
+        assert_eq!(done.payment.status, PaymentStatus::Pending);
+        done.payment.payment_id
+    }
+
+    async fn standing(world: &World) -> (i64, i64, i64) {
+        let ali = json!({"customer": "Ali"});
+        let at = world.read::<CheckBalance>(ali).await.unwrap();
+        (
+            at.owed.amount_minor,
+            at.wallet.amount_minor,
+            at.pending_in.amount_minor,
+        )
+    }
+
+    #[tokio::test]
+    async fn money_that_is_asked_for_is_booked_once_when_it_comes() {
+        let world = shop_with_a_bill().await;
+        let id = begun(&world, "500").await;
+        assert_eq!(standing(&world).await, (320, 0, 500), "nothing has moved");
+        assert!(say(&world, id, Say::Settled).await);
+        assert_eq!(standing(&world).await, (0, 180, 0), "the rest is Ali's");
+        for late in [Say::Settled, Say::Failed, Say::Expired, Say::Unknown] {
+            assert!(!say(&world, id, late).await, "{late:?}");
+        }
+        assert_eq!(standing(&world).await, (0, 180, 0));
+    }
+
+    #[tokio::test]
+    async fn money_that_comes_after_we_gave_up_is_booked_all_the_same() {
+        for given_up in [Say::Failed, Say::Expired] {
+            let world = shop_with_a_bill().await;
+            let id = begun(&world, "300").await;
+            assert!(say(&world, id, Say::Unknown).await);
+            assert_eq!(standing(&world).await, (320, 0, 300), "unknown stays open");
+            assert!(say(&world, id, given_up).await);
+            assert_eq!(standing(&world).await, (320, 0, 0));
+            assert!(!say(&world, id, given_up).await);
+            assert!(say(&world, id, Say::Settled).await, "after {given_up:?}");
+            assert!(!say(&world, id, Say::Settled).await);
+            assert_eq!(standing(&world).await, (20, 0, 0));
+        }
+    }
+
+    #[tokio::test]
+    async fn money_for_a_bill_that_is_closed_meanwhile_is_kept_for_the_payer() {
+        let world = shop_with_a_bill().await;
+        let counter = json!({"lines": [{"item": "sugar", "quantity": "1"}],
+                             "payment": {"method": "mobile_money", "phone": "+250788123456"}});
+        let done = world.agree::<CreateBill>(counter).await.unwrap();
+        assert_eq!(
+            done.summary,
+            "Created bill INV-2. Total: RWF 160. RWF 160 has been asked for by mobile money (+250788123456); payment PAY-1 is pending."
+        );
+        let pending = done.pending.unwrap().payment_id;
+        world.agree::<VoidBill>(json!({"bill": "2"})).await.unwrap();
+        assert!(say(&world, pending, Say::Settled).await);
+        let shop = world.read::<CheckBalance>(json!({})).await.unwrap();
+        let unclaimed = shop.accounts.iter().find(|a| a.account == "unclaimed");
+        assert_eq!(unclaimed.unwrap().balance.amount_minor, 160);
+
+        let ali = json!({"bill": "1", "method": "card"});
+        let asked = world.agree::<CollectPayment>(ali).await.unwrap();
+        let cash = json!({"bill": "1", "method": "cash", "amount": "300"});
+        world.agree::<CollectPayment>(cash).await.unwrap();
+        assert!(say(&world, asked.payment.payment_id, Say::Settled).await);
+        assert_eq!(standing(&world).await, (0, 300, 0));
+        let bill = world.read::<GetBill>(json!({"bill": "1"})).await.unwrap();
+        assert_eq!(
+            bill.bill.paid.amount_minor, 320,
+            "never more than the total"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_refund_that_its_provider_fails_stays_with_the_customer() {
+        let world = shop_with_a_bill().await;
+        let card = json!({"bill": "1", "method": "card"});
+        let paid = world.agree::<CollectPayment>(card).await.unwrap();
+        assert!(say(&world, paid.payment.payment_id, Say::Settled).await);
+        for (what, wallet) in [(Say::Failed, 100), (Say::Settled, 100)] {
+            let refund = json!({"bill": "1", "amount": "100"});
+            let done = world.agree::<RefundPayment>(refund).await.unwrap();
+            assert_eq!(done.refunds[0].status, PaymentStatus::Pending);
+            assert!(say(&world, done.refunds[0].payment_id, what).await);
+            assert_eq!(standing(&world).await, (0, wallet, 0), "{what:?}");
+        }
+        let bill = world.read::<GetBill>(json!({"bill": "1"})).await.unwrap();
+        let (paid, credited) = (bill.bill.paid.amount_minor, bill.bill.credited.amount_minor);
+        assert_eq!((paid, credited), (120, 200));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn what_is_said_eight_times_at_once_is_booked_once() {
+        let world = shop_with_a_bill().await;
+        let top_up = json!({"customer": "Ali", "amount": "400", "method": "card"});
+        let top_up = world.agree::<TopUpWallet>(top_up).await.unwrap();
+        let collect = begun(&world, "500").await;
+        for id in [top_up.payment.payment_id, collect] {
+            let all = (0..8).map(|i| {
+                let world = &world;
+                async move {
+                    let mut transaction = world.begin().await;
+                    let call = world.call(&mut transaction);
+                    let desk = Desk::of(&call);
+                    let told = if i % 4 == 3 {
+                        expire(call.conn, desk, id).await
+                    } else {
+                        settle(call.conn, desk, id).await
+                    };
+                    told.unwrap();
+                    transaction.commit().await.unwrap();
+                }
+            });
+            futures::future::join_all(all).await;
+            world.check_invariants().await;
+        }
+        assert_eq!(standing(&world).await, (0, 580, 0));
+    }
+}

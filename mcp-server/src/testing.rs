@@ -22,8 +22,8 @@ use crate::handler::{
     Audit, Call, CommitTool, Effected, Prepared, ReadTool, Shop, UnaskedClients, WriteTool,
 };
 use crate::invariants::{self, Invariant};
-use crate::providers::Configured;
 use crate::phones::Country;
+use crate::providers::Configured;
 
 /// Enough for sixteen callers at once.
 const CONNECTIONS: u32 = 16;
@@ -220,10 +220,12 @@ impl World {
 
     /// The newest bill.
     pub(crate) async fn newest_bill(&self) -> Uuid {
-        sqlx::query_scalar("select id from shop.bills where kind = 'invoice' order by number desc limit 1")
-            .fetch_one(&self.owner)
-            .await
-            .unwrap()
+        sqlx::query_scalar(
+            "select id from shop.bills where kind = 'invoice' order by number desc limit 1",
+        )
+        .fetch_one(&self.owner)
+        .await
+        .unwrap()
     }
 
     /// Does something no tool does, as the owner of the database.

@@ -80,10 +80,19 @@ mod tests {
         (1, "update shop.bill_lines set tax = tax + 1"),
         (2, "update shop.bills set number = number + 1"),
         (2, "update shop.counters set last = last + 1"),
-        (3, "update shop.bills set paid = paid + 1 where status = 'open'"),
+        (
+            3,
+            "update shop.bills set paid = paid + 1 where status = 'open'",
+        ),
         (3, "delete from shop.payment_allocations"),
-        (4, "update shop.bills set credited = credited + 1 where status = 'open'"),
-        (5, "update shop.bill_lines set credits_line = 9 where credits_line = 1"),
+        (
+            4,
+            "update shop.bills set credited = credited + 1 where status = 'open'",
+        ),
+        (
+            5,
+            "update shop.bill_lines set credits_line = 9 where credits_line = 1",
+        ),
     ];
 
     #[tokio::test]

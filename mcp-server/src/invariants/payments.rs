@@ -27,7 +27,7 @@ pub(super) const RULES: &[Invariant] = &[
          join shop.ledger_accounts d on d.tenant_id = t.tenant_id and d.id = t.debit_account
          join shop.ledger_accounts c on c.tenant_id = t.tenant_id and c.id = t.credit_account) l
      where l.moved <> case when p.status <> 'succeeded' then 0
-                           when (p.direction = 'refund') <> (p.method = 'wallet') then -p.amount else p.amount end",
+                           when p.direction = 'refund' then -p.amount else p.amount end",
     },
     Invariant {
         number: 8,
@@ -83,12 +83,18 @@ mod tests {
             1,
             "update shop.ledger_transfers set payment_id = null where payment_id is not null",
         ),
-        (2, "update shop.payment_allocations set amount = amount + 1000"),
+        (
+            2,
+            "update shop.payment_allocations set amount = amount + 1000",
+        ),
         (
             2,
             "update shop.payments set status = 'failed', settled_at = null, provider = 'momo', method = 'mobile_money' where direction = 'collect'",
         ),
-        (3, "update shop.payments set refunded = refunded + 1 where direction = 'collect'"),
+        (
+            3,
+            "update shop.payments set refunded = refunded + 1 where direction = 'collect'",
+        ),
         (4, "update shop.payments set number = number + 100"),
         (4, "update shop.counters set last = last + 1"),
     ];

@@ -91,7 +91,10 @@ pub(crate) fn refunds(
 ) -> Result<Vec<NewPayment>, CallError> {
     let mut by_payment: BTreeMap<Uuid, Vec<&Source>> = BTreeMap::new();
     for source in taken {
-        by_payment.entry(source.payment_id).or_default().push(source);
+        by_payment
+            .entry(source.payment_id)
+            .or_default()
+            .push(source);
     }
     by_payment
         .into_iter()
@@ -209,7 +212,10 @@ impl Credited {
     #[must_use]
     pub(crate) fn tax_within(&self, amount_minor: i64) -> i64 {
         let left = i128::from(self.total_minor - self.credited_minor);
-        let (amount, tax_left) = (i128::from(amount_minor), i128::from(self.tax_left_minor.max(0)));
+        let (amount, tax_left) = (
+            i128::from(amount_minor),
+            i128::from(self.tax_left_minor.max(0)),
+        );
         let share = if left == 0 || amount >= left {
             tax_left
         } else {

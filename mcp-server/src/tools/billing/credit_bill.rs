@@ -142,7 +142,9 @@ fn refuse_closed(bill: &Bill, locale: Locale) -> Result<(), CallError> {
 }
 
 fn left_of(line: &Line, done: &BTreeMap<i16, Done>) -> Decimal {
-    let taken = done.get(&line.line_no).map_or(Decimal::ZERO, |d| d.quantity);
+    let taken = done
+        .get(&line.line_no)
+        .map_or(Decimal::ZERO, |d| d.quantity);
     line.priced.quantity.0 - taken
 }
 
@@ -493,7 +495,9 @@ impl Plan {
             audit: Audit {
                 subject: format!("bill:{}", self.bill.id),
                 before: Some(json!(self.bill.view(locale))),
-                after: Some(json!({"bill": output.bill, "credit_note": output.credit_note, "reason": self.reason})),
+                after: Some(
+                    json!({"bill": output.bill, "credit_note": output.credit_note, "reason": self.reason}),
+                ),
             },
             events,
             output,
@@ -604,4 +608,220 @@ async fn insert_lines(
     .execute(conn)
     .await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use contracts::failure::FailureCode;
+    use contracts::tools::billing::{
+        BillKind, CreateBill, GetBill, ListBills, VoidBill, WriteOffBill,
+    };
+    use contracts::tools::inventory::{AddItem, DeleteItem, GetItem};
+    use contracts::tools::payment::{CheckBalance, CollectPayment, RefundPayment};
+
+    use super::*;
+    use crate::testing::{World, refusal};
+
+    async fn shop() -> World {
+        let world = World::new().await;
+        for item in [
+            json!({"name": "Sugar", "unit": "kg", "unit_price": "160", "quantity": "20"}),
+            json!({"name": "Shampoo", "unit_price": "250", "quantity": "12"}),
+        ] {
+            world.write::<AddItem>(item).await.unwrap();
+        }
+        world
+    }
+
+    async fn sell(world: &World, members: Value) {
+        let mut bill = json!({"customer": "Ali", "lines": [{"item": "sugar", "quantity": "2"}, {"item": "shampoo", "quantity": "1"},
+                                                            {"item": "sugar", "quantity": "1"}]});
+        if let (Some(bill), Value::Object(members)) = (bill.as_object_mut(), members) {
+            bill.extend(members);
+        }
+        world.agree::<CreateBill>(bill).await.unwrap();
+    }
+
+    async fn sugar(world: &World) -> String {
+        let found = world.read::<GetItem>(json!({"item": "sugar"})).await;
+        found.unwrap().item.stock.text
+    }
+
+    #[tokio::test]
+    async fn goods_brought_back_are_credited_and_their_money_goes_to_the_wallet() {
+        let world = shop().await;
+        sell(
+            &world,
+            json!({"payment": {"method": "cash", "amount": "700"}}),
+        )
+        .await;
+        let input = json!({"bill": "1", "lines": [{"item": "sugar", "quantity": "2500", "unit": "g"}], "reason": "wet"});
+        let asked = world.ask::<CreditBill>(input.clone()).await.unwrap();
+        assert_eq!(
+            asked.message,
+            "Are you sure you want to credit bill INV-1 for Ali: 2 kg Sugar @ 160 = 320, 0.5 kg Sugar @ 160 = 80 (Total: RWF 400)? \
+             RWF 370 is given back to the wallet. The goods return to stock. Reply 'yes' to confirm."
+        );
+        let done = world.agree::<CreditBill>(input).await.unwrap();
+        assert_eq!(
+            done.summary,
+            "Issued credit note CN-1 for bill INV-1: RWF 400. RWF 370 is given back to the wallet. The goods return to stock."
+        );
+        assert_eq!(done.credit_note.kind, BillKind::CreditNote);
+        assert_eq!(done.credit_note.credits.as_deref(), Some("INV-1"));
+        assert_eq!(done.bill.credit_notes[0].number, "CN-1");
+        assert_eq!(done.bill.status, BillStatus::Paid);
+        assert_eq!(sugar(&world).await, "19.5 kg");
+        let at = world
+            .read::<CheckBalance>(json!({"customer": "Ali"}))
+            .await
+            .unwrap();
+        assert_eq!((at.owed.amount_minor, at.wallet.amount_minor), (0, 370));
+        let failure = refusal(
+            world
+                .ask::<CreditBill>(
+                    json!({"bill": "1", "lines": [{"item": "sugar", "quantity": "1"}]}),
+                )
+                .await,
+        );
+        assert_eq!(
+            failure.message,
+            "Only 0.5 kg of Sugar on bill INV-1 is left to credit."
+        );
+        world
+            .agree::<CreditBill>(json!({"bill": "1", "restock": false, "refund_to": "cash"}))
+            .await
+            .unwrap();
+        assert_eq!(sugar(&world).await, "19.5 kg", "these are not put back");
+        let failure = refusal(world.ask::<CreditBill>(json!({"bill": "1"})).await);
+        assert_eq!(failure.message, "Nothing of bill INV-1 is left to credit.");
+        let read = world
+            .read::<GetBill>(json!({"bill": "CN-2"}))
+            .await
+            .unwrap();
+        assert_eq!(read.bill.total.amount_minor, 330);
+        let failure = refusal(world.ask::<CreditBill>(json!({"bill": "CN-2"})).await);
+        assert_eq!(failure.code, FailureCode::BillNotOpen);
+        let list = world
+            .read::<ListBills>(json!({"status": "paid"}))
+            .await
+            .unwrap();
+        assert_eq!(list.bills.len(), 1, "credit notes are no paid bills");
+    }
+
+    #[tokio::test]
+    async fn an_unpaid_bill_is_owed_less_and_then_given_up() {
+        let world = shop().await;
+        sell(&world, json!({})).await;
+        let input = json!({"bill": "1", "lines": [{"item": "shampoo", "quantity": "1"}]});
+        let done = world.agree::<CreditBill>(input).await.unwrap();
+        assert_eq!((done.bill.owed.amount_minor, done.refunds.len()), (480, 0));
+        let failure = refusal(world.ask::<VoidBill>(json!({"bill": "1"})).await);
+        assert_eq!(failure.code, FailureCode::BillNotOpen);
+        let pay = json!({"bill": "1", "amount": "80", "method": "cash"});
+        world.agree::<CollectPayment>(pay).await.unwrap();
+        let write_off = json!({"bill": "1", "reason": "moved away"});
+        let asked = world.ask::<WriteOffBill>(write_off.clone()).await.unwrap();
+        assert_eq!(
+            asked.message,
+            "Are you sure you want to write off bill INV-1 for Ali? RWF 400 is given up; the goods stay sold. Reply 'yes' to confirm."
+        );
+        let done = world
+            .agree::<WriteOffBill>(write_off.clone())
+            .await
+            .unwrap();
+        assert_eq!(done.bill.status, BillStatus::Uncollectible);
+        assert_eq!(done.bill.write_off_reason.as_deref(), Some("moved away"));
+        let at = world
+            .read::<CheckBalance>(json!({"customer": "Ali"}))
+            .await
+            .unwrap();
+        assert_eq!(at.owed.amount_minor, 0);
+        let failure = refusal(world.ask::<WriteOffBill>(write_off).await);
+        assert_eq!(
+            failure.message,
+            "Bill INV-1 is uncollectible, so this cannot be done with it."
+        );
+        let failure = refusal(world.ask::<CreditBill>(json!({"bill": "1"})).await);
+        assert_eq!(failure.code, FailureCode::BillNotOpen);
+    }
+
+    #[tokio::test]
+    async fn discounts_and_taxes_are_credited_in_shares_that_add_up() {
+        for inclusive in [true, false] {
+            let world = World::with(|shop| shop.tax_inclusive = inclusive).await;
+            let tea = json!({"name": "Tea", "unit": "kg", "unit_price": "99.99", "quantity": "20"});
+            let soap = json!({"name": "Soap", "unit_price": "7", "quantity": "9"});
+            for item in [tea, soap] {
+                world.write::<AddItem>(item).await.unwrap();
+            }
+            world.arrange("update shop.items set tax_bp = 1800").await;
+            let bill = json!({"customer": "Ali", "lines": [{"item": "tea", "quantity": "3"}, {"item": "soap", "quantity": "7"}], "discount": "50",
+                              "payment": {"method": "cash"}});
+            world.agree::<CreateBill>(bill).await.unwrap();
+            for quantity in ["0.333", "1", "0.667"] {
+                let input = json!({"bill": "1", "lines": [{"item": "tea", "quantity": quantity}]});
+                world.agree::<CreditBill>(input).await.unwrap();
+            }
+            let refund = json!({"bill": "1", "amount": "30"});
+            world.agree::<RefundPayment>(refund).await.unwrap();
+            let done = world
+                .agree::<CreditBill>(json!({"bill": "1"}))
+                .await
+                .unwrap();
+            let left = done.bill.total.amount_minor - done.bill.credited.amount_minor;
+            assert!((0..=3).contains(&left), "{left}: parts round down at most");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_item_that_is_no_longer_sold_is_credited_by_the_name_on_the_bill() {
+        let world = shop().await;
+        sell(&world, json!({"payment": {"method": "cash"}})).await;
+        world
+            .agree::<DeleteItem>(json!({"item": "shampoo"}))
+            .await
+            .unwrap();
+        let input = json!({"bill": "1", "lines": [{"item": "shampoo", "quantity": "1"}]});
+        let done = world.agree::<CreditBill>(input).await.unwrap();
+        assert_eq!(done.credit_note.total.amount_minor, 250);
+        for (line, said) in [
+            (
+                json!({"item": "caviar", "quantity": "1"}),
+                "There is no item called caviar.",
+            ),
+            (
+                json!({"item": "sugar", "quantity": "0"}),
+                "The quantity must be more than 0.",
+            ),
+        ] {
+            let failure = refusal(
+                world
+                    .ask::<CreditBill>(json!({"bill": "1", "lines": [line]}))
+                    .await,
+            );
+            assert_eq!(failure.message, said);
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_bill_credited_by_many_at_once_is_credited_once() {
+        let world = shop().await;
+        sell(&world, json!({"payment": {"method": "cash"}})).await;
+        let all = (0..8).map(|_| world.agree_unchecked::<CreditBill>(json!({"bill": "1"})));
+        let (done, refused): (Vec<_>, Vec<_>) = futures::future::join_all(all)
+            .await
+            .into_iter()
+            .partition(Result::is_ok);
+        assert_eq!((done.len(), refused.len()), (1, 7));
+        for one in refused {
+            let code = refusal(one).code;
+            assert!(matches!(
+                code,
+                FailureCode::VersionConflict | FailureCode::BillNotOpen
+            ));
+        }
+        world.check_invariants().await;
+        assert_eq!(sugar(&world).await, "20 kg");
+    }
 }

@@ -70,9 +70,10 @@ async fn of_shop(call: &mut Call<'_>) -> Result<CheckBalanceOutput, CallError> {
         pending_out: money(sums.pending_out)?,
     };
     let of = |is: fn(&str) -> bool| {
-        let sum = accounts.iter().filter(|a| is(&a.account)).fold(0_i64, |sum, a| {
-            sum.saturating_add(a.balance.amount_minor)
-        });
+        let sum = accounts
+            .iter()
+            .filter(|a| is(&a.account))
+            .fold(0_i64, |sum, a| sum.saturating_add(a.balance.amount_minor));
         Money::minor(sum, currency)
     };
     let cash = of(|account| account == "cash");

@@ -439,3 +439,380 @@ async fn insert_by_phone(
     .await?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use contracts::failure::FailureCode;
+    use contracts::locale::Locale;
+    use contracts::tools::billing::{CreateBill, CreditBill, GetBill, VoidBill};
+    use contracts::tools::inventory::AddItem;
+    use contracts::tools::payment::{CheckBalance, RefundPayment, TopUpWallet, TransactionHistory};
+
+    use super::*;
+    use crate::testing::{World, refusal};
+
+    async fn stocked(world: World) -> World {
+        let sugar = json!({"name": "Sugar", "unit": "kg", "unit_price": "100", "quantity": "1000"});
+        world.write::<AddItem>(sugar).await.unwrap();
+        world
+    }
+
+    async fn bill(world: &World, customer: Option<&str>, kilos: &str) {
+        let mut bill = json!({"lines": [{"item": "sugar", "quantity": kilos}]});
+        if let Some(customer) = customer {
+            bill["customer"] = json!(customer);
+        }
+        world.agree::<CreateBill>(bill).await.unwrap();
+    }
+
+    /// What Ali owes and has, which is also what the history adds up to.
+    async fn standing(world: &World) -> (i64, i64) {
+        let ali = json!({"customer": "Ali"});
+        let balance = world.read::<CheckBalance>(ali).await.unwrap();
+        let (mut owed, mut wallet, mut cursor, mut seen) = (0, 0, None, Vec::new());
+        loop {
+            let mut page = json!({"customer": "Ali", "limit": 2});
+            if let Some(cursor) = cursor {
+                page["cursor"] = json!(cursor);
+            }
+            let page = world.read::<TransactionHistory>(page).await.unwrap();
+            for movement in page.movements {
+                owed += movement.owed_change.amount_minor;
+                wallet += movement.wallet_change.amount_minor;
+                seen.push(movement.transfer_id);
+            }
+            cursor = page.next_cursor;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        seen.sort_unstable();
+        let before = seen.len();
+        seen.dedup();
+        assert_eq!(seen.len(), before, "every movement once");
+        let said = (balance.owed.amount_minor, balance.wallet.amount_minor);
+        assert_eq!((owed, wallet), said, "the history adds up to the balance");
+        said
+    }
+
+    #[tokio::test]
+    async fn money_pays_the_oldest_bills_and_the_rest_goes_into_the_wallet() {
+        let mut world = stocked(World::new().await).await;
+        bill(&world, Some("Ali"), "3").await;
+        bill(&world, Some("Ali"), "2").await;
+        let input = json!({"customer": "Ali", "amount": "1000", "method": "cash"});
+        let asked = world.ask::<CollectPayment>(input.clone()).await.unwrap();
+        assert_eq!(
+            asked.message,
+            "Collect RWF 1,000 from Ali in cash: RWF 300 pays bill INV-1, RWF 200 pays bill INV-2, RWF 500 goes into the wallet. \
+             Reply 'yes' to confirm."
+        );
+        let part = json!({"customer": "Ali", "amount": "350", "method": "cash"});
+        let done = world.agree::<CollectPayment>(part).await.unwrap();
+        assert_eq!(
+            done.summary,
+            "Collected RWF 350 from Ali in cash: RWF 300 pays bill INV-1, RWF 50 pays bill INV-2. Payment PAY-1."
+        );
+        assert_eq!(done.owed.amount_minor, 150);
+        let after = world.ask::<CollectPayment>(input.clone()).await.unwrap();
+        assert_ne!(after.binding, asked.binding, "it would pay other bills now");
+        world.agree::<CollectPayment>(input).await.unwrap();
+        assert_eq!(standing(&world).await, (0, 850));
+        bill(&world, Some("Ali"), "5").await;
+        let wallet = json!({"customer": "Ali", "method": "wallet"});
+        let done = world.agree::<CollectPayment>(wallet.clone()).await.unwrap();
+        assert_eq!(done.wallet.unwrap().amount_minor, 350);
+        assert_eq!(standing(&world).await, (0, 350));
+        bill(&world, Some("Ali"), "4").await;
+        let failure = refusal(world.ask::<CollectPayment>(wallet).await);
+        assert_eq!(failure.code, FailureCode::InsufficientFunds);
+        assert_eq!(failure.candidates[0].amount.unwrap().amount_minor, 350);
+        world.locale = Locale::Es;
+        let said = world
+            .read::<CheckBalance>(json!({"customer": "Ali"}))
+            .await
+            .unwrap();
+        assert_eq!(
+            said.summary,
+            "Ali debe RWF 400 en 1 factura abierta y tiene RWF 350 en el monedero."
+        );
+    }
+
+    #[tokio::test]
+    async fn a_telephone_pays_for_its_owner_or_makes_a_customer() {
+        let world = stocked(World::new().await).await;
+        let nobody = json!({"phone": "0788 123 456", "amount": "5000", "method": "cash"});
+        let asked = world.ask::<CollectPayment>(nobody.clone()).await.unwrap();
+        assert_eq!(
+            asked.message,
+            "Collect RWF 5,000 from new customer +250788123456 in cash (+250788123456): RWF 5,000 goes into the wallet. \
+             Reply 'yes' to confirm."
+        );
+        world.agree::<CollectPayment>(nobody.clone()).await.unwrap();
+        let again = world.agree::<CollectPayment>(nobody).await.unwrap();
+        assert_eq!(again.wallet.unwrap().amount_minor, 10_000);
+        let customers = "select count(*) from shop.customers";
+        assert_eq!(world.number(customers).await, 1);
+        let failure = refusal(
+            world
+                .ask::<CollectPayment>(json!({"phone": "12", "amount": "1", "method": "cash"}))
+                .await,
+        );
+        assert_eq!(failure.field.as_deref(), Some("phone"));
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_collected_is_refused_and_nothing_is_written() {
+        let world = stocked(World::new().await).await;
+        bill(&world, Some("Ali"), "3").await;
+        bill(&world, None, "1").await;
+        bill(&world, Some("Zoe"), "1").await;
+        for (input, code, said) in [
+            (
+                json!({"method": "cash", "amount": "5"}),
+                FailureCode::InvalidArguments,
+                "Say who pays or which bill is paid.",
+            ),
+            (
+                json!({"bill": "1", "amount": "301", "method": "cash"}),
+                FailureCode::InvalidArguments,
+                "Only RWF 300 is owed on bill INV-1.",
+            ),
+            (
+                json!({"bill": "1", "amount": "0", "method": "cash"}),
+                FailureCode::InvalidArguments,
+                "The amount must be more than 0.",
+            ),
+            (
+                json!({"bill": "1", "amount": "0.5", "method": "cash"}),
+                FailureCode::InvalidArguments,
+                "The amount has more decimals than RWF has: 0 at most.",
+            ),
+            (
+                json!({"bill": "9", "method": "cash"}),
+                FailureCode::UnknownBill,
+                "There is no bill 9.",
+            ),
+            (
+                json!({"bill": "2", "method": "wallet"}),
+                FailureCode::InvalidArguments,
+                "Only a known customer has a wallet. Say whose it is, or choose another way.",
+            ),
+            (
+                json!({"bill": "3", "customer": "Ali", "method": "cash"}),
+                FailureCode::InvalidArguments,
+                "Bill INV-3 is for Zoe, not for Ali.",
+            ),
+            (
+                json!({"customer": "Grace", "amount": "5", "method": "cash"}),
+                FailureCode::UnknownCustomer,
+                "There is no customer called Grace.",
+            ),
+            (
+                json!({"bill": "1", "method": "mobile_money", "phone": "+250788123456"}),
+                FailureCode::MethodUnavailable,
+                "Mobile money is not set up for this shop.",
+            ),
+            (
+                json!({"bill": "1", "method": "card"}),
+                FailureCode::MethodUnavailable,
+                "Cards are not set up for this shop.",
+            ),
+        ] {
+            let failure = refusal(world.ask::<CollectPayment>(input).await);
+            assert_eq!((failure.code, failure.message.as_str()), (code, said));
+        }
+        let cash = json!({"bill": "2", "method": "cash"});
+        world.agree::<CollectPayment>(cash.clone()).await.unwrap();
+        let failure = refusal(world.ask::<CollectPayment>(cash).await);
+        assert_eq!(failure.code, FailureCode::NothingOwed);
+        assert_eq!(failure.message, "Nothing is owed on bill INV-2.");
+        world.agree::<VoidBill>(json!({"bill": "1"})).await.unwrap();
+        let failure = refusal(
+            world
+                .ask::<CollectPayment>(json!({"bill": "1", "method": "cash"}))
+                .await,
+        );
+        assert_eq!(failure.code, FailureCode::NothingOwed);
+    }
+
+    #[tokio::test]
+    async fn money_has_the_decimals_of_its_currency_from_the_argument_to_the_ledger() {
+        for (currency, price, amount, minor, said) in [
+            ("KES", "12.35", "12.35", 1_235, "KES 12.35"),
+            ("KWD", "1.255", "1.255", 1_255, "KWD 1.255"),
+        ] {
+            let world = World::selling_in(currency).await;
+            let tea = json!({"name": "Tea", "unit_price": price, "quantity": "10"});
+            world.write::<AddItem>(tea).await.unwrap();
+            let bill = json!({"customer": "Ali", "lines": [{"item": "tea", "quantity": "2"}]});
+            world.agree::<CreateBill>(bill).await.unwrap();
+            let input = json!({"customer": "Ali", "amount": amount, "method": "cash"});
+            let done = world.agree::<CollectPayment>(input).await.unwrap();
+            assert_eq!(done.payment.amount.to_string(), said);
+            assert_eq!(done.owed.amount_minor, minor);
+            assert_eq!(standing(&world).await, (minor, 0));
+            let fine = json!({"customer": "Ali", "amount": "0.00001", "method": "cash"});
+            assert_eq!(
+                refusal(world.ask::<CollectPayment>(fine).await).code,
+                FailureCode::InvalidArguments
+            );
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn eight_collect_the_same_bill_and_never_more_than_is_owed() {
+        let world = stocked(World::new().await).await;
+        bill(&world, Some("Ali"), "10").await;
+        let all = (0..8).map(|i| {
+            let method = json!({"bill": "1", "amount": "300", "method": "cash"});
+            let whole = json!({"bill": "1", "method": "cash"});
+            world.agree_unchecked::<CollectPayment>(if i == 7 { whole } else { method })
+        });
+        for done in futures::future::join_all(all).await {
+            if done.is_err() {
+                let code = refusal(done).code;
+                let expected = [
+                    FailureCode::NothingOwed,
+                    FailureCode::InvalidArguments,
+                    FailureCode::VersionConflict,
+                ];
+                assert!(expected.contains(&code), "{code:?}");
+            }
+        }
+        world.check_invariants().await;
+        let taken = "select coalesce(sum(amount), 0)::bigint from shop.payments";
+        let paid = world.number("select paid from shop.bills").await;
+        assert_eq!(world.number(taken).await, paid);
+        assert!(paid >= 900 && paid <= 1_000, "{paid}");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn sixteen_spend_a_wallet_at_once_and_it_never_goes_below_zero() {
+        let world = stocked(World::new().await).await;
+        for _ in 0..16 {
+            bill(&world, Some("Ali"), "1").await;
+        }
+        let top_up = json!({"customer": "Ali", "amount": "550", "method": "cash"});
+        world.agree::<TopUpWallet>(top_up).await.unwrap();
+        let all = (1..=16).map(|n| {
+            let input = json!({"bill": n.to_string(), "method": "wallet"});
+            world.agree_unchecked::<CollectPayment>(input)
+        });
+        let (paid, refused): (Vec<_>, Vec<_>) = futures::future::join_all(all)
+            .await
+            .into_iter()
+            .partition(Result::is_ok);
+        assert_eq!((paid.len(), refused.len()), (5, 11));
+        for one in refused {
+            assert_eq!(refusal(one).code, FailureCode::InsufficientFunds);
+        }
+        world.check_invariants().await;
+        assert_eq!(standing(&world).await, (1_100, 50));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn bills_payments_refunds_credits_and_voids_together_neither_deadlock_nor_lose_money() {
+        let world = stocked(World::new().await).await;
+        for _ in 0..12 {
+            bill(&world, Some("Ali"), "2").await;
+        }
+        let top_up = json!({"customer": "Ali", "amount": "900", "method": "cash"});
+        world.agree::<TopUpWallet>(top_up).await.unwrap();
+        for round in 0..3 {
+            let all = (0..14_usize).map(|i| {
+                let world = &world;
+                async move {
+                    let bill = ((i + round) % 12 + 1).to_string();
+                    let outcome = match i % 7 {
+                        0 => world
+                            .agree_unchecked::<CollectPayment>(
+                                json!({"customer": "Ali", "amount": "150", "method": "cash"}),
+                            )
+                            .await
+                            .err(),
+                        1 => world
+                            .agree_unchecked::<CollectPayment>(
+                                json!({"bill": bill, "amount": "50", "method": "wallet"}),
+                            )
+                            .await
+                            .err(),
+                        2 => world
+                            .agree_unchecked::<CreateBill>(
+                                json!({"customer": "Ali", "lines": [{"item": "sugar", "quantity": "1"}],
+                                       "payment": {"method": "wallet", "amount": "60"}}),
+                            )
+                            .await
+                            .err(),
+                        3 => world
+                            .agree_unchecked::<VoidBill>(json!({"bill": bill}))
+                            .await
+                            .err(),
+                        4 => world
+                            .agree_unchecked::<RefundPayment>(
+                                json!({"bill": bill, "amount": "20", "to": "wallet"}),
+                            )
+                            .await
+                            .err(),
+                        5 => world
+                            .agree_unchecked::<CreditBill>(
+                                json!({"bill": bill, "lines": [{"item": "sugar", "quantity": "0.5"}]}),
+                            )
+                            .await
+                            .err(),
+                        _ => world
+                            .agree_unchecked::<TopUpWallet>(
+                                json!({"customer": "Ali", "amount": "70", "method": "cash"}),
+                            )
+                            .await
+                            .err(),
+                    };
+                    // A refusal is an answer; a deadlock or another fault of the database is none.
+                    if let Some(error) = outcome {
+                        assert!(matches!(error, CallError::Refused(_)), "{error}");
+                    }
+                }
+            });
+            futures::future::join_all(all).await;
+            world.check_invariants().await;
+        }
+        standing(&world).await;
+    }
+
+    #[tokio::test]
+    async fn a_bill_can_be_paid_from_the_wallet_with_its_issue() {
+        let world = stocked(World::new().await).await;
+        bill(&world, Some("Ali"), "1").await;
+        let top_up = json!({"customer": "Ali", "amount": "150", "method": "cash"});
+        let asked = world.ask::<TopUpWallet>(top_up.clone()).await.unwrap();
+        assert_eq!(
+            asked.message,
+            "Put RWF 150 into the wallet of Ali, paid in cash. Reply 'yes' to confirm."
+        );
+        let done = world.agree::<TopUpWallet>(top_up).await.unwrap();
+        assert_eq!(
+            done.summary,
+            "Put RWF 150 into the wallet of Ali: it now holds RWF 150. Payment PAY-1."
+        );
+        let paid = json!({"customer": "Ali", "lines": [{"item": "sugar", "quantity": "1"}], "payment": {"method": "wallet"}});
+        let done = world.agree::<CreateBill>(paid.clone()).await.unwrap();
+        assert_eq!(
+            done.summary,
+            "Created bill INV-2 for Ali. Total: RWF 100, paid from the wallet."
+        );
+        let failure = refusal(world.ask::<CreateBill>(paid).await);
+        assert_eq!(failure.code, FailureCode::InsufficientFunds);
+        assert_eq!(
+            failure.message,
+            "The wallet of Ali holds RWF 50, which is not enough."
+        );
+        assert_eq!(standing(&world).await, (100, 50));
+        let read = world.read::<GetBill>(json!({"bill": "2"})).await.unwrap();
+        assert_eq!(read.bill.owed.amount_minor, 0);
+        let from_wallet = json!({"customer": "Ali", "amount": "1", "method": "wallet"});
+        let failure = refusal(world.ask::<TopUpWallet>(from_wallet).await);
+        assert_eq!(failure.field.as_deref(), Some("method"));
+        let history = world.read::<TransactionHistory>(json!({})).await.unwrap();
+        assert_eq!(history.movements[0].text, "payment for INV-2 (PAY-2)");
+    }
+}

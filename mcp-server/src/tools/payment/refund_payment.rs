@@ -49,7 +49,9 @@ impl CommitTool for RefundPayment {
             return Err(words::nothing_to_refund(locale, &name, field).into());
         }
         let amount_minor = match input.amount {
-            Some(amount) => typed::amount(amount, Thing::Amount, shop, "amount", locale)?.amount_minor,
+            Some(amount) => {
+                typed::amount(amount, Thing::Amount, shop, "amount", locale)?.amount_minor
+            }
             None => left_minor,
         };
         if amount_minor == 0 {
@@ -288,4 +290,147 @@ async fn select_name(
     )
     .fetch_optional(conn)
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use contracts::failure::FailureCode;
+    use contracts::tools::billing::{BillStatus, CreateBill, GetBill, SalesSummary};
+    use contracts::tools::inventory::AddItem;
+    use contracts::tools::payment::{CheckBalance, CollectPayment};
+
+    use super::*;
+    use crate::testing::{World, refusal};
+
+    async fn shop() -> World {
+        let world = World::new().await;
+        let sugar = json!({"name": "Sugar", "unit": "kg", "unit_price": "100", "quantity": "100"});
+        world.write::<AddItem>(sugar).await.unwrap();
+        world.arrange("update shop.items set tax_bp = 1800").await;
+        let bill = json!({"customer": "Ali", "lines": [{"item": "sugar", "quantity": "5"}]});
+        world.agree::<CreateBill>(bill).await.unwrap();
+        world
+    }
+
+    async fn till(world: &World) -> (i64, i64) {
+        let at = world.read::<CheckBalance>(json!({})).await.unwrap();
+        let cash = at.accounts.iter().find(|a| a.account == "cash");
+        let cash = cash.map_or(0, |a| a.balance.amount_minor);
+        (cash, at.wallet.amount_minor)
+    }
+
+    #[tokio::test]
+    async fn money_goes_back_and_nothing_is_owed_again() {
+        let world = shop().await;
+        let pay = |amount: &str| json!({"bill": "1", "amount": amount, "method": "cash"});
+        world.agree::<CollectPayment>(pay("300")).await.unwrap();
+        world.agree::<CollectPayment>(pay("200")).await.unwrap();
+        let input = json!({"bill": "1", "amount": "250", "reason": "spoilt"});
+        let asked = world.ask::<RefundPayment>(input.clone()).await.unwrap();
+        assert_eq!(
+            asked.message,
+            "Refund RWF 250 to Ali in cash. Bill INV-1 (RWF 250) is credited, so nothing is owed again. Reply 'yes' to confirm."
+        );
+        let done = world.agree::<RefundPayment>(input).await.unwrap();
+        assert_eq!(
+            done.refunds.len(),
+            2,
+            "200 of the newer payment, 50 of the older"
+        );
+        let bill = world
+            .read::<GetBill>(json!({"bill": "1"}))
+            .await
+            .unwrap()
+            .bill;
+        assert_eq!(bill.status, BillStatus::Paid);
+        let amounts = (
+            bill.paid.amount_minor,
+            bill.credited.amount_minor,
+            bill.owed.amount_minor,
+        );
+        assert_eq!(amounts, (250, 250, 0));
+        assert_eq!(till(&world).await, (250, 0));
+        let more = json!({"bill": "1", "amount": "251"});
+        let failure = refusal(world.ask::<RefundPayment>(more).await);
+        assert_eq!(failure.message, "At most RWF 250 can be given back.");
+        let rest = json!({"bill": "1", "to": "wallet"});
+        world.agree::<RefundPayment>(rest.clone()).await.unwrap();
+        assert_eq!(till(&world).await, (250, 250));
+        let failure = refusal(world.ask::<RefundPayment>(rest).await);
+        assert_eq!(failure.code, FailureCode::NotRefundable);
+        assert_eq!(failure.message, "Nothing of INV-1 is left to give back.");
+        let tax =
+            "select (debits_posted - credits_posted) from shop.ledger_accounts where code = 'tax'";
+        assert_eq!(
+            world.number(tax).await,
+            0,
+            "the tax went with it, to the last unit"
+        );
+        let today = world.read::<SalesSummary>(json!({})).await.unwrap();
+        assert_eq!(
+            today.summary,
+            "Today: 1 bill, RWF 500 sold, RWF 500 credited, RWF 500 received. Nothing is owed. Best seller: Sugar."
+        );
+    }
+
+    #[tokio::test]
+    async fn a_payment_goes_back_from_the_wallet_first() {
+        let world = shop().await;
+        let pay = json!({"customer": "Ali", "amount": "800", "method": "cash"});
+        world.agree::<CollectPayment>(pay).await.unwrap();
+        let back = |amount: &str| json!({"payment": "PAY-1", "amount": amount});
+        world.agree::<RefundPayment>(back("100")).await.unwrap();
+        assert_eq!(till(&world).await, (700, 200));
+        let asked = world.ask::<RefundPayment>(back("300")).await.unwrap();
+        assert_eq!(
+            asked.message,
+            "Refund RWF 300 to Ali in cash. Bill INV-1 (RWF 100) is credited, so nothing is owed again. Reply 'yes' to confirm."
+        );
+        world
+            .agree::<RefundPayment>(json!({"payment": "1"}))
+            .await
+            .unwrap();
+        assert_eq!(till(&world).await, (0, 0));
+        for (input, code) in [
+            (json!({"payment": "PAY-2"}), FailureCode::NotRefundable),
+            (json!({"payment": "PAY-9"}), FailureCode::UnknownPayment),
+            (json!({"payment": "x"}), FailureCode::UnknownPayment),
+            (json!({}), FailureCode::InvalidArguments),
+            (
+                json!({"payment": "1", "bill": "1"}),
+                FailureCode::InvalidArguments,
+            ),
+        ] {
+            assert_eq!(refusal(world.ask::<RefundPayment>(input).await).code, code);
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_refund_asked_for_by_many_at_once_is_given_once() {
+        let world = shop().await;
+        let pay = json!({"bill": "1", "method": "cash"});
+        world.agree::<CollectPayment>(pay).await.unwrap();
+        let all = (0..8).map(|i| {
+            let input = if i % 2 == 0 {
+                json!({"bill": "1"})
+            } else {
+                json!({"payment": "1"})
+            };
+            world.agree_unchecked::<RefundPayment>(input)
+        });
+        let (done, refused): (Vec<_>, Vec<_>) = futures::future::join_all(all)
+            .await
+            .into_iter()
+            .partition(Result::is_ok);
+        assert_eq!((done.len(), refused.len()), (1, 7));
+        for one in refused {
+            let code = refusal(one).code;
+            assert!(matches!(
+                code,
+                FailureCode::NotRefundable | FailureCode::VersionConflict
+            ));
+        }
+        world.check_invariants().await;
+        assert_eq!(till(&world).await, (0, 0));
+    }
 }
