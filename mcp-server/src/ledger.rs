@@ -378,12 +378,12 @@ fn changes(
         let amount = transfer.amount_minor;
         let (_, debit) = changes
             .entry(transfer.debit.id(tenant, currency))
-            .or_insert((transfer.debit, Change::default()));
+            .or_insert_with(|| (transfer.debit, Change::default()));
         debit.debits_posted += posted * amount;
         debit.debits_pending += pending * amount;
         let (_, credit) = changes
             .entry(transfer.credit.id(tenant, currency))
-            .or_insert((transfer.credit, Change::default()));
+            .or_insert_with(|| (transfer.credit, Change::default()));
         credit.credits_posted += posted * amount;
         credit.credits_pending += pending * amount;
     }

@@ -26,7 +26,7 @@ pub(crate) const EXPIRES_AFTER: TimeDelta = TimeDelta::minutes(15);
 /// Who moves money that leaves the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Provider {
-    /// MTN MoMo: mobile money.
+    /// MTN `MoMo`: mobile money.
     Momo,
     /// Stripe: cards.
     Stripe,
@@ -512,7 +512,7 @@ pub(crate) struct Changed {
 }
 
 impl Changed {
-    fn new(before: &Payment, after: Payment, topic: &'static str, parts: &[Part]) -> Told {
+    fn told(before: &Payment, after: Payment, topic: &'static str, parts: &[Part]) -> Told {
         let mut told = after.told();
         let bills: Vec<Value> = parts
             .iter()
@@ -608,7 +608,7 @@ pub(crate) async fn settle(
         Direction::Refund => "payment.refunded",
         Direction::TopUp => "wallet.topped_up",
     };
-    Ok(Changed::new(&before, after, topic, &parts))
+    Ok(Changed::told(&before, after, topic, &parts))
 }
 
 /// The provider says that the money will not move. A refund's money stays with the customer.
@@ -655,7 +655,7 @@ pub(crate) async fn mark_unknown(
         status,
         ..before.clone()
     };
-    Ok(Changed::new(&before, after, "payment.pending", &[]))
+    Ok(Changed::told(&before, after, "payment.pending", &[]))
 }
 
 /// Keeps the provider's own name for a payment, the first time it is told.
@@ -719,7 +719,7 @@ async fn give_up(
         failure: failure.map(str::to_owned),
         ..before.clone()
     };
-    Ok(Changed::new(&before, after, "payment.failed", &[]))
+    Ok(Changed::told(&before, after, "payment.failed", &[]))
 }
 
 fn known(payment: Option<Payment>, id: Uuid) -> Result<Payment, CallError> {

@@ -9,7 +9,7 @@ use crate::payments::{Direction, PendingPayment, Provider};
 /// Which providers this installation is set up for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Configured {
-    /// MTN MoMo collections: mobile money.
+    /// MTN `MoMo` collections: mobile money.
     pub momo: bool,
     /// Stripe: cards.
     pub stripe: bool,

@@ -174,6 +174,21 @@ impl World {
         Ok(output)
     }
 
+    /// Like [`World::agree`]: the topics of what others are told, in their order.
+    pub(crate) async fn told<T: CommitTool>(
+        &self,
+        input: Value,
+    ) -> Result<Vec<&'static str>, CallError> {
+        let mut transaction = self.begin().await;
+        let mut call = self.call(&mut transaction);
+        let input = parsed::<T>(input);
+        let prepared = T::prepare(&mut call, &input).await?;
+        let done = T::execute(&mut call, input, prepared.plan).await?;
+        transaction.commit().await?;
+        self.check(&done.audit).await;
+        Ok(done.events.iter().map(|event| event.topic).collect())
+    }
+
     /// Like [`World::agree`] for many at once: the invariants are checked when all are done.
     pub(crate) async fn agree_unchecked<T: CommitTool>(
         &self,

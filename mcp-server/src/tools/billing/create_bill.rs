@@ -1290,4 +1290,29 @@ mod tests {
         assert_eq!(done.bill.total.amount_minor, 513);
         assert_eq!(done.bill.tax.amount_minor, 78);
     }
+
+    #[tokio::test]
+    async fn others_are_told_of_the_bill_its_payment_and_what_runs_low() {
+        let world = World::new().await;
+        let soap =
+            json!({"name": "Soap", "unit_price": "10", "quantity": "10", "low_stock_level": "5"});
+        world.write::<AddItem>(soap).await.unwrap();
+        let two = json!({"item": "soap", "quantity": "2"});
+        let none: [&str; 0] = [];
+        for (lines, cash, low) in [
+            (vec![two.clone()], false, none.as_slice()),
+            (vec![two.clone(), two.clone()], true, &["stock.low"]),
+            (vec![two], false, &[]),
+        ] {
+            let mut bill = json!({"lines": lines});
+            let mut expected = [&["bill.issued"], low].concat();
+            if cash {
+                bill["payment"] = json!({"method": "cash"});
+                expected.push("payment.settled");
+            }
+            assert_eq!(world.told::<CreateBill>(bill).await.unwrap(), expected);
+        }
+        let void = json!({"bill": "3"});
+        assert_eq!(world.told::<VoidBill>(void).await.unwrap(), ["bill.voided"]);
+    }
 }

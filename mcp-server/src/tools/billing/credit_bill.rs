@@ -317,10 +317,9 @@ async fn overpaid(
     let tenant = call.tenant();
     let sources = refunds::sources(call.conn, tenant, Of::Bill(bill.id)).await?;
     let taken = refunds::take(&sources, beyond);
-    let to = to.unwrap_or(if bill.customer_id.is_some() {
-        RefundTo::Wallet
-    } else {
-        RefundTo::Cash
+    let to = to.unwrap_or_else(|| match bill.customer_id {
+        Some(_) => RefundTo::Wallet,
+        None => RefundTo::Cash,
     });
     refunds::refunds(call, &taken, to, "refund_to")
 }

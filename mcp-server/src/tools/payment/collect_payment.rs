@@ -813,6 +813,14 @@ mod tests {
         let failure = refusal(world.ask::<TopUpWallet>(from_wallet).await);
         assert_eq!(failure.field.as_deref(), Some("method"));
         let history = world.read::<TransactionHistory>(json!({})).await.unwrap();
-        assert_eq!(history.movements[0].text, "payment for INV-2 (PAY-2)");
+        let paid = history
+            .movements
+            .iter()
+            .find(|movement| movement.text == "payment for INV-2 (PAY-2)")
+            .unwrap();
+        assert_eq!(
+            (paid.from_account.as_str(), paid.to_account.as_str()),
+            ("receivable", "wallet")
+        );
     }
 }

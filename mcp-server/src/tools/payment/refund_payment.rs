@@ -369,7 +369,7 @@ mod tests {
         let today = world.read::<SalesSummary>(json!({})).await.unwrap();
         assert_eq!(
             today.summary,
-            "Today: 1 bill, RWF 500 sold, RWF 500 credited, RWF 500 received. Nothing is owed. Best seller: Sugar."
+            "Today: 1 bill, RWF 500 sold, RWF 500 credited, RWF 250 received. Nothing is owed. Best seller: Sugar."
         );
     }
 

@@ -97,7 +97,7 @@ impl CommitTool for TopUpWallet {
         };
         let at_once = payment.provider.is_none();
         let wallet = wallet_now(call, Some(&customer)).await?;
-        let holds = wallet.unwrap_or(Money::minor(0, desk.currency));
+        let holds = wallet.unwrap_or_else(|| Money::minor(0, desk.currency));
         let (locale, reference) = (call.locale, payment.reference());
         let summary = if at_once {
             words::topped_up(locale, &customer.name, plan.amount, holds, &reference)
