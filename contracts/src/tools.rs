@@ -6,6 +6,9 @@
 pub mod billing;
 pub mod confirm;
 pub mod inventory;
+pub mod location;
+pub mod profile;
+pub mod support;
 
 use crate::tool::{ToolSheet, sheet};
 
