@@ -6,6 +6,7 @@
 //! - [`server`]: the protocol around it; `written`: a result's way into the reply; `confirmation`: the question a `commit` tool asks; `pages`: where a person answers it.
 //! - [`handler`]: what a tool's file provides; `tools`: those files.
 //! - `catalogue`, `customers`, `stock`, `pricing`, `bills`, `numbering`, `days`: the business facts tools build on.
+//! - `phones`, `places`, `geo`, `opening`: how people are reached, and where and when the shop is open.
 //! - `typed`, `cursor`: what a person or a client sent, made safe; `words`: every sentence that is answered.
 
 pub mod app;
@@ -25,14 +26,17 @@ pub mod demo;
 pub mod error;
 #[cfg(feature = "conformance-fixtures")]
 pub mod fixtures;
+mod geo;
 pub mod guard;
 pub mod handler;
 pub mod http;
 mod idempotency;
 pub mod invariants;
 pub mod numbering;
+mod opening;
 mod pages;
 pub mod phones;
+mod places;
 pub mod pricing;
 mod routes;
 pub mod server;

@@ -1,6 +1,5 @@
 //! `inventory_list_items`: items by name, or by likeness to a search text, a page at a time.
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use contracts::failure::ToolFailure;
@@ -12,8 +11,9 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::catalogue::likeness::{Folded, SAME, score};
+use crate::catalogue::likeness::Folded;
 use crate::catalogue::lookup::{NAMES_MAX, all_names, select_narrowed};
+use crate::catalogue::ranking::{Ranked, is_shown, likeness, page_of};
 use crate::catalogue::{AliasRow, Item, ItemRow, OwnUnitRow, load};
 use crate::cursor;
 use crate::error::CallError;
@@ -22,12 +22,6 @@ use crate::typed::{self, LABEL_CHARS_MAX, NAME_CHARS_MAX};
 use crate::words::arguments::{self, Thing};
 use crate::words::inventory::{self, Narrowed, Page};
 
-/// Names less alike than this are not shown.
-const SHOWN_MIN: u16 = 450;
-/// Names this much less alike than the best one are not shown.
-const SHOWN_BEHIND_MAX: u16 = 300;
-/// What a name that begins with the search text, or has it inside, counts at least.
-const INSIDE: u16 = 850;
 /// How many names are ranked in a shop with too many to rank them all.
 const NARROWED_TO: i64 = 500;
 
@@ -44,9 +38,8 @@ struct Filter {
 enum Place {
     #[serde(rename = "n")]
     Named(String, Uuid),
-    /// Likeness, the least likeness shown, and the item.
     #[serde(rename = "r")]
-    Ranked(u16, u16, Uuid),
+    Ranked(Ranked),
 }
 
 impl ReadTool for ListItems {
@@ -68,9 +61,8 @@ impl ReadTool for ListItems {
                 by_name(call, &filter, Some((name, *id)), limit).await?
             }
             (Some(query), None) => by_likeness(call, &filter, query, None, limit).await?,
-            (Some(query), Some(Place::Ranked(likeness, floor, id))) => {
-                let after = (*likeness, *floor, *id);
-                by_likeness(call, &filter, query, Some(after), limit).await?
+            (Some(query), Some(Place::Ranked(after))) => {
+                by_likeness(call, &filter, query, Some(*after), limit).await?
             }
             (None, Some(Place::Ranked(..))) | (Some(_), Some(Place::Named(..))) => {
                 return Err(arguments::bad_cursor(call.locale).into());
@@ -136,7 +128,7 @@ async fn by_likeness(
     call: &mut Call<'_>,
     filter: &Filter,
     query: &str,
-    after: Option<(u16, u16, Uuid)>,
+    after: Option<Ranked>,
     limit: usize,
 ) -> Result<(Vec<Item>, Option<Place>), CallError> {
     let tenant = call.tenant();
@@ -151,7 +143,7 @@ async fn by_likeness(
         let best = scores.entry(named.id).or_default();
         *best = likeness.max(*best);
     }
-    scores.retain(|_, likeness| *likeness >= SHOWN_MIN);
+    scores.retain(|_, likeness| is_shown(*likeness));
     if filter.narrows() {
         let ids: Vec<Uuid> = scores.keys().copied().collect();
         let kept: BTreeSet<Uuid> = select_kept(call.conn, tenant, filter, &ids)
@@ -161,45 +153,8 @@ async fn by_likeness(
         scores.retain(|id, _| kept.contains(id));
     }
     let (ids, next) = page_of(&scores, after, limit);
-    Ok((load(call.conn, tenant, &ids).await?, next))
-}
-
-/// Part of a name counts like a small slip.
-fn likeness(asked: &Folded, name: &Folded) -> u16 {
-    let inside = name.text().contains(asked.text());
-    let likeness = score(asked, name);
-    if inside && likeness < SAME {
-        likeness.max(INSIDE)
-    } else {
-        likeness
-    }
-}
-
-/// The ids of one page, best first, and where the next one starts. The floor of the first page holds for all pages. Pure.
-fn page_of(
-    scores: &BTreeMap<Uuid, u16>,
-    after: Option<(u16, u16, Uuid)>,
-    limit: usize,
-) -> (Vec<Uuid>, Option<Place>) {
-    let best = scores.values().copied().max().unwrap_or_default();
-    let floor = after.map_or_else(
-        || best.saturating_sub(SHOWN_BEHIND_MAX).max(SHOWN_MIN),
-        |(_, floor, _)| floor.max(SHOWN_MIN),
-    );
-    let mut order: Vec<(Reverse<u16>, Uuid)> = scores
-        .iter()
-        .filter(|(_, likeness)| **likeness >= floor)
-        .map(|(id, likeness)| (Reverse(*likeness), *id))
-        .filter(|key| after.is_none_or(|(likeness, _, id)| *key > (Reverse(likeness), id)))
-        .collect();
-    order.sort_unstable();
-    let more = order.len() > limit;
-    order.truncate(limit);
-    let next = order
-        .last()
-        .filter(|_| more)
-        .map(|(Reverse(likeness), id)| Place::Ranked(*likeness, floor, *id));
-    (order.into_iter().map(|(_, id)| id).collect(), next)
+    let items = load(call.conn, tenant, &ids).await?;
+    Ok((items, next.map(Place::Ranked)))
 }
 
 impl Filter {
@@ -302,7 +257,6 @@ async fn select_kept(
 #[cfg(test)]
 mod tests {
     use contracts::tools::inventory::AddItem;
-    use proptest::prelude::*;
     use serde_json::{Value, json};
 
     use super::*;
@@ -448,27 +402,6 @@ mod tests {
         ] {
             let failure = refusal(world.read::<ListItems>(input).await);
             assert_eq!(failure.field.as_deref(), Some(field), "{}", failure.message);
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn ranked_pages_neither_repeat_nor_miss(scores in prop::collection::btree_map(any::<u128>().prop_map(Uuid::from_u128), 0_u16..=1000, 0..40), limit in 1_usize..10) {
-            let floor = scores.values().copied().max().unwrap_or_default().saturating_sub(SHOWN_BEHIND_MAX).max(SHOWN_MIN);
-            let mut seen = Vec::new();
-            let mut after = None;
-            for _ in 0..50 {
-                let (ids, next) = page_of(&scores, after, limit);
-                seen.extend(ids);
-                match next {
-                    Some(Place::Ranked(likeness, floor, id)) => after = Some((likeness, floor, id)),
-                    Some(Place::Named(..)) => prop_assert!(false, "a ranked page goes on by rank"),
-                    None => break,
-                }
-            }
-            let mut expected: Vec<Uuid> = scores.iter().filter(|(_, s)| **s >= floor).map(|(id, _)| *id).collect();
-            expected.sort_by_key(|id| (Reverse(scores[id]), *id));
-            prop_assert_eq!(seen, expected);
         }
     }
 }
