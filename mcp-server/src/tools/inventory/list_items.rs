@@ -12,7 +12,7 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::catalogue::likeness::Folded;
-use crate::catalogue::lookup::{NAMES_MAX, all_names, select_narrowed};
+use crate::catalogue::lookup::names_near;
 use crate::catalogue::ranking::{Ranked, is_shown, likeness, page_of};
 use crate::catalogue::{AliasRow, Item, ItemRow, OwnUnitRow, load};
 use crate::cursor;
@@ -23,7 +23,7 @@ use crate::words::arguments::{self, Thing};
 use crate::words::inventory::{self, Narrowed, Page};
 
 /// How many names are ranked in a shop with too many to rank them all.
-const NARROWED_TO: i64 = 500;
+const NARROWED_TO: i32 = 500;
 
 /// What the list is narrowed by, checked.
 struct Filter {
@@ -132,10 +132,7 @@ async fn by_likeness(
     limit: usize,
 ) -> Result<(Vec<Item>, Option<Place>), CallError> {
     let tenant = call.tenant();
-    let mut names = all_names(call.conn, tenant).await?;
-    if names.len() > NAMES_MAX {
-        names = select_narrowed(call.conn, tenant, &[query.to_owned()], NARROWED_TO).await?;
-    }
+    let names = names_near(call.conn, tenant, &[query.to_owned()], NARROWED_TO).await?;
     let mut scores: BTreeMap<Uuid, u16> = BTreeMap::new();
     let asked = Folded::new(query);
     for named in &names {
@@ -179,7 +176,8 @@ fn summary(filter: &Filter, items: &[Item], page: Page, locale: Locale) -> Strin
     inventory::listed(locale, &narrowed, &named, page)
 }
 
-/// A page with everything that belongs to its items, in one statement.
+/// A page with everything that belongs to its items, in one statement. Of its three ways to the items one is taken: by name, by
+/// category, by what runs low; each has its index, and a plan for all of them at once would take the first for every page.
 async fn select_page(
     conn: &mut PgConnection,
     tenant: Uuid,
@@ -192,17 +190,29 @@ async fn select_page(
     sqlx::query_as!(
         ItemRow,
         r#"with page as materialized (
-               select i.id, i.name, i.name_norm, i.category, i.unit, i.unit_price, i.tax_bp, i.low_stock_level, i.sku, i.version,
-                      l.on_hand, l.allow_negative, l.seq
-               from shop.items i
-               join shop.stock_levels l on l.tenant_id = $1 and l.item_id = i.id
-               where i.tenant_id = $1 and i.archived_at is null
-                 and ($2::text is null or i.category_norm = (select shop.norm($2)))
-                 and ($3::numeric is null or l.on_hand < $3)
-                 and (not $4 or l.on_hand <= i.low_stock_level)
-                 and (i.name_norm, i.id) > ($5, $6)
-               order by i.name_norm, i.id
-               limit $7
+               (select i.id, i.name, i.name_norm, i.category, i.unit, i.unit_price, i.tax_bp, i.low_stock_level, i.sku, i.version,
+                       l.on_hand, l.allow_negative, l.seq
+                from shop.items i
+                join shop.stock_levels l on l.tenant_id = $1 and l.item_id = i.id
+                where $2::text is null and not $4 and i.tenant_id = $1 and i.archived_at is null
+                  and ($3::numeric is null or l.on_hand < $3) and (i.name_norm, i.id) > ($5, $6)
+                order by i.name_norm, i.id limit $7)
+               union all
+               (select i.id, i.name, i.name_norm, i.category, i.unit, i.unit_price, i.tax_bp, i.low_stock_level, i.sku, i.version,
+                       l.on_hand, l.allow_negative, l.seq
+                from shop.items i
+                join shop.stock_levels l on l.tenant_id = $1 and l.item_id = i.id
+                where $2::text is not null and i.tenant_id = $1 and i.archived_at is null and i.category_norm = (select shop.norm($2))
+                  and ($3::numeric is null or l.on_hand < $3) and (not $4 or l.low) and (i.name_norm, i.id) > ($5, $6)
+                order by i.name_norm, i.id limit $7)
+               union all
+               (select i.id, i.name, i.name_norm, i.category, i.unit, i.unit_price, i.tax_bp, i.low_stock_level, i.sku, i.version,
+                       l.on_hand, l.allow_negative, l.seq
+                from shop.stock_levels l
+                join shop.items i on i.tenant_id = $1 and i.id = l.item_id and i.archived_at is null
+                where $2::text is null and $4 and l.tenant_id = $1 and l.low
+                  and ($3::numeric is null or l.on_hand < $3) and (i.name_norm, i.id) > ($5, $6)
+                order by i.name_norm, i.id limit $7)
            ), named as (
                select a.item_id, jsonb_agg(jsonb_build_object('name', a.name, 'locale', a.locale) order by a.name_norm) as aliases
                from shop.item_aliases a where a.tenant_id = $1 and a.item_id in (select id from page) group by a.item_id
@@ -243,7 +253,7 @@ async fn select_kept(
          where i.tenant_id = $1 and i.archived_at is null and i.id = any($5)
            and ($2::text is null or i.category_norm = (select shop.norm($2)))
            and ($3::numeric is null or l.on_hand < $3)
-           and (not $4 or l.on_hand <= i.low_stock_level)",
+           and (not $4 or l.low)",
         tenant,
         filter.category,
         filter.stock_below,
