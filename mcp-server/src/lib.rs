@@ -6,6 +6,7 @@
 //! - [`server`]: the protocol around it; `written`: a result's way into the reply; `confirmation`: the question a `commit` tool asks; `pages`: where a person answers it.
 //! - [`handler`]: what a tool's file provides; `tools`: those files.
 //! - `catalogue`, `customers`, `stock`, `pricing`, `bills`, `numbering`, `days`: the business facts tools build on.
+//! - [`jobs`]: what is done after the answer; [`webhooks`]: what others are told; `outgoing`: how others are reached.
 //! - `typed`, `cursor`: what a person or a client sent, made safe; `words`: every sentence that is answered.
 
 pub mod app;
@@ -30,7 +31,9 @@ pub mod handler;
 pub mod http;
 mod idempotency;
 pub mod invariants;
+pub mod jobs;
 pub mod numbering;
+pub mod outgoing;
 mod pages;
 pub mod pricing;
 mod routes;
@@ -43,5 +46,6 @@ mod testing;
 mod tokens;
 pub mod tools;
 pub mod typed;
+pub mod webhooks;
 pub mod words;
 mod written;
