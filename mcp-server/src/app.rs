@@ -14,6 +14,7 @@ use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use crate::error::CallError;
 use crate::handler::{Shop, UnaskedClients};
 use crate::outgoing::Outgoing;
+use crate::providers::Providers;
 
 /// What every call and page shares. Holds no state a restart would lose.
 pub struct App {
@@ -35,6 +36,8 @@ pub struct App {
     pub hooks: Hooks,
     /// How others are reached.
     pub outgoing: Outgoing,
+    /// Who moves money that leaves the process.
+    pub providers: Providers,
     shops: moka::sync::Cache<TenantId, Arc<Shop>>,
 }
 
@@ -63,6 +66,7 @@ impl App {
             call_deadline: Duration::from_secs(10),
             hooks: Hooks::default(),
             outgoing: Outgoing::default(),
+            providers: Providers::default(),
             shops: moka::sync::Cache::builder()
                 .max_capacity(SHOPS_MAX)
                 .time_to_live(SHOP_CACHE)

@@ -6,6 +6,7 @@
 //!
 //! The queue itself is `graphile_worker`: claims, retries, jobs of dead processes. Any number of replicas may work on it.
 
+mod ask_provider;
 mod deliver_events;
 mod relay_events;
 
@@ -111,7 +112,16 @@ pub async fn look(app: &App) -> Result<(), sqlx::Error> {
     let mut conn = app.pool.acquire().await?;
     let mut wanted = relay_events::due(&mut conn, DUE_MAX).await?;
     wanted.extend(deliver_events::due(&mut conn, now, DUE_MAX).await?);
+    wanted.extend(ask_provider::due(&mut conn, now, DUE_MAX).await?);
     enqueue(&mut conn, &wanted).await
+}
+
+/// A provider (`momo`, `stripe`) has said something about a payment: it is asked at once what is true. False when we know of no such payment.
+///
+/// # Errors
+/// When the database fails.
+pub(crate) async fn ask_at_once(app: &App, provider: &str, id: Uuid) -> Result<bool, CallError> {
+    ask_provider::at_once(app, provider, id).await
 }
 
 /// Looks and works until stopped, then lets running jobs end.
@@ -170,6 +180,7 @@ async fn work(app: &Arc<App>, stop: &CancellationToken) -> Result<(), String> {
         .shutdown_grace_period(GRACE)
         .shutdown_interrupted_job_retry_delay(Duration::from_secs(1))
         .add_extension(Workplace(Arc::clone(app)))
+        .define_job::<Task<ask_provider::AskProvider>>()
         .define_job::<Task<relay_events::RelayEvents>>()
         .define_job::<Task<deliver_events::DeliverEvents>>();
     let worked = match worker.init().await {
@@ -248,4 +259,150 @@ async fn add_jobs(
     .fetch_all(conn)
     .await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use migrations::clock::SystemClock;
+    use migrations::database::Role;
+    use migrations::test_database::TestDatabase;
+
+    use super::*;
+
+    /// Far less than a backlog takes that drains by the second.
+    const PATIENCE: Duration = Duration::from_secs(15);
+
+    struct Stage {
+        app: Arc<App>,
+        owner: PgPool,
+        stop: CancellationToken,
+        database: TestDatabase,
+    }
+
+    impl Stage {
+        async fn new() -> Stage {
+            let database = TestDatabase::new().await;
+            let pool = database.pool(Role::Shop).await;
+            let clock = Arc::new(SystemClock);
+            let app = App::new(pool, clock, String::new(), [0; 32], [0; 32]);
+            Stage {
+                app: Arc::new(app),
+                owner: database.owner_pool().await,
+                stop: CancellationToken::new(),
+                database,
+            }
+        }
+
+        fn start(&self) -> tokio::task::JoinHandle<()> {
+            tokio::spawn(run(Arc::clone(&self.app), self.stop.clone()))
+        }
+
+        /// Jobs of shops that have nothing to tell: they end at once.
+        async fn enqueue(&self, count: u128) {
+            let job = |n| {
+                let id = Uuid::from_u128(n);
+                Wanted::of::<relay_events::RelayEvents>(id, id)
+            };
+            let jobs: Vec<Wanted> = (1..=count).map(job).collect();
+            let mut conn = self.app.pool.acquire().await.unwrap();
+            enqueue(&mut conn, &jobs).await.unwrap();
+        }
+
+        async fn jobs(&self) -> i64 {
+            sqlx::query_scalar("select count(*) from graphile_worker._private_jobs")
+                .fetch_one(&self.owner)
+                .await
+                .unwrap()
+        }
+
+        async fn run_sql(&self, sql: &'static str) {
+            sqlx::query(sql).execute(&self.owner).await.unwrap();
+        }
+
+        async fn until_empty(&self) {
+            let started = Instant::now();
+            while self.jobs().await > 0 {
+                assert!(
+                    started.elapsed() < PATIENCE,
+                    "{} jobs are left after {} s",
+                    self.jobs().await,
+                    PATIENCE.as_secs()
+                );
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    }
+
+    /// Without `local_queue` the library starts eight of them a second, and this takes fifty.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_backlog_drains_and_stopping_waits_for_nothing() {
+        let stage = Stage::new().await;
+        stage.enqueue(400).await;
+        stage.enqueue(400).await;
+        assert_eq!(stage.jobs().await, 400, "one key, one job");
+        let working = stage.start();
+        stage.until_empty().await;
+        let stopping = Instant::now();
+        stage.stop.cancel();
+        working.await.unwrap();
+        assert!(
+            stopping.elapsed() < Duration::from_secs(3),
+            "{:?}",
+            stopping.elapsed()
+        );
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn jobs_of_a_dead_process_and_jobs_nobody_told_of_are_found() {
+        let stage = Stage::new().await;
+        stage.enqueue(3).await;
+        // Claimed by a process that was last heard of an hour ago.
+        stage
+            .run_sql("update graphile_worker._private_jobs set locked_by = 'gone', locked_at = now() - interval '1 hour'")
+            .await;
+        stage
+            .run_sql("insert into graphile_worker._private_workers (id, last_heartbeat_at) values ('gone', now() - interval '1 hour')")
+            .await;
+        let working = stage.start();
+        stage.until_empty().await;
+        // Behind a pooler nothing is told: the row alone must be enough.
+        stage
+            .run_sql(
+                "insert into graphile_worker._private_jobs (task_id, payload)
+                 select id, '{\"tenant\": \"00000000-0000-0000-0000-000000000001\", \"id\": \"00000000-0000-0000-0000-000000000001\"}'
+                 from graphile_worker._private_tasks where identifier = 'relay_events'",
+            )
+            .await;
+        stage.until_empty().await;
+        stage.stop.cancel();
+        working.await.unwrap();
+    }
+
+    /// Two replicas, and a program whose role may do no more than the queue needs.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn replicas_share_the_queue_and_a_rolled_back_wish_is_none() {
+        let stage = Stage::new().await;
+        let other = {
+            let pool = stage.database.pool(Role::Shop).await;
+            let clock = Arc::new(SystemClock);
+            Arc::new(App::new(pool, clock, String::new(), [0; 32], [0; 32]))
+        };
+        let mut tx = stage.app.pool.begin().await.unwrap();
+        let job = Wanted::of::<relay_events::RelayEvents>(Uuid::nil(), Uuid::nil());
+        enqueue(&mut tx, &[job]).await.unwrap();
+        tx.rollback().await.unwrap();
+        assert_eq!(stage.jobs().await, 0);
+        let working = [
+            stage.start(),
+            tokio::spawn(run(other, stage.stop.clone())),
+        ];
+        stage.enqueue(200).await;
+        stage.until_empty().await;
+        stage.stop.cancel();
+        for one in working {
+            one.await.unwrap();
+        }
+    }
 }

@@ -19,7 +19,7 @@ pub struct Outgoing(OnceLock<reqwest::Client>);
 pub(crate) struct Answered {
     /// The HTTP status.
     pub(crate) status: u16,
-    /// At most [`ANSWER_BYTES_MAX`].
+    /// At most [`ANSWER_BYTES_MAX`]; the rest is not read.
     pub(crate) body: Vec<u8>,
 }
 
@@ -71,12 +71,11 @@ impl Outgoing {
             .await
             .map_err(|e| NoAnswer::Unknown(chain(&e)))?
         {
-            if body.len() + chunk.len() > ANSWER_BYTES_MAX {
-                return Err(NoAnswer::Unknown(format!(
-                    "an answer of more than {ANSWER_BYTES_MAX} bytes"
-                )));
+            let room = ANSWER_BYTES_MAX - body.len();
+            body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+            if chunk.len() > room {
+                break;
             }
-            body.extend_from_slice(&chunk);
         }
         Ok(Answered { status, body })
     }

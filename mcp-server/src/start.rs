@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::{App, Hooks};
 use crate::caller::Caller;
 use crate::config::Config;
+use crate::providers::Providers;
 use crate::server::Server;
 use crate::{demo, http, jobs, sweeper};
 
@@ -178,6 +179,7 @@ async fn open(
     app.local_mode = config.local_mode;
     app.call_deadline = config.call_deadline;
     app.hooks = hooks;
+    app.providers = Providers::new(&config.providers);
     if embedded.is_some() {
         demo::stock(&app)
             .await

@@ -21,6 +21,7 @@ mod stories;
 mod streams;
 mod terminal;
 mod together;
+mod webhooks;
 
 /// The programs of this package, which only its tests know.
 const PROGRAMS: e2e::program::Executables = e2e::program::Executables {

@@ -98,6 +98,7 @@ fn layers_keep_their_direction() {
         "mcp-server/src",
         &[
             "mcp-server/src/http.rs",
+            "mcp-server/src/callbacks.rs",
             "mcp-server/src/guard.rs",
             "mcp-server/src/pages.rs",
             "mcp-server/src/written.rs",
@@ -162,6 +163,14 @@ fn every_query_names_the_tenant() {
         (
             "shop.add_job",
             "the queue is the program's own; a job's payload names its tenant",
+        ),
+        (
+            "shop.due_payments",
+            "the same; it says which payments' providers are to be asked",
+        ),
+        (
+            "shop.tenant_of_payment",
+            "a provider calls from outside and names a payment; the function says whose it is",
         ),
         ("shop.tenants", "named by its id"),
     ];

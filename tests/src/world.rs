@@ -4,6 +4,7 @@ pub mod foreign;
 pub mod mcp;
 pub mod model;
 pub mod provider;
+pub mod receiver;
 pub mod sse;
 
 use std::collections::{BTreeMap, HashMap};
