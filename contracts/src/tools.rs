@@ -6,6 +6,7 @@
 pub mod billing;
 pub mod confirm;
 pub mod inventory;
+pub mod payment;
 
 use crate::tool::{ToolSheet, sheet};
 

@@ -116,6 +116,18 @@ pub async fn look(app: &App) -> Result<(), sqlx::Error> {
     enqueue(&mut conn, &wanted).await
 }
 
+/// Has the provider of a payment asked right after the caller's commit.
+///
+/// # Errors
+/// When the database fails.
+pub(crate) async fn ask_soon(
+    conn: &mut PgConnection,
+    tenant: Uuid,
+    payment: Uuid,
+) -> Result<(), sqlx::Error> {
+    enqueue(conn, &[ask_provider::wanted(tenant, payment)]).await
+}
+
 /// A provider (`momo`, `stripe`) has said something about a payment: it is asked at once what is true. False when we know of no such payment.
 ///
 /// # Errors

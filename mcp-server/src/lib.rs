@@ -5,8 +5,9 @@
 //! - [`call`]: the one path every call takes: caller, scope, validate, idempotency, confirm, tool, audit, answer.
 //! - [`server`]: the protocol around it; `written`: a result's way into the reply; `confirmation`: the question a `commit` tool asks; `pages`: where a person answers it.
 //! - [`handler`]: what a tool's file provides; `tools`: those files.
-//! - `catalogue`, `customers`, `stock`, `pricing`, `bills`, `numbering`, `days`: the business facts tools build on.
-//! - [`jobs`]: what is done after the answer; [`webhooks`]: what others are told; `outgoing`: how others are reached.
+//! - `catalogue`, `customers`, `stock`, `pricing`, `bills`, `ledger`, `payments`, `numbering`, `days`: the business facts tools build on.
+//! - [`jobs`]: what is done after the answer; [`providers`]: who moves money; [`webhooks`]: what others are told; [`outgoing`]: how others
+//!   are reached; `callbacks`: where they reach us.
 //! - `typed`, `cursor`: what a person or a client sent, made safe; `words`: every sentence that is answered.
 
 pub mod app;
@@ -33,9 +34,12 @@ pub mod http;
 mod idempotency;
 pub mod invariants;
 pub mod jobs;
+mod ledger;
 pub mod numbering;
 pub mod outgoing;
 mod pages;
+mod payments;
+pub mod phones;
 pub mod pricing;
 pub mod providers;
 mod routes;

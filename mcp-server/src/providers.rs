@@ -9,10 +9,15 @@ mod stripe;
 use chrono::{DateTime, Utc};
 use contracts::money::{Currency, Money};
 use futures::future::BoxFuture;
+use contracts::tools::payment::PaymentMethod;
 use migrations::settings::{BadSetting, Reader};
 use uuid::Uuid;
 
+use crate::error::CallError;
+use crate::handler::Call;
+use crate::jobs;
 use crate::outgoing::Outgoing;
+use crate::payments::{self, Direction, PendingPayment};
 
 pub use momo::MomoSettings;
 pub use stripe::StripeSettings;
@@ -90,12 +95,47 @@ pub(crate) trait Provider: Send + Sync {
     fn cancel<'a>(&'a self, http: &'a Outgoing, order: &'a Order, now: DateTime<Utc>) -> BoxFuture<'a, Said> {
         self.status(http, order, now)
     }
+}
 
-    /// Whether it can move this amount: some know other coins than a currency has.
-    fn can_move(&self, amount: Money) -> bool;
+/// Which providers this installation is set up for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Configured {
+    /// MTN MoMo collections: mobile money.
+    pub momo: bool,
+    /// Stripe: cards.
+    pub stripe: bool,
+}
 
-    /// Whether it gives money back the way it came.
-    fn gives_back(&self) -> bool;
+impl Configured {
+    /// Who moves money of this method in this direction; `None` where nobody is set up for it. Cash and wallet need nobody.
+    #[must_use]
+    pub(crate) const fn serving(
+        self,
+        method: PaymentMethod,
+        direction: Direction,
+    ) -> Option<payments::Provider> {
+        match (method, direction) {
+            // MoMo's collections take money and give none back.
+            (PaymentMethod::MobileMoney, Direction::Collect | Direction::TopUp) if self.momo => {
+                Some(payments::Provider::Momo)
+            }
+            (PaymentMethod::Card, _) if self.stripe => Some(payments::Provider::Stripe),
+            _ => None,
+        }
+    }
+}
+
+/// Has the provider asked after the commit: part of the same transaction as the pending payment.
+///
+/// # Errors
+/// When the database fails.
+pub(crate) async fn request(
+    call: &mut Call<'_>,
+    pending: &PendingPayment,
+) -> Result<(), CallError> {
+    let tenant = call.tenant();
+    jobs::ask_soon(call.conn, tenant, pending.payment.id).await?;
+    Ok(())
 }
 
 /// Those that are set up.
@@ -143,6 +183,15 @@ impl Providers {
         Providers {
             momo: settings.momo.clone().map(momo::Momo::new),
             stripe: settings.stripe.clone().map(stripe::Stripe::new),
+        }
+    }
+
+    /// Which those are.
+    #[must_use]
+    pub const fn configured(&self) -> Configured {
+        Configured {
+            momo: self.momo.is_some(),
+            stripe: self.stripe.is_some(),
         }
     }
 

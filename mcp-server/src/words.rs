@@ -5,6 +5,7 @@
 pub(crate) mod arguments;
 pub(crate) mod billing;
 pub(crate) mod inventory;
+pub(crate) mod payment;
 
 use chrono::NaiveDate;
 use contracts::locale::Locale;

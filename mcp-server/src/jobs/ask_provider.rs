@@ -69,6 +69,11 @@ impl Job for AskProvider {
     }
 }
 
+/// The job for a payment.
+pub(super) fn wanted(tenant: Uuid, payment: Uuid) -> Wanted {
+    Wanted::of::<AskProvider>(tenant, payment)
+}
+
 /// Payments whose provider is to be asked now.
 pub(super) async fn due(
     conn: &mut PgConnection,
@@ -82,10 +87,10 @@ pub(super) async fn due(
     )
     .fetch_all(conn)
     .await?;
-    let wanted = rows
+    Ok(rows
         .iter()
-        .map(|row| Wanted::of::<AskProvider>(row.tenant, row.payment));
-    Ok(wanted.collect())
+        .map(|row| wanted(row.tenant, row.payment))
+        .collect())
 }
 
 /// Has a provider asked about a payment at once, because it has said something. False when there is no such payment.
@@ -96,7 +101,7 @@ pub(super) async fn at_once(app: &App, provider: &str, id: Uuid) -> Result<bool,
     };
     let mut tx = app.begin(tenant).await?;
     hurry(&mut tx, tenant, id, app.clock.now()).await?;
-    enqueue(&mut tx, &[Wanted::of::<AskProvider>(tenant.0, id)]).await?;
+    enqueue(&mut tx, &[wanted(tenant.0, id)]).await?;
     tx.commit().await?;
     Ok(true)
 }

@@ -63,24 +63,26 @@ impl MomoSettings {
         if keys.iter().all(Option::is_none) {
             return Ok(None);
         }
-        let missing = names.iter().zip(&keys).find(|(_, key)| key.is_none());
-        match (missing, keys) {
-            (None, [Some(subscription_key), Some(api_user), Some(api_key)]) => {
-                Ok(Some(MomoSettings {
-                    base_url: base_url.trim_end_matches('/').to_owned(),
-                    subscription_key,
-                    api_user,
-                    api_key,
-                    target_environment,
-                    callback_url,
-                }))
-            }
-            (missing, _) => Err(BadSetting {
-                name: missing.map_or("MOMO_API_KEY", |(name, _)| name).to_owned(),
+        let missing = names
+            .iter()
+            .zip(&keys)
+            .find(|(_, key)| key.is_none())
+            .map(|(name, _)| (*name).to_owned());
+        let [Some(subscription_key), Some(api_user), Some(api_key)] = keys else {
+            return Err(BadSetting {
+                name: missing.unwrap_or_default(),
                 value: String::new(),
                 accepts: "a value, because other keys of MoMo are set".to_owned(),
-            }),
-        }
+            });
+        };
+        Ok(Some(MomoSettings {
+            base_url: base_url.trim_end_matches('/').to_owned(),
+            subscription_key,
+            api_user,
+            api_key,
+            target_environment,
+            callback_url,
+        }))
     }
 }
 
@@ -227,14 +229,6 @@ impl Provider for Momo {
         now: DateTime<Utc>,
     ) -> BoxFuture<'a, Said> {
         self.look(http, order, now).boxed()
-    }
-
-    fn can_move(&self, amount: Money) -> bool {
-        amount.amount_minor > 0
-    }
-
-    fn gives_back(&self) -> bool {
-        false
     }
 }
 

@@ -265,14 +265,6 @@ impl Provider for Stripe {
     ) -> BoxFuture<'a, Said> {
         self.give_up(http, order, now).boxed()
     }
-
-    fn can_move(&self, amount: Money) -> bool {
-        coins(amount).is_some()
-    }
-
-    fn gives_back(&self) -> bool {
-        true
-    }
 }
 
 /// The amount as Stripe counts it.

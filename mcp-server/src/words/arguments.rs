@@ -41,6 +41,8 @@ pub(crate) enum Thing {
     Item,
     /// A text that is searched for.
     Query,
+    /// An amount of money to move.
+    Amount,
 }
 
 impl Thing {
@@ -63,6 +65,7 @@ impl Thing {
             Thing::Customer => "The customer's name",
             Thing::Item => "The item",
             Thing::Query => "The search text",
+            Thing::Amount => "The amount",
         }
     }
 
@@ -85,6 +88,7 @@ impl Thing {
             Thing::Customer => "El nombre del cliente",
             Thing::Item => "El artículo",
             Thing::Query => "El texto de búsqueda",
+            Thing::Amount => "El importe",
         }
     }
 
