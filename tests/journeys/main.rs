@@ -13,6 +13,7 @@ mod door;
 mod foreign;
 mod isolation;
 mod models;
+mod payments;
 mod protocol;
 mod providers;
 mod restarts;
