@@ -13,7 +13,8 @@ use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
 use crate::error::CallError;
 use crate::handler::{Shop, UnaskedClients};
-use crate::providers::Configured;
+use crate::outgoing::Outgoing;
+use crate::providers::Providers;
 
 /// What every call and page shares. Holds no state a restart would lose.
 pub struct App {
@@ -29,12 +30,14 @@ pub struct App {
     pub confirmation_key: Key,
     /// Callers without a token are the local owner. Only ever on loopback.
     pub local_mode: bool,
-    /// Which providers of payments can be asked.
-    pub providers: Configured,
     /// How long one call may take.
     pub call_deadline: Duration,
     /// Places where a test may stop or break a call.
     pub hooks: Hooks,
+    /// How others are reached.
+    pub outgoing: Outgoing,
+    /// Who moves money that leaves the process.
+    pub providers: Providers,
     shops: moka::sync::Cache<TenantId, Arc<Shop>>,
 }
 
@@ -60,9 +63,10 @@ impl App {
             agent_token_key,
             confirmation_key,
             local_mode: true,
-            providers: Configured::default(),
             call_deadline: Duration::from_secs(10),
             hooks: Hooks::default(),
+            outgoing: Outgoing::default(),
+            providers: Providers::default(),
             shops: moka::sync::Cache::builder()
                 .max_capacity(SHOPS_MAX)
                 .time_to_live(SHOP_CACHE)

@@ -7,12 +7,15 @@
 //! - [`handler`]: what a tool's file provides; `tools`: those files.
 //! - `phones`, `places`, `geo`, `opening`: how people are reached, and where and when the shop is open.
 //! - `catalogue`, `customers`, `stock`, `pricing`, `bills`, `ledger`, `payments`, `numbering`, `days`: the business facts tools build on.
+//! - [`jobs`]: what is done after the answer; [`providers`]: who moves money; [`webhooks`]: what others are told; [`outgoing`]: how others
+//!   are reached; `callbacks`: where they reach us.
 //! - `typed`, `cursor`: what a person or a client sent, made safe; `words`: every sentence that is answered.
 
 pub mod app;
 mod audit;
 pub mod bills;
 pub mod call;
+mod callbacks;
 pub mod caller;
 mod canonical;
 pub mod catalogue;
@@ -32,9 +35,11 @@ pub mod handler;
 pub mod http;
 mod idempotency;
 pub mod invariants;
+pub mod jobs;
 mod ledger;
 pub mod numbering;
 mod opening;
+pub mod outgoing;
 mod pages;
 pub mod phones;
 mod places;
@@ -51,5 +56,6 @@ mod testing;
 mod tokens;
 pub mod tools;
 pub mod typed;
+pub mod webhooks;
 pub mod words;
 mod written;
