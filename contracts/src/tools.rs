@@ -38,6 +38,13 @@ macro_rules! every_tool {
             $crate::tools::support::ListTickets,
             $crate::tools::support::UpdateTicket,
             $crate::tools::support::EscalateToHuman,
+            $crate::tools::billing::CreditBill,
+            $crate::tools::billing::WriteOffBill,
+            $crate::tools::payment::CheckBalance,
+            $crate::tools::payment::CollectPayment,
+            $crate::tools::payment::TransactionHistory,
+            $crate::tools::payment::RefundPayment,
+            $crate::tools::payment::TopUpWallet,
             $crate::tools::confirm::ConfirmAction,
         }
     };

@@ -6,3 +6,4 @@ pub mod inventory;
 pub mod location;
 pub mod profile;
 pub mod support;
+pub mod payment;
