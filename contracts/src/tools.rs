@@ -4,6 +4,7 @@
 //! here without a handler does not compile there.
 
 pub mod billing;
+pub mod booking;
 pub mod confirm;
 pub mod inventory;
 
