@@ -125,6 +125,7 @@ impl World {
             locale: self.locale,
             now: self.clock.now(),
             public_url: "http://127.0.0.1:8001",
+            confirmation: None,
             clock: &self.clock,
         }
     }
