@@ -5,12 +5,14 @@
 //! - [`call`]: the one path every call takes: caller, scope, validate, idempotency, confirm, tool, audit, answer.
 //! - [`server`]: the protocol around it; `written`: a result's way into the reply; `confirmation`: the question a `commit` tool asks; `pages`: where a person answers it.
 //! - [`handler`]: what a tool's file provides; `tools`: those files.
-//! - `catalogue`, `customers`, `stock`, `pricing`, `bills`, `numbering`, `days`: the business facts tools build on.
+//! - `catalogue`, `customers`, `stock`, `pricing`, `bills`, `bookings`, `numbering`, `days`: the business facts tools build on; `calendar`: a booking as a file.
 //! - `typed`, `cursor`: what a person or a client sent, made safe; `words`: every sentence that is answered.
 
 pub mod app;
 mod audit;
 pub mod bills;
+pub mod bookings;
+pub mod calendar;
 pub mod call;
 pub mod caller;
 mod canonical;

@@ -1,5 +1,6 @@
 //! The tools' handlers, a file each.
 
 pub mod billing;
+pub mod booking;
 mod confirm_action;
 pub mod inventory;

@@ -41,6 +41,10 @@ pub(crate) enum Thing {
     Item,
     /// A text that is searched for.
     Query,
+    /// Something that can be booked.
+    Resource,
+    /// What is to be known about something.
+    Notes,
 }
 
 impl Thing {
@@ -63,6 +67,8 @@ impl Thing {
             Thing::Customer => "The customer's name",
             Thing::Item => "The item",
             Thing::Query => "The search text",
+            Thing::Resource => "The name of what is booked",
+            Thing::Notes => "The note",
         }
     }
 
@@ -85,13 +91,15 @@ impl Thing {
             Thing::Customer => "El nombre del cliente",
             Thing::Item => "El artículo",
             Thing::Query => "El texto de búsqueda",
+            Thing::Resource => "El nombre de lo que se reserva",
+            Thing::Notes => "La nota",
         }
     }
 
     /// The ending of an adjective that goes with the Spanish word.
     const fn ending(self) -> &'static str {
         match self {
-            Thing::Category | Thing::Unit | Thing::Quantity => "a",
+            Thing::Category | Thing::Unit | Thing::Quantity | Thing::Notes => "a",
             _ => "o",
         }
     }
