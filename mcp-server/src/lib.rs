@@ -34,6 +34,7 @@ mod idempotency;
 pub mod invariants;
 pub mod numbering;
 mod pages;
+pub mod phones;
 pub mod pricing;
 mod routes;
 pub mod server;
