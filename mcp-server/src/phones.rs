@@ -86,8 +86,9 @@ pub fn read(text: &str, country: Option<Country>) -> Result<E164, NotAPhone> {
     } else {
         digits
     };
-    let number = phonenumber::parse(country.map(|country| country.0), &plain)
-        .map_err(|_| NotAPhone::Impossible)?;
+    // Given a country, the library takes that one's trunk zero off numbers of other countries too: Rome's begin with a zero.
+    let default = country.filter(|_| !international).map(|country| country.0);
+    let number = phonenumber::parse(default, &plain).map_err(|_| NotAPhone::Impossible)?;
     let e164 = number.format().mode(phonenumber::Mode::E164).to_string();
     if !phonenumber::is_valid(&number)
         || international && !keeps(&plain, &e164, number.country().code())
@@ -182,6 +183,8 @@ mod tests {
             ("0712 345678", "KE", "+254712345678"),
             ("+44 (0)20 7946 0018", "", "+442079460018"),
             ("06 6982 1234", "IT", "+390669821234"),
+            ("+39 06 6982 1234", "RW", "+390669821234"),
+            ("+225 07 08 09 10 11", "RW", "+2250708091011"),
             ("+225 07 08 09 10 11", "", "+2250708091011"),
             ("(202) 456-1111", "US", "+12024561111"),
             ("+965 5012 3456", "", "+96550123456"),
