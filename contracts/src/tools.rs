@@ -25,6 +25,13 @@ macro_rules! every_tool {
             $crate::tools::billing::ListBills,
             $crate::tools::billing::SalesSummary,
             $crate::tools::billing::VoidBill,
+            $crate::tools::booking::SetResource,
+            $crate::tools::booking::SetHours,
+            $crate::tools::booking::CheckAvailability,
+            $crate::tools::booking::CreateBooking,
+            $crate::tools::booking::RescheduleBooking,
+            $crate::tools::booking::CancelBooking,
+            $crate::tools::booking::ViewBookings,
             $crate::tools::confirm::ConfirmAction,
         }
     };

@@ -496,15 +496,15 @@ async fn select_names(
 ) -> Result<Vec<Name>, sqlx::Error> {
     sqlx::query_as!(
         Name,
-        r#"with some as materialized (
+        r#"with mine as materialized (
                select r.id, r.name, r.kind, r.active from shop.resources r where r.tenant_id = $1 order by r.name_norm limit $2
            )
-           select s.id as "id!", s.name as "resource!", s.name as "name!", s.active as "active!" from some s
+           select s.id as "id!", s.name as "resource!", s.name as "name!", s.active as "active!" from mine s
            union all
-           select s.id, s.name, s.kind, s.active from some s where s.kind <> ''
+           select s.id, s.name, s.kind, s.active from mine s where s.kind <> ''
            union all
            select s.id, s.name, a.name, s.active
-           from shop.resource_aliases a join some s on s.id = a.resource_id where a.tenant_id = $1"#,
+           from shop.resource_aliases a join mine s on s.id = a.resource_id where a.tenant_id = $1"#,
         tenant,
         most
     )

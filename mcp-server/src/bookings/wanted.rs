@@ -122,6 +122,15 @@ fn verdict(resource: &Resource, busy: &[Busy], during: Span, now: DateTime<Utc>)
     }
 }
 
+/// Why a time cannot be booked that is not free.
+#[must_use]
+pub(crate) fn why_not(resource: &Resource, during: Span, now: DateTime<Utc>) -> Verdict {
+    match verdict(resource, &[], during, now) {
+        Verdict::Fits => Verdict::Taken,
+        why => why,
+    }
+}
+
 /// A length that was asked for, checked.
 ///
 /// # Errors
