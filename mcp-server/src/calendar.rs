@@ -96,7 +96,13 @@ fn text(entry: &Entry<'_>) -> String {
 /// A parameter has no way to escape a quotation mark, and a colon or comma would end it.
 fn plain(name: &str) -> String {
     name.chars()
-        .map(|c| if matches!(c, '"' | ':' | ';' | ',') || c.is_control() { ' ' } else { c })
+        .map(|c| {
+            if matches!(c, '"' | ':' | ';' | ',') || c.is_control() {
+                ' '
+            } else {
+                c
+            }
+        })
         .collect()
 }
 
@@ -143,7 +149,11 @@ mod tests {
             "DESCRIPTION:BK-7\\nAli\\nBEGIN:VALARM",
             "END:VCALENDAR",
         ] {
-            assert_eq!(lines.iter().filter(|l| *l == line).count(), 1, "{line} in {lines:#?}");
+            assert_eq!(
+                lines.iter().filter(|l| *l == line).count(),
+                1,
+                "{line} in {lines:#?}"
+            );
         }
         let organizer = lines.iter().find(|l| l.starts_with("ORGANIZER")).unwrap();
         assert!(organizer.ends_with(":http://127.0.0.1:8001"), "{organizer}");

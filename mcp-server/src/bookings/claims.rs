@@ -41,7 +41,16 @@ pub(crate) async fn hold(
 ) -> Result<Option<Uuid>, CallError> {
     let tenant = call.tenant();
     let (by, now) = (call.caller.subject.clone(), call.now);
-    let taken_over = take_over(call.conn, tenant, wanted, claim, call.confirmation, &by, now).await?;
+    let taken_over = take_over(
+        call.conn,
+        tenant,
+        wanted,
+        claim,
+        call.confirmation,
+        &by,
+        now,
+    )
+    .await?;
     match taken_over {
         Some(id) => Ok(Some(id)),
         None => place(call, wanted, claim).await,

@@ -138,7 +138,10 @@ pub(crate) fn why_not(resource: &Resource, during: Span, now: DateTime<Utc>) -> 
 pub(crate) fn length(minutes: Option<u32>, call: &Call<'_>) -> Result<Option<u32>, CallError> {
     match minutes {
         Some(minutes) if !MINUTES.contains(&minutes) => {
-            Err(booking::bad_minutes(call.locale, "minutes", *MINUTES.start(), *MINUTES.end()).into())
+            Err(
+                booking::bad_minutes(call.locale, "minutes", *MINUTES.start(), *MINUTES.end())
+                    .into(),
+            )
         }
         other => Ok(other),
     }

@@ -90,7 +90,7 @@ mod tests {
             3,
             "insert into shop.confirmations (tenant_id, id, token_hash, tool, arguments, arguments_digest, question, binding_digest,
                  requested_by, requested_role, approver, locale, status, decided_by, decided_at, created_at, expires_at)
-             select tenant_id, id, sha256('a'), 'create_booking', '{}', sha256('a'), '{}', sha256('a'), 'amina', 'owner', 'self', 'en',
+             select tenant_id, id, sha256(id::text::bytea), 'create_booking', '{}', sha256('a'), '{}', sha256('a'), 'amina', 'owner', 'self', 'en',
                  'declined', 'amina', now(), now(), now() from shop.bookings;
              update shop.bookings set status = 'held', hold_expires_at = now(), confirmation_id = id",
         ),

@@ -349,7 +349,11 @@ pub(crate) fn bad_minutes(locale: Locale, field: &str, least: u32, most: u32) ->
         Locale::En => format!("That has to be from {least} to {most}."),
         Locale::Es => format!("Tiene que ser de {least} a {most}."),
     };
-    refused(field, message, format!("Give {field} from {least} to {most}."))
+    refused(
+        field,
+        message,
+        format!("Give {field} from {least} to {most}."),
+    )
 }
 
 /// "Mars/Olympus is no time zone."
@@ -367,9 +371,15 @@ pub(crate) fn bad_zone(locale: Locale, field: &str) -> ToolFailure {
 pub(crate) fn bad_percent(locale: Locale, field: &str) -> ToolFailure {
     let message = match locale {
         Locale::En => "A fee is 0 to 100 percent of the price, with at most two decimals.",
-        Locale::Es => "Un cargo es de 0 a 100 por ciento del precio, con dos decimales como máximo.",
+        Locale::Es => {
+            "Un cargo es de 0 a 100 por ciento del precio, con dos decimales como máximo."
+        }
     };
-    refused(field, message.to_owned(), format!("Give {field} as \"50\"."))
+    refused(
+        field,
+        message.to_owned(),
+        format!("Give {field} as \"50\"."),
+    )
 }
 
 /// "That is not a telephone number."
@@ -575,7 +585,9 @@ pub(crate) fn ask_move(
         Locale::En => {
             format!("Are you sure you want to move booking {named} to {to}{more}? {reply}")
         }
-        Locale::Es => format!("¿Seguro que quiere cambiar la reserva {named} a {to}{more}? {reply}"),
+        Locale::Es => {
+            format!("¿Seguro que quiere cambiar la reserva {named} a {to}{more}? {reply}")
+        }
     }
 }
 
@@ -862,10 +874,7 @@ pub(crate) fn bad_hours(locale: Locale, field: &str) -> ToolFailure {
 pub(crate) fn resource_set(locale: Locale, resource: &Resource, is_new: bool) -> String {
     let name = &resource.name;
     let slot = length(locale, resource.slot_minutes.into());
-    let price = resource
-        .price
-        .map(|p| format!(", {p}"))
-        .unwrap_or_default();
+    let price = resource.price.map(|p| format!(", {p}")).unwrap_or_default();
     let lanes = resource.lanes;
     let rule = rule(locale, resource.terms, resource.price)
         .map(|r| format!("; {r}"))
@@ -927,20 +936,32 @@ pub(crate) fn hours_set(
     let hours = hours_said(locale, openings);
     let set = match (locale, days) {
         (Locale::En, Days::Weekly(days)) => {
-            let names: Vec<String> = days.iter().map(|d| weekday(locale, *d).to_owned()).collect();
+            let names: Vec<String> = days
+                .iter()
+                .map(|d| weekday(locale, *d).to_owned())
+                .collect();
             format!("{name} on {}: {hours}.", all_of(locale, &names))
         }
         (Locale::Es, Days::Weekly(days)) => {
-            let names: Vec<String> = days.iter().map(|d| weekday(locale, *d).to_owned()).collect();
+            let names: Vec<String> = days
+                .iter()
+                .map(|d| weekday(locale, *d).to_owned())
+                .collect();
             format!("{name}, {}: {hours}.", all_of(locale, &names))
         }
         (Locale::En, Days::Date(date)) => format!("{name} on {}: {hours}.", day(locale, *date)),
         (Locale::Es, Days::Date(date)) => format!("{name}, {}: {hours}.", day(locale, *date)),
         (Locale::En, Days::DateAgain(date)) => {
-            format!("{name} has its usual hours on {} again.", day(locale, *date))
+            format!(
+                "{name} has its usual hours on {} again.",
+                day(locale, *date)
+            )
         }
         (Locale::Es, Days::DateAgain(date)) => {
-            format!("{name} vuelve a su horario habitual el {}.", day(locale, *date))
+            format!(
+                "{name} vuelve a su horario habitual el {}.",
+                day(locale, *date)
+            )
         }
     };
     let which = some_of(locale, outside);

@@ -30,8 +30,13 @@ impl CommitTool for CancelBooking {
         input: &CancelBookingInput,
     ) -> Result<Prepared<Plan>, CallError> {
         let reason = input.reason.as_deref().unwrap_or_default();
-        let reason =
-            typed::line_or_empty(reason, Thing::Reason, "reason", REASON_CHARS_MAX, call.locale)?;
+        let reason = typed::line_or_empty(
+            reason,
+            Thing::Reason,
+            "reason",
+            REASON_CHARS_MAX,
+            call.locale,
+        )?;
         let (reference, customer) = (input.booking.as_deref(), input.customer.as_deref());
         let found = bookings::meant(call, reference, customer).await?;
         bookings::refuse_closed(&found, call)?;

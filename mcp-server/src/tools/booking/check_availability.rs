@@ -81,7 +81,9 @@ fn window(
         None => starts(date).ok_or_else(|| bad_day("date"))?,
     };
     let until = match (&input.to, &input.from) {
-        (Some(text), _) => edge(text, "to", input.date, zone, call, |day| days::end_of(day, zone))?,
+        (Some(text), _) => edge(text, "to", input.date, zone, call, |day| {
+            days::end_of(day, zone)
+        })?,
         (None, Some(_)) if input.date.is_none() => {
             let day = days::day_of(from, zone);
             days::end_of(day, zone).ok_or_else(|| bad_day("from"))?
@@ -91,7 +93,11 @@ fn window(
     // An hour more, for a month in which the clocks go back.
     let longest = TimeDelta::days(WINDOW_DAYS_MAX) + TimeDelta::hours(1);
     if from >= until || until - from > longest {
-        return Err(booking::bad_window(call.locale, if input.to.is_some() { "to" } else { "from" }).into());
+        return Err(booking::bad_window(
+            call.locale,
+            if input.to.is_some() { "to" } else { "from" },
+        )
+        .into());
     }
     Ok(Span { from, until })
 }
@@ -188,11 +194,21 @@ async fn at_time(
         let lanes = free_lanes(&busy, during, &shape);
         let in_time = bookable.from <= start && start < bookable.until && start >= now;
         if in_time && lanes > 0 && is_open(&resource.openings(during), during) {
-            then.push((Slot { during, free: lanes }, resource));
+            then.push((
+                Slot {
+                    during,
+                    free: lanes,
+                },
+                resource,
+            ));
         }
         let slots = resource.free(&busy, resource.minutes(minutes), window, now);
         let closest = nearest(slots, start, NEAREST_MAX);
-        near.extend(closest.into_iter().map(|s| (s, resource, (s.during.from - start).abs())));
+        near.extend(
+            closest
+                .into_iter()
+                .map(|s| (s, resource, (s.during.from - start).abs())),
+        );
     }
     let Some((during, zone)) = asked else {
         return Err(booking::nothing_to_book(call.locale).into());
@@ -327,7 +343,8 @@ mod tests {
             both.summary,
             "Free: Chair 1 on Friday 2026-11-27: 11:00, 11:30; Room on Friday 2026-11-27: 11:00."
         );
-        let days = json!({"resource": "room", "from": "2026-11-27", "to": "2026-11-30", "time": "9am"});
+        let days =
+            json!({"resource": "room", "from": "2026-11-27", "to": "2026-11-30", "time": "9am"});
         let days = asked(&world, days).await;
         let dates: Vec<String> = days.slots.iter().map(|s| s.date.to_string()).collect();
         assert_eq!(dates, ["2026-11-27", "2026-11-28", "2026-11-30"]);
@@ -371,7 +388,10 @@ mod tests {
         for (input, field) in [
             (json!({"from": "2026-11-28", "to": "2026-11-27"}), "to"),
             (json!({"from": "2026-11-01", "to": "2026-12-31"}), "to"),
-            (json!({"date": "2026-11-27", "from": "12:00", "to": "11:00"}), "to"),
+            (
+                json!({"date": "2026-11-27", "from": "12:00", "to": "11:00"}),
+                "to",
+            ),
             (json!({"from": "soon"}), "from"),
             (json!({"date": "1900-01-01"}), "date"),
             (json!({"date": "+10000-01-01"}), "date"),

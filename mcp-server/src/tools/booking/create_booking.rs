@@ -265,7 +265,10 @@ async fn customer(call: &mut Call<'_>, plan: &Plan) -> Result<Option<Customer>, 
 async fn give_phone(call: &mut Call<'_>, id: Uuid, phone: &str) -> Result<(), CallError> {
     let tenant = call.tenant();
     let mut savepoint = call.conn.begin().await?;
-    match update_phone(&mut savepoint, tenant, id, phone).await.map_err(CallError::from) {
+    match update_phone(&mut savepoint, tenant, id, phone)
+        .await
+        .map_err(CallError::from)
+    {
         Ok(()) => Ok(savepoint.commit().await?),
         Err(error) if error.constraint() == Some("customers_phone") => {
             Ok(savepoint.rollback().await?)
@@ -282,7 +285,8 @@ async fn confirm(
     plan: &Plan,
 ) -> Result<(), CallError> {
     let tenant = call.tenant();
-    let confirmed = update_to_confirmed(call.conn, tenant, id, number, customer, plan, call.now).await?;
+    let confirmed =
+        update_to_confirmed(call.conn, tenant, id, number, customer, plan, call.now).await?;
     if confirmed {
         Ok(())
     } else {

@@ -118,7 +118,9 @@ impl CommitTool for RescheduleBooking {
             .clone()
             .unwrap_or_else(|| times::shown(start, found.zone));
         let ask = Ask {
-            date: input.date.unwrap_or_else(|| days::day_of(start, found.zone)),
+            date: input
+                .date
+                .unwrap_or_else(|| days::day_of(start, found.zone)),
             time: &time,
             minutes: wanted::length(input.minutes, call)?.or(Some(found.during.minutes())),
         };

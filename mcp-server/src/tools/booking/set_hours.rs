@@ -2,7 +2,9 @@
 
 use chrono::{Datelike, NaiveDate};
 use contracts::failure::ToolFailure;
-use contracts::tools::booking::{OpeningInterval, ResourceOutput, SetHours, SetHoursInput, Weekday};
+use contracts::tools::booking::{
+    OpeningInterval, ResourceOutput, SetHours, SetHoursInput, Weekday,
+};
 use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -114,26 +116,26 @@ fn checked(input: &SetHoursInput, call: &Call<'_>) -> Result<(Days, Vec<Opening>
 /// The intervals of a day, in order; none for a day that is closed.
 fn intervals(input: &SetHoursInput, call: &Call<'_>) -> Result<Vec<Opening>, ToolFailure> {
     let locale = call.locale;
-    let given: Vec<(OpeningInterval, String)> = match (&input.opens, &input.closes, &input.intervals)
-    {
-        (None, None, None) => Vec::new(),
-        (Some(opens), Some(closes), None) => {
-            let (opens, closes) = (opens.clone(), closes.clone());
-            vec![(OpeningInterval { opens, closes }, String::new())]
-        }
-        (None, None, Some(all)) if all.is_empty() || all.len() > INTERVALS_MAX => {
-            return Err(arguments::too_many(locale, "intervals", INTERVALS_MAX));
-        }
-        (None, None, Some(all)) => {
-            let numbered = all.iter().enumerate();
-            numbered
-                .map(|(i, one)| (one.clone(), format!("intervals[{i}].")))
-                .collect()
-        }
-        (Some(_), None, _) => return Err(booking::bad_hours(locale, "closes")),
-        (None, Some(_), _) => return Err(booking::bad_hours(locale, "opens")),
-        (Some(_), Some(_), Some(_)) => return Err(booking::bad_hours(locale, "intervals")),
-    };
+    let given: Vec<(OpeningInterval, String)> =
+        match (&input.opens, &input.closes, &input.intervals) {
+            (None, None, None) => Vec::new(),
+            (Some(opens), Some(closes), None) => {
+                let (opens, closes) = (opens.clone(), closes.clone());
+                vec![(OpeningInterval { opens, closes }, String::new())]
+            }
+            (None, None, Some(all)) if all.is_empty() || all.len() > INTERVALS_MAX => {
+                return Err(arguments::too_many(locale, "intervals", INTERVALS_MAX));
+            }
+            (None, None, Some(all)) => {
+                let numbered = all.iter().enumerate();
+                numbered
+                    .map(|(i, one)| (one.clone(), format!("intervals[{i}].")))
+                    .collect()
+            }
+            (Some(_), None, _) => return Err(booking::bad_hours(locale, "closes")),
+            (None, Some(_), _) => return Err(booking::bad_hours(locale, "opens")),
+            (Some(_), Some(_), Some(_)) => return Err(booking::bad_hours(locale, "intervals")),
+        };
     if !given.is_empty() && input.closed == Some(true) {
         return Err(booking::bad_hours(locale, "closed"));
     }
@@ -167,7 +169,11 @@ fn opening(
     let next_day = closes < opens;
     Ok(Opening {
         opens,
-        closes: if next_day { closes + DAY_MINUTES } else { closes },
+        closes: if next_day {
+            closes + DAY_MINUTES
+        } else {
+            closes
+        },
     })
 }
 
@@ -338,7 +344,10 @@ mod tests {
             set.summary,
             "Chair 1 on Saturday 2026-11-28: 08:00–09:00, 22:00–01:00."
         );
-        assert_eq!(free(&world, "2026-11-28").await, ["08:00", "22:00", "23:00"]);
+        assert_eq!(
+            free(&world, "2026-11-28").await,
+            ["08:00", "22:00", "23:00"]
+        );
         assert_eq!(free(&world, "2026-11-29").await, ["00:00"]);
 
         world.locale = Locale::Es;
@@ -361,25 +370,54 @@ mod tests {
         let world = chair().await;
         let with = |members: Value| {
             let mut input = json!({"resource": "Chair 1"});
-            input.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+            input
+                .as_object_mut()
+                .unwrap()
+                .extend(members.as_object().unwrap().clone());
             input
         };
         for (members, field) in [
             (json!({"opens": "09:00", "closes": "17:00"}), "weekdays"),
-            (json!({"weekdays": [], "opens": "09:00", "closes": "17:00"}), "weekdays"),
-            (json!({"weekdays": ["monday"], "date": "2026-11-27", "closed": true}), "date"),
+            (
+                json!({"weekdays": [], "opens": "09:00", "closes": "17:00"}),
+                "weekdays",
+            ),
+            (
+                json!({"weekdays": ["monday"], "date": "2026-11-27", "closed": true}),
+                "date",
+            ),
             (json!({"weekdays": ["monday"]}), "opens"),
             (json!({"weekdays": ["monday"], "closed": false}), "opens"),
             (json!({"weekdays": ["monday"], "opens": "09:00"}), "closes"),
             (json!({"weekdays": ["monday"], "closes": "09:00"}), "opens"),
-            (json!({"weekdays": ["monday"], "opens": "9", "closes": "17:00"}), "opens"),
-            (json!({"weekdays": ["monday"], "opens": "09:00", "closes": "09:00"}), "closes"),
-            (json!({"weekdays": ["monday"], "opens": "24:00", "closes": "09:00"}), "closes"),
-            (json!({"weekdays": ["monday"], "opens": "09:00", "closes": "17:00", "closed": true}), "closed"),
-            (json!({"weekdays": ["monday"], "intervals": []}), "intervals"),
-            (json!({"weekdays": ["monday"], "intervals": [{"opens": "09:00", "closes": "12:00"}, {"opens": "11:00", "closes": "13:00"}]}),
-             "intervals"),
-            (json!({"weekdays": ["monday"], "intervals": [{"opens": "09:00", "closes": "25:00"}]}), "intervals[0].closes"),
+            (
+                json!({"weekdays": ["monday"], "opens": "9", "closes": "17:00"}),
+                "opens",
+            ),
+            (
+                json!({"weekdays": ["monday"], "opens": "09:00", "closes": "09:00"}),
+                "closes",
+            ),
+            (
+                json!({"weekdays": ["monday"], "opens": "24:00", "closes": "09:00"}),
+                "closes",
+            ),
+            (
+                json!({"weekdays": ["monday"], "opens": "09:00", "closes": "17:00", "closed": true}),
+                "closed",
+            ),
+            (
+                json!({"weekdays": ["monday"], "intervals": []}),
+                "intervals",
+            ),
+            (
+                json!({"weekdays": ["monday"], "intervals": [{"opens": "09:00", "closes": "12:00"}, {"opens": "11:00", "closes": "13:00"}]}),
+                "intervals",
+            ),
+            (
+                json!({"weekdays": ["monday"], "intervals": [{"opens": "09:00", "closes": "25:00"}]}),
+                "intervals[0].closes",
+            ),
             (json!({"date": "1900-01-01", "closed": true}), "date"),
         ] {
             let failure = refusal(world.write::<SetHours>(with(members.clone())).await);
@@ -388,6 +426,9 @@ mod tests {
         let unknown = json!({"resource": "sauna", "weekdays": ["monday"], "closed": true});
         let failure = refusal(world.write::<SetHours>(unknown).await);
         assert_eq!(failure.code, FailureCode::UnknownResource);
-        assert_eq!(world.number("select count(*) from shop.weekly_hours").await, 0);
+        assert_eq!(
+            world.number("select count(*) from shop.weekly_hours").await,
+            0
+        );
     }
 }

@@ -48,7 +48,13 @@ impl WriteTool for SetResource {
         call: &mut Call<'_>,
         input: SetResourceInput,
     ) -> Result<Effected<ResourceOutput>, CallError> {
-        let name = typed::line(&input.name, Thing::Name, "name", NAME_CHARS_MAX, call.locale)?;
+        let name = typed::line(
+            &input.name,
+            Thing::Name,
+            "name",
+            NAME_CHARS_MAX,
+            call.locale,
+        )?;
         let wish = checked(&input, call)?;
         let aliases = aliases(&input, call)?;
         let before = known(call, &name).await?;
@@ -134,16 +140,32 @@ fn checked(input: &SetResourceInput, call: &Call<'_>) -> Result<Wish, ToolFailur
         kind,
         lanes: lanes.and_then(|n| i16::try_from(n).ok()),
         slot_minutes: within(input.slot_minutes, 5, 1440, "slot_minutes")?,
-        buffer_before_minutes: within(input.buffer_before_minutes, 0, 1440, "buffer_before_minutes")?,
+        buffer_before_minutes: within(
+            input.buffer_before_minutes,
+            0,
+            1440,
+            "buffer_before_minutes",
+        )?,
         buffer_after_minutes: within(input.buffer_after_minutes, 0, 1440, "buffer_after_minutes")?,
         min_notice_minutes: within(input.min_notice_minutes, 0, 43_200, "min_notice_minutes")?,
         max_ahead_days: within(input.max_ahead_days, 1, 730, "max_ahead_days")?,
-        cancel_notice_minutes: within(input.cancel_notice_minutes, 0, 43_200, "cancel_notice_minutes")?,
+        cancel_notice_minutes: within(
+            input.cancel_notice_minutes,
+            0,
+            43_200,
+            "cancel_notice_minutes",
+        )?,
         cancel_fee_bp: input
             .cancel_fee_percent
-            .map(|p| basis_points(p).ok_or_else(|| booking::bad_percent(locale, "cancel_fee_percent")))
+            .map(|p| {
+                basis_points(p).ok_or_else(|| booking::bad_percent(locale, "cancel_fee_percent"))
+            })
             .transpose()?,
-        time_zone: input.time_zone.as_deref().map(|zone| named_zone(zone, call)).transpose()?,
+        time_zone: input
+            .time_zone
+            .as_deref()
+            .map(|zone| named_zone(zone, call))
+            .transpose()?,
         price: price.map(|p| p.amount_minor),
         active: input.active,
     })
@@ -424,7 +446,10 @@ mod tests {
             changed.summary,
             "Cambiado Chair 1: turnos de 30 min, RWF 3,000, 3 a la vez; cancelar con menos de 1 día de antelación cuesta el 12.5%. Ahora no se puede reservar."
         );
-        assert_eq!((changed.resource.capacity, changed.resource.version), (3, 2));
+        assert_eq!(
+            (changed.resource.capacity, changed.resource.version),
+            (3, 2)
+        );
         assert_eq!(changed.resource.kind, "barber", "what is left out stays");
         assert_eq!(changed.resource.cancel_fee_percent.to_string(), "12.5");
     }
@@ -455,7 +480,11 @@ mod tests {
             input[member] = value.clone();
             let failure = refusal(world.write::<SetResource>(input).await);
             assert_eq!(failure.field.as_deref(), Some(member), "{value}");
-            assert_eq!(failure.code, FailureCode::InvalidArguments, "{member} {value}");
+            assert_eq!(
+                failure.code,
+                FailureCode::InvalidArguments,
+                "{member} {value}"
+            );
         }
         assert_eq!(world.number("select count(*) from shop.resources").await, 0);
     }
