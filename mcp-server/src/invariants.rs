@@ -5,6 +5,7 @@
 //! 15 calls.
 
 mod bills;
+mod bookings;
 mod ledger;
 mod payments;
 mod people;
@@ -29,6 +30,7 @@ pub fn all() -> impl Iterator<Item = &'static Invariant> {
         ledger::RULES,
         payments::RULES,
         people::RULES,
+        bookings::RULES,
     ]
     .into_iter()
     .flatten()
