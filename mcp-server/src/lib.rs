@@ -6,6 +6,7 @@
 //! - [`server`]: the protocol around it; `written`: a result's way into the reply; `confirmation`: the question a `commit` tool asks; `pages`: where a person answers it.
 //! - [`handler`]: what a tool's file provides; `tools`: those files.
 //! - `catalogue`, `customers`, `stock`, `pricing`, `bills`, `numbering`, `days`: the business facts tools build on.
+//! - `documents`: a bill as JSON and as PDF, read as a resource or on a page.
 //! - `typed`, `cursor`: what a person or a client sent, made safe; `words`: every sentence that is answered.
 
 pub mod app;
@@ -22,6 +23,7 @@ pub mod cursor;
 pub mod customers;
 pub mod days;
 pub mod demo;
+mod documents;
 pub mod error;
 #[cfg(feature = "conformance-fixtures")]
 pub mod fixtures;

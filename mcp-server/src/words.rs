@@ -4,6 +4,7 @@
 
 pub(crate) mod arguments;
 pub(crate) mod billing;
+pub(crate) mod documents;
 pub(crate) mod inventory;
 
 use chrono::NaiveDate;
