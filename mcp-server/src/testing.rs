@@ -117,7 +117,8 @@ impl World {
         *self.clock.0.lock().unwrap() += TimeDelta::seconds(1);
     }
 
-    fn call<'a>(&'a self, conn: &'a mut PgConnection) -> Call<'a> {
+    /// A call as the call path makes it, in a transaction of [`World::begin`].
+    pub(crate) fn call<'a>(&'a self, conn: &'a mut PgConnection) -> Call<'a> {
         Call {
             conn,
             shop: &self.shop,

@@ -9,6 +9,7 @@
 mod bad_input;
 mod confirmation;
 mod crash;
+mod documents;
 mod door;
 mod foreign;
 mod isolation;

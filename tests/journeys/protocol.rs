@@ -517,14 +517,20 @@ async fn what_is_not_declared_is_not_there() {
         .expect("capabilities")
         .keys()
         .collect();
-    assert_eq!(declared, ["tools"]);
+    assert_eq!(declared, ["resources", "tools"]);
+    assert_eq!(
+        told["capabilities"]["resources"],
+        json!({}),
+        "no subscriptions"
+    );
     let prompt = json!({"ref": {"type": "ref/prompt", "name": "x"}, "argument": {"name": "y", "value": "z"}});
     for (method, params) in [
         ("prompts/list", json!({})),
         ("prompts/get", json!({"name": "x"})),
-        ("resources/list", json!({})),
-        ("resources/templates/list", json!({})),
-        ("resources/read", json!({"uri": "test://x"})),
+        (
+            "resources/subscribe",
+            json!({"uri": "countersign://bills/INV-1"}),
+        ),
         ("completion/complete", prompt),
         (
             "subscriptions/listen",
@@ -532,11 +538,7 @@ async fn what_is_not_declared_is_not_there() {
         ),
         ("tools/burn", json!({})),
     ] {
-        let mut request = world.mcp(MODERN).prepare(method, params.clone());
-        if let Some(uri) = params["uri"].as_str() {
-            request = request.header("mcp-name", uri);
-        }
-        let modern = send(request).await;
+        let modern = world.mcp(MODERN).request(method, params.clone()).await;
         assert_eq!(
             (modern.status, modern.error_code()),
             (StatusCode::NOT_FOUND, -32601),

@@ -321,7 +321,10 @@ impl Sheet<'_> {
     /// What it comes to, and the code beside it. Kept together.
     fn totals(&mut self) {
         let rows = amounts(self.document);
-        let rows_high: f32 = rows.iter().map(|row| if row.strong { LEADING + 6.0 } else { LEADING }).sum();
+        let rows_high: f32 = rows
+            .iter()
+            .map(|row| if row.strong { LEADING + 6.0 } else { LEADING })
+            .sum();
         if self.y + rows_high.max(CODE + 3.0 * LEADING) > BOTTOM {
             self.turn_over();
         } else {
@@ -442,12 +445,7 @@ fn wrapped(face: &Typeface, text: &str, size: f32, width: f32, lines_max: usize)
 }
 
 /// As much of a text as fits, at least one character of it, and the rest.
-fn split_at_width<'t>(
-    face: &Typeface,
-    text: &'t str,
-    size: f32,
-    width: f32,
-) -> (&'t str, &'t str) {
+fn split_at_width<'t>(face: &Typeface, text: &'t str, size: f32, width: f32) -> (&'t str, &'t str) {
     let mut wide = 0.0;
     let mut buffer = [0; 4];
     for (at, c) in text.char_indices() {
