@@ -9,7 +9,7 @@ pub(super) fn pages(pdf: &[u8]) -> Vec<Vec<String>> {
     split_pages(&file)
         .map(|page| {
             let drawing = stream(object(&file, referred(page, "/Contents ")));
-            let resources = object(&file, referred(page, "/Resources "));
+            let resources = object(&file, referred(page, "Resources "));
             texts(drawing, &fonts(&file, resources))
         })
         .collect()
