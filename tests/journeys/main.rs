@@ -11,6 +11,7 @@ mod confirmation;
 mod crash;
 mod documents;
 mod door;
+mod examples;
 mod foreign;
 mod isolation;
 mod models;
