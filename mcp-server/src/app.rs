@@ -109,7 +109,7 @@ impl App {
 
 async fn read_shop(conn: &mut PgConnection, tenant: TenantId) -> Result<Shop, CallError> {
     let row = sqlx::query!(
-        "select name, currency, time_zone, locale, tax_inclusive, allow_negative_stock, confirmation_ttl_seconds, unasked_clients
+        "select name, currency, country, time_zone, locale, tax_inclusive, allow_negative_stock, confirmation_ttl_seconds, unasked_clients
          from shop.tenants where id = $1",
         tenant.0
     )
@@ -121,6 +121,10 @@ async fn read_shop(conn: &mut PgConnection, tenant: TenantId) -> Result<Shop, Ca
         tenant,
         name: row.name,
         currency: row.currency.parse().map_err(|_| broken("currency"))?,
+        country: row
+            .country
+            .map(|code| code.parse().map_err(|_| broken("country")))
+            .transpose()?,
         time_zone: row.time_zone.parse().map_err(|_| broken("time zone"))?,
         locale: Locale::from_tag(&row.locale).unwrap_or_default(),
         tax_inclusive: row.tax_inclusive,

@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use crate::caller::Caller;
 use crate::error::CallError;
+use crate::phones::Country;
 
 /// What the business has settled for itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub struct Shop {
     pub name: String,
     /// The one currency of its prices and bills.
     pub currency: Currency,
+    /// Where telephone numbers without a country code belong; `None` until the owner has said so.
+    pub country: Option<Country>,
     /// Where its days begin.
     pub time_zone: Tz,
     /// The language when a request names none.

@@ -7,6 +7,7 @@
 //! - [`handler`]: what a tool's file provides; `tools`: those files.
 //! - `catalogue`, `customers`, `stock`, `pricing`, `bills`, `numbering`, `days`: the business facts tools build on.
 //! - `documents`: a bill as JSON and as PDF, read as a resource or on a page.
+//! - `phones`, `places`, `geo`, `opening`: how people are reached, and where and when the shop is open.
 //! - `typed`, `cursor`: what a person or a client sent, made safe; `words`: every sentence that is answered.
 
 pub mod app;
@@ -27,13 +28,17 @@ mod documents;
 pub mod error;
 #[cfg(feature = "conformance-fixtures")]
 pub mod fixtures;
+mod geo;
 pub mod guard;
 pub mod handler;
 pub mod http;
 mod idempotency;
 pub mod invariants;
 pub mod numbering;
+mod opening;
 mod pages;
+pub mod phones;
+mod places;
 pub mod pricing;
 mod routes;
 pub mod server;

@@ -6,6 +6,9 @@ pub(crate) mod arguments;
 pub(crate) mod billing;
 pub(crate) mod documents;
 pub(crate) mod inventory;
+pub(crate) mod location;
+pub(crate) mod profile;
+pub(crate) mod support;
 
 use chrono::NaiveDate;
 use contracts::locale::Locale;

@@ -10,7 +10,7 @@ use super::{Role, STATEMENT_TIMEOUT_MS};
 use crate::open_error::{OLDEST_MAJOR, OpenError};
 
 /// Extensions the migrations use, each creatable without a superuser where Postgres trusts it.
-const EXTENSIONS: [&str; 3] = ["pg_trgm", "unaccent", "btree_gist"];
+const EXTENSIONS: [&str; 4] = ["pg_trgm", "unaccent", "btree_gist", "btree_gin"];
 
 /// What one login is and may, in one database.
 #[derive(Debug, Clone, FromRow)]
