@@ -292,6 +292,7 @@ mod tests {
             tenant: contracts::ids::TenantId::DEMO,
             name: "Kimironko Corner".to_owned(),
             currency: currency.parse().unwrap(),
+            country: None,
             time_zone: chrono_tz::Africa::Kigali,
             locale: Locale::En,
             tax_inclusive: true,

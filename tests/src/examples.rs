@@ -85,10 +85,18 @@ pub fn good(tool: &str) -> Value {
         .arguments
 }
 
-/// An empty shop on the day of the examples.
+/// Where the shop is: no tool opens a branch.
+const BRANCHES: &str = "insert into shop.locations (tenant_id, id, name, address, latitude, longitude, hours, created_at)
+    select t.id, b.id::uuid, b.name, b.address, b.latitude, b.longitude, 'mon-sat 08:00-18:00', t.created_at from shop.tenants t, (values
+        ('00000000-0000-7000-8000-0000000000b1', 'Kimironko', 'KG 11 Ave 24, Kigali', -1.9365, 30.1300),
+        ('00000000-0000-7000-8000-0000000000b2', 'Remera', 'KN 5 Rd 9, Kigali', -1.9580, 30.1127)
+    ) as b (id, name, address, latitude, longitude)";
+
+/// An empty shop with two branches, on the day of the examples.
 pub async fn shop() -> World {
     let world = World::open_with(Setting {
         empty: true,
+        owner_sql: vec![BRANCHES],
         ..Setting::default()
     })
     .await;
