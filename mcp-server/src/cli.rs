@@ -1,5 +1,7 @@
 //! The command line of `mcp-server`.
 
+mod shop;
+
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
@@ -26,6 +28,16 @@ pub struct Cli {
 enum Command {
     /// Bring the schema of `DATABASE_OWNER_URL` up to date and make the shop of local mode.
     Migrate,
+    /// Say where the shop's branches are.
+    Place {
+        #[command(subcommand)]
+        command: shop::Place,
+    },
+    /// Take the demo out of the shop of local mode, or put it back.
+    Demo {
+        #[command(subcommand)]
+        command: shop::Demo,
+    },
 }
 
 /// Runs the program; what goes wrong is one sentence on standard error.
@@ -45,6 +57,8 @@ async fn run(cli: Cli, hooks: Hooks) -> anyhow::Result<()> {
     let config = Config::read(&Reader::environment())?;
     match cli.command {
         Some(Command::Migrate) => migrate(&config).await,
+        Some(Command::Place { command }) => shop::place(&config, hooks, command).await,
+        Some(Command::Demo { command }) => shop::demo(&config, hooks, command).await,
         None if cli.stdio => {
             start::stdio(config, hooks, &mut |line| tracing::info!("{line}")).await
         }
