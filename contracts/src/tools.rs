@@ -9,6 +9,7 @@ pub mod inventory;
 pub mod location;
 pub mod profile;
 pub mod support;
+pub mod payment;
 
 use crate::tool::{ToolSheet, sheet};
 

@@ -13,6 +13,7 @@ use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
 use crate::error::CallError;
 use crate::handler::{Shop, UnaskedClients};
+use crate::providers::Configured;
 
 /// What every call and page shares. Holds no state a restart would lose.
 pub struct App {
@@ -28,6 +29,8 @@ pub struct App {
     pub confirmation_key: Key,
     /// Callers without a token are the local owner. Only ever on loopback.
     pub local_mode: bool,
+    /// Which providers of payments can be asked.
+    pub providers: Configured,
     /// How long one call may take.
     pub call_deadline: Duration,
     /// Places where a test may stop or break a call.
@@ -57,6 +60,7 @@ impl App {
             agent_token_key,
             confirmation_key,
             local_mode: true,
+            providers: Configured::default(),
             call_deadline: Duration::from_secs(10),
             hooks: Hooks::default(),
             shops: moka::sync::Cache::builder()

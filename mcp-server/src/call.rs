@@ -261,6 +261,7 @@ async fn once(
         locale,
         now: app.clock.now(),
         public_url: &app.public_url,
+        providers: app.providers,
         clock: &*app.clock,
     };
     let answer = match route.runner {

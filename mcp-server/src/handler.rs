@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use crate::caller::Caller;
 use crate::error::CallError;
+use crate::providers::Configured;
 use crate::phones::Country;
 
 /// What the business has settled for itself.
@@ -72,6 +73,8 @@ pub struct Call<'a> {
     pub now: DateTime<Utc>,
     /// Where people reach our pages: `http://127.0.0.1:8001`.
     pub public_url: &'a str,
+    /// Which providers of payments can be asked.
+    pub providers: Configured,
     pub(crate) clock: &'a dyn Clock,
 }
 

@@ -5,8 +5,8 @@
 //! - [`call`]: the one path every call takes: caller, scope, validate, idempotency, confirm, tool, audit, answer.
 //! - [`server`]: the protocol around it; `written`: a result's way into the reply; `confirmation`: the question a `commit` tool asks; `pages`: where a person answers it.
 //! - [`handler`]: what a tool's file provides; `tools`: those files.
-//! - `catalogue`, `customers`, `stock`, `pricing`, `bills`, `numbering`, `days`: the business facts tools build on.
 //! - `phones`, `places`, `geo`, `opening`: how people are reached, and where and when the shop is open.
+//! - `catalogue`, `customers`, `stock`, `pricing`, `bills`, `ledger`, `payments`, `numbering`, `days`: the business facts tools build on.
 //! - `typed`, `cursor`: what a person or a client sent, made safe; `words`: every sentence that is answered.
 
 pub mod app;
@@ -32,12 +32,15 @@ pub mod handler;
 pub mod http;
 mod idempotency;
 pub mod invariants;
+mod ledger;
 pub mod numbering;
 mod opening;
 mod pages;
 pub mod phones;
 mod places;
+mod payments;
 pub mod pricing;
+pub mod providers;
 mod routes;
 pub mod server;
 pub mod start;

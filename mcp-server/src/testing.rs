@@ -22,6 +22,7 @@ use crate::handler::{
     Audit, Call, CommitTool, Effected, Prepared, ReadTool, Shop, UnaskedClients, WriteTool,
 };
 use crate::invariants::{self, Invariant};
+use crate::providers::Configured;
 use crate::phones::Country;
 
 /// Enough for sixteen callers at once.
@@ -40,6 +41,7 @@ impl Clock for StandingClock {
 pub(crate) struct World {
     pub(crate) shop: Shop,
     pub(crate) locale: Locale,
+    pub(crate) providers: Configured,
     caller: Caller,
     clock: StandingClock,
     pool: PgPool,
@@ -89,6 +91,7 @@ impl World {
                 door: Door::Local,
             },
             locale: shop.locale,
+            providers: Configured::default(),
             shop,
             clock: StandingClock(Mutex::new(now)),
             pool,
@@ -127,6 +130,7 @@ impl World {
             locale: self.locale,
             now: self.clock.now(),
             public_url: "http://127.0.0.1:8001",
+            providers: self.providers,
             clock: &self.clock,
         }
     }

@@ -8,6 +8,7 @@ pub(crate) mod inventory;
 pub(crate) mod location;
 pub(crate) mod profile;
 pub(crate) mod support;
+pub(crate) mod payment;
 
 use chrono::NaiveDate;
 use contracts::locale::Locale;

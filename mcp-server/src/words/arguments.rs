@@ -59,6 +59,8 @@ pub(crate) enum Thing {
     Place,
     /// Street and town.
     Address,
+    /// An amount of money to move.
+    Amount,
 }
 
 impl Thing {
@@ -89,6 +91,7 @@ impl Thing {
             Thing::Session => "The name of the conversation",
             Thing::Place => "The place",
             Thing::Address => "The address",
+            Thing::Amount => "The amount",
         }
     }
 
@@ -119,6 +122,7 @@ impl Thing {
             Thing::Session => "El nombre de la conversación",
             Thing::Place => "El lugar",
             Thing::Address => "La dirección",
+            Thing::Amount => "El importe",
         }
     }
 

@@ -82,9 +82,11 @@ struct HeadRow {
     series: String,
     number: i64,
     status: String,
+    kind: String,
     customer_name: Option<String>,
     total: i64,
     paid: i64,
+    credited: i64,
     issued_at: DateTime<Utc>,
 }
 
@@ -92,14 +94,17 @@ impl HeadRow {
     fn head(self, shop: &Shop) -> Result<BillHead, CallError> {
         let status = bills::status(&self.status)?;
         let total = Money::minor(self.total, shop.currency);
-        let paid = Money::minor(self.paid, shop.currency);
+        let kind = bills::kind(&self.kind)?;
+        let settled = Money::minor(self.paid + self.credited, shop.currency);
         Ok(BillHead {
             bill_id: self.id,
             number: numbering::shown(&self.series, self.number),
             status,
             customer: self.customer_name,
+            kind,
             total,
-            owed: bills::owed(status, total, paid),
+            credited: Money::minor(self.credited, shop.currency),
+            owed: bills::owed(kind, status, total, settled),
             issued_at: self.issued_at,
         })
     }
@@ -112,7 +117,7 @@ async fn select_sums(
 ) -> Result<Sums, sqlx::Error> {
     sqlx::query_as!(
         Sums,
-        r#"select count(*) as "bills!", coalesce(sum(total - paid) filter (where status = 'open'), 0)::bigint as "owed!"
+        r#"select count(*) filter (where kind = 'invoice') as "bills!", coalesce(sum(total - paid - credited) filter (where status = 'open' and kind = 'invoice'), 0)::bigint as "owed!"
            from shop.bills where tenant_id = $1 and customer_id = $2 and status <> 'void'"#,
         tenant,
         customer_id
@@ -129,7 +134,7 @@ async fn select_last(
 ) -> Result<Vec<HeadRow>, sqlx::Error> {
     sqlx::query_as!(
         HeadRow,
-        "select id, series, number, status, customer_name, total, paid, issued_at from shop.bills
+        "select id, series, number, status, kind, customer_name, total, paid, credited, issued_at from shop.bills
          where tenant_id = $1 and customer_id = $2 order by issued_at desc, id desc limit $3",
         tenant,
         customer_id,
