@@ -253,17 +253,9 @@ async fn once(
 ) -> Result<Answer, CallError> {
     let mut tx = app.begin(caller.tenant).await?;
     let shop = app.shop(&mut tx, caller.tenant).await?;
-    let locale = checked.locale.unwrap_or(shop.locale);
     let mut call = Call {
-        conn: &mut tx,
-        shop: &shop,
-        caller,
-        locale,
-        now: app.clock.now(),
-        public_url: &app.public_url,
-        providers: app.providers.configured(),
-        confirmation: None,
-        clock: &*app.clock,
+        locale: checked.locale.unwrap_or(shop.locale),
+        ..app.call(&mut tx, &shop, caller)
     };
     let answer = match route.runner {
         Runner::Read(read) => {
