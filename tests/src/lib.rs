@@ -10,6 +10,8 @@
 )]
 
 pub mod meter;
+pub mod model;
 pub mod program;
+pub mod properties;
 pub mod recording;
 pub mod world;
