@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use sqlx::PgPool;
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::script::Draw;
@@ -24,12 +25,16 @@ pub struct Toll {
     pub cut: AtomicU32,
     /// Servers killed and started again.
     pub killed: AtomicU32,
+    /// Held while a server starts.
+    starting: Mutex<()>,
 }
 
 /// Cuts connections of the servers until stopped.
 pub async fn cut(admin: PgPool, seed: u64, toll: Arc<Toll>, stop: CancellationToken) {
     let mut draw = Draw::new(seed);
     while !paused(&mut draw, CUT_EVERY_MS, &stop).await {
+        // A program that cannot look at its database when it starts says so and ends, as it should.
+        let _nobody_starts = toll.starting.lock().await;
         // Mostly one that is in the middle of something.
         let busy = draw.percent(80);
         let found: Result<Option<bool>, sqlx::Error> = sqlx::query_scalar(
@@ -59,6 +64,7 @@ pub async fn kill(
     let mut draw = Draw::new(seed);
     while !paused(&mut draw, KILL_EVERY_MS, &stop).await {
         let victim = usize::from(draw.percent(50));
+        let _starting = toll.starting.lock().await;
         servers[victim].kill().await;
         servers[victim] = stage.server_again(&servers[victim].url).await;
         toll.killed.fetch_add(1, Ordering::Relaxed);

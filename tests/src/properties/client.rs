@@ -20,7 +20,7 @@ use crate::model::Reply;
 use crate::world::mcp::{McpClient, signed_with, yes};
 
 /// How long a client goes on asking.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(45);
 /// Longest pause before a request is repeated, milliseconds.
 const PAUSE_MS: u64 = 60;
 /// Failures that say nothing about what became of the request.

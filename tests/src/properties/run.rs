@@ -117,6 +117,10 @@ impl Counter {
         let (mut sequences, mut operations) = (0, 0);
         let mut failed = None;
         while let Some((script, ran)) = running.next().await {
+            ensure!(
+                chaos.iter().all(|task| !task.is_finished()),
+                "what breaks things has broken itself"
+            );
             match ran {
                 Ok(ops) => {
                     sequences += 1;
