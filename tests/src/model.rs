@@ -274,23 +274,31 @@ impl Shop {
     }
 
     fn after_commit(&self, call: &Call, step: &Step<'_>) -> Outcomes {
-        let mut next = self.clone();
-        let terms = match self.terms(call) {
-            Ok(terms) => terms,
-            Err(refused) => return vec![(next, refused)],
-        };
         let policy = self.settings.policies.get(call.tool());
-        let asks = match policy.copied().unwrap_or(Ask::Always) {
-            Ask::Always => true,
-            Ask::Never => false,
-            Ask::Above(limit_minor) => self.total(&terms).is_none_or(|total| total > limit_minor),
-        };
-        if !asks {
-            let expected = next.execute(&terms, step.id);
-            return vec![(next, expected)];
-        }
-        let expected = next.ask(call, terms, step);
-        vec![(next, expected)]
+        let policy = policy.copied().unwrap_or(Ask::Always);
+        let views = std::iter::once(self.clone()).chain(self.earlier(step.overlaps));
+        views
+            .map(|view| {
+                let mut next = self.clone();
+                let terms = match view.terms(call) {
+                    Ok(terms) => terms,
+                    Err(refused) => return (next, refused),
+                };
+                let asks = match policy {
+                    Ask::Always => true,
+                    Ask::Never => false,
+                    Ask::Above(limit_minor) => {
+                        self.total(&terms).is_none_or(|total| total > limit_minor)
+                    }
+                };
+                let expected = if asks {
+                    next.ask(call, terms, step)
+                } else {
+                    next.execute(&terms, step.id)
+                };
+                (next, expected)
+            })
+            .collect()
     }
 
     /// Asks a question under the operation's own id.
@@ -351,7 +359,7 @@ impl Shop {
             next.stand(id, Standing::Superseded(step.id));
             outcomes.push((next, expected));
         }
-        if is_as_agreed || self.looked_before(&question.terms, &now, step) {
+        if is_as_agreed || self.looked_before(question, step) {
             let mut next = self.clone();
             let expected = next.execute(&question.terms, step.id);
             next.stand(id, Standing::Settled(expected.clone()));
@@ -360,14 +368,18 @@ impl Shop {
         outcomes
     }
 
-    /// Whether the yes may have looked at prices and names just before somebody changed them, so that what was agreed to was done.
-    fn looked_before(&self, agreed: &Terms, now: &Terms, step: &Step<'_>) -> bool {
-        match (agreed, now) {
-            (Terms::Bill(agreed), Terms::Bill(now)) => {
-                self.bill_looked_before(agreed, now, step.overlaps)
-            }
-            _ => false,
-        }
+    /// Whether the yes may have looked at prices and names just before somebody changed them, so that what was agreed to was done. Prices
+    /// and names are not locked while a bill is written: the person gets what they said yes to.
+    fn looked_before(&self, question: &Question, step: &Step<'_>) -> bool {
+        let views = std::iter::once(self.clone()).chain(self.earlier(step.overlaps));
+        views
+            .filter_map(|view| view.terms(&question.call).ok())
+            .any(|terms| match (&question.terms, &terms) {
+                (Terms::Bill(agreed), Terms::Bill(terms)) => {
+                    self.is_same_bill(agreed, terms, step.overlaps)
+                }
+                (agreed, terms) => agreed == terms,
+            })
     }
 
     fn stand(&mut self, id: OpId, standing: Standing) {

@@ -266,8 +266,8 @@ impl Shop {
             lines.push(Line {
                 item: place,
                 quantity,
-                price_minor: item.price_minor,
-                gross_minor: rounded(quantity * item.price_minor),
+                price_minor: item.price_minor(),
+                gross_minor: rounded(quantity * item.price_minor()),
             });
         }
         let subtotal: i64 = lines.iter().map(|line| line.gross_minor).sum();
@@ -318,24 +318,23 @@ impl Shop {
         Ok(())
     }
 
-    /// Whether all that differs was changed by somebody who was at it at the same time.
-    pub(super) fn bill_looked_before(
+    /// Whether it is the same bill, but for a customer who became one at the same time.
+    pub(super) fn is_same_bill(
         &self,
         agreed: &Terms,
-        now: &Terms,
+        terms: &Terms,
         overlaps: &dyn Fn(OpId) -> bool,
     ) -> bool {
-        let same_line = |(then, now): (&Line, &Line)| {
-            let same_price =
-                then.price_minor == now.price_minor || overlaps(self.items[now.item].priced_by);
-            then.item == now.item && then.quantity == now.quantity && same_price
-        };
         let by = agreed
             .customer
             .as_ref()
             .and_then(|name| self.customers.get(name));
-        let same_customer = agreed.is_new == now.is_new || by.is_some_and(|by| overlaps(*by));
-        agreed.lines.iter().zip(&now.lines).all(same_line) && same_customer
+        let may_have_been_new = agreed.is_new && by.is_some_and(|by| overlaps(*by));
+        let mut terms = terms.clone();
+        if may_have_been_new {
+            terms.is_new = true;
+        }
+        *agreed == terms
     }
 
     /// Issues the bill that was agreed to.

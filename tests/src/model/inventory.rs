@@ -68,10 +68,8 @@ pub struct Item {
     pub name: String,
     /// What it is counted in.
     pub unit: &'static str,
-    /// Minor units per unit, fractions kept.
-    pub price_minor: Decimal,
-    /// Who set the price.
-    pub priced_by: OpId,
+    /// Every price it had, in minor units per unit, fractions kept, and the operation that set it; the last one holds.
+    pub prices: Vec<(Decimal, OpId)>,
     /// What is on hand.
     pub on_hand: Decimal,
     /// Every change of stock: difference, balance after it, reason.
@@ -139,8 +137,24 @@ impl Item {
         self.fields_version + i64::try_from(self.movements.len()).unwrap_or(i64::MAX)
     }
 
+    /// What it costs, in minor units per unit.
+    #[must_use]
+    pub fn price_minor(&self) -> Decimal {
+        self.prices
+            .last()
+            .map(|(price, _)| *price)
+            .unwrap_or_default()
+    }
+
+    /// How many of its prices may have been looked at by somebody who overlaps with those who set the ones after.
+    fn prices_seen(&self, overlaps: &dyn Fn(OpId) -> bool) -> usize {
+        let newest_first = self.prices.iter().rev();
+        let changed = newest_first.take_while(|(_, by)| overlaps(*by)).count();
+        (changed + 1).min(self.prices.len())
+    }
+
     fn view(&self, shop: &Shop) -> Value {
-        let price = contracts::money::from_minor(self.price_minor, shop.settings.currency);
+        let price = contracts::money::from_minor(self.price_minor(), shop.settings.currency);
         json!({
             "name": self.name, "unit": self.unit, "unit_price": {"amount": plain(price)},
             "stock": {"quantity": plain(self.on_hand), "unit": self.unit}, "version": self.version(), "low": false,
@@ -195,6 +209,30 @@ impl Shop {
             .ok_or_else(|| Expected::refused("unknown_item"))
     }
 
+    /// The shop as somebody may have seen it just before prices changed, in every combination; not as it is now.
+    pub(super) fn earlier(&self, overlaps: &dyn Fn(OpId) -> bool) -> Vec<Shop> {
+        let mut views = vec![self.clone()];
+        for (place, item) in self.items.iter().enumerate() {
+            let seen = item.prices_seen(overlaps);
+            if item.archived || seen < 2 {
+                continue;
+            }
+            let before: Vec<Shop> = views
+                .iter()
+                .flat_map(|view| {
+                    (1..seen).map(|newer| {
+                        let mut view = view.clone();
+                        let kept = item.prices.len() - newer;
+                        view.items[place].prices.truncate(kept);
+                        view
+                    })
+                })
+                .collect();
+            views.extend(before);
+        }
+        views.split_off(1)
+    }
+
     pub(super) fn inventory(&mut self, call: &Call, id: OpId) -> Expected {
         let done = match call {
             Call::Add {
@@ -240,8 +278,7 @@ impl Shop {
         let mut item = Item {
             name: name.to_owned(),
             unit,
-            price_minor: self.minor(price),
-            priced_by: id,
+            prices: vec![(self.minor(price), id)],
             on_hand: Decimal::ZERO,
             movements: Vec::new(),
             fields_version: 1,
@@ -301,8 +338,7 @@ impl Shop {
         let place = self.item(item)?;
         let price_minor = self.minor(price);
         let item = &mut self.items[place];
-        item.price_minor = price_minor;
-        item.priced_by = id;
+        item.prices.push((price_minor, id));
         item.fields_version += 1;
         Ok(json!({"item": self.items[place].view(self)}))
     }
