@@ -6,6 +6,10 @@
 pub mod billing;
 pub mod confirm;
 pub mod inventory;
+pub mod location;
+pub mod profile;
+pub mod support;
+pub mod payment;
 
 use crate::tool::{ToolSheet, sheet};
 
@@ -24,6 +28,16 @@ macro_rules! every_tool {
             $crate::tools::billing::ListBills,
             $crate::tools::billing::SalesSummary,
             $crate::tools::billing::VoidBill,
+            $crate::tools::profile::GetUserProfile,
+            $crate::tools::profile::FindCustomers,
+            $crate::tools::profile::CreateCustomer,
+            $crate::tools::profile::UpdatePreferences,
+            $crate::tools::location::FindNearby,
+            $crate::tools::location::CalculateDistance,
+            $crate::tools::support::CreateTicket,
+            $crate::tools::support::ListTickets,
+            $crate::tools::support::UpdateTicket,
+            $crate::tools::support::EscalateToHuman,
             $crate::tools::confirm::ConfirmAction,
         }
     };

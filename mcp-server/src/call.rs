@@ -271,6 +271,7 @@ async fn once(
         locale,
         now: app.clock.now(),
         public_url: &app.public_url,
+        providers: app.providers.configured(),
         clock: &*app.clock,
     };
     let answer = match route.runner {

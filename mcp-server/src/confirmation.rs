@@ -437,6 +437,7 @@ impl Yes<'_> {
             locale: self.stored.locale,
             now: self.now,
             public_url: &self.app.public_url,
+            providers: self.app.providers.configured(),
             clock: &*self.app.clock,
         }
     }

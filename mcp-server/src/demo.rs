@@ -109,8 +109,8 @@ async fn insert_tenant(
     now: chrono::DateTime<chrono::Utc>,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "insert into shop.tenants (id, name, currency, time_zone, locale, demo, created_at)
-         values ($1, 'Demo shop', 'RWF', 'Africa/Kigali', 'en', true, $2) on conflict (id) do nothing",
+        "insert into shop.tenants (id, name, currency, country, time_zone, locale, demo, created_at)
+         values ($1, 'Demo shop', 'RWF', 'RW', 'Africa/Kigali', 'en', true, $2) on conflict (id) do nothing",
         tenant.0,
         now
     )

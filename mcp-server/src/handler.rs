@@ -20,6 +20,8 @@ use uuid::Uuid;
 
 use crate::caller::Caller;
 use crate::error::CallError;
+use crate::providers::Configured;
+use crate::phones::Country;
 
 /// What the business has settled for itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +32,8 @@ pub struct Shop {
     pub name: String,
     /// The one currency of its prices and bills.
     pub currency: Currency,
+    /// Where telephone numbers without a country code belong; `None` until the owner has said so.
+    pub country: Option<Country>,
     /// Where its days begin.
     pub time_zone: Tz,
     /// The language when a request names none.
@@ -69,6 +73,8 @@ pub struct Call<'a> {
     pub now: DateTime<Utc>,
     /// Where people reach our pages: `http://127.0.0.1:8001`.
     pub public_url: &'a str,
+    /// Which providers of payments can be asked.
+    pub providers: Configured,
     pub(crate) clock: &'a dyn Clock,
 }
 

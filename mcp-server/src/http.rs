@@ -22,7 +22,7 @@ use tower::Layer as _;
 
 use crate::app::App;
 use crate::guard::{self, Guard};
-use crate::pages;
+use crate::{callbacks, pages};
 #[cfg(not(feature = "conformance-fixtures"))]
 use crate::server::Server;
 use crate::written::{self, Place};
@@ -53,6 +53,8 @@ pub fn router(app: Arc<App>, allowed_hosts: Vec<String>) -> Router {
         .route("/approvals/{id}", get(pages::show).post(pages::answer))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(guard, guard::admit))
+        // Providers, who have no token of ours: nothing they say is believed.
+        .merge(callbacks::routes())
         // For operators and balancers; tells nothing about any tenant.
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))

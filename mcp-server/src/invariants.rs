@@ -5,6 +5,7 @@
 //! 15 calls.
 
 mod bills;
+mod people;
 mod stock;
 
 /// One rule.
@@ -20,5 +21,7 @@ pub struct Invariant {
 
 /// Every rule.
 pub fn all() -> impl Iterator<Item = &'static Invariant> {
-    [stock::RULES, bills::RULES].into_iter().flatten()
+    [stock::RULES, bills::RULES, people::RULES]
+        .into_iter()
+        .flatten()
 }

@@ -157,6 +157,7 @@ async fn load(
         locale: shop.locale,
         now,
         public_url: &app.public_url,
+        providers: app.providers.configured(),
         clock: &*app.clock,
     };
     let stored = confirmation::visible(&mut call, id).await?;

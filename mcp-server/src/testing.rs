@@ -22,6 +22,8 @@ use crate::handler::{
     Audit, Call, CommitTool, Effected, Prepared, ReadTool, Shop, UnaskedClients, WriteTool,
 };
 use crate::invariants::{self, Invariant};
+use crate::providers::Configured;
+use crate::phones::Country;
 
 /// Enough for sixteen callers at once.
 const CONNECTIONS: u32 = 16;
@@ -39,6 +41,7 @@ impl Clock for StandingClock {
 pub(crate) struct World {
     pub(crate) shop: Shop,
     pub(crate) locale: Locale,
+    pub(crate) providers: Configured,
     caller: Caller,
     clock: StandingClock,
     pool: PgPool,
@@ -69,6 +72,7 @@ impl World {
             tenant: TenantId(Uuid::from_u128(rand::random())),
             name: "Kimironko Corner".to_owned(),
             currency: "RWF".parse().unwrap(),
+            country: Some("RW".parse().unwrap()),
             time_zone: chrono_tz::Africa::Kigali,
             locale: Locale::En,
             tax_inclusive: true,
@@ -87,6 +91,7 @@ impl World {
                 door: Door::Local,
             },
             locale: shop.locale,
+            providers: Configured::default(),
             shop,
             clock: StandingClock(Mutex::new(now)),
             pool,
@@ -125,6 +130,7 @@ impl World {
             locale: self.locale,
             now: self.clock.now(),
             public_url: "http://127.0.0.1:8001",
+            providers: self.providers,
             clock: &self.clock,
         }
     }
@@ -277,8 +283,8 @@ pub(crate) fn refusal<T>(result: Result<T, CallError>) -> ToolFailure {
 
 async fn insert_tenant(owner: &PgPool, shop: &Shop, now: DateTime<Utc>) {
     sqlx::query(
-        "insert into shop.tenants (id, name, currency, time_zone, locale, tax_inclusive, allow_negative_stock, created_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "insert into shop.tenants (id, name, currency, time_zone, locale, tax_inclusive, allow_negative_stock, created_at, country)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     )
     .bind(shop.tenant.0)
     .bind(&shop.name)
@@ -288,6 +294,7 @@ async fn insert_tenant(owner: &PgPool, shop: &Shop, now: DateTime<Utc>) {
     .bind(shop.tax_inclusive)
     .bind(shop.allow_negative_stock)
     .bind(now)
+    .bind(shop.country.as_ref().map(Country::code))
     .execute(owner)
     .await
     .unwrap();

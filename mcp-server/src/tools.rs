@@ -3,3 +3,6 @@
 pub mod billing;
 mod confirm_action;
 pub mod inventory;
+pub mod location;
+pub mod profile;
+pub mod support;

@@ -5,6 +5,10 @@
 pub(crate) mod arguments;
 pub(crate) mod billing;
 pub(crate) mod inventory;
+pub(crate) mod location;
+pub(crate) mod profile;
+pub(crate) mod support;
+pub(crate) mod payment;
 
 use chrono::NaiveDate;
 use contracts::locale::Locale;

@@ -13,6 +13,7 @@ mod door;
 mod foreign;
 mod isolation;
 mod models;
+mod payments;
 mod protocol;
 mod providers;
 mod restarts;
@@ -21,6 +22,7 @@ mod stories;
 mod streams;
 mod terminal;
 mod together;
+mod webhooks;
 
 /// The programs of this package, which only its tests know.
 const PROGRAMS: e2e::program::Executables = e2e::program::Executables {

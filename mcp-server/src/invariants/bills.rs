@@ -27,7 +27,8 @@ pub(super) const RULES: &[Invariant] = &[
          select b.tenant_id, b.series, count(*) as bills, max(b.number) as last, count(distinct b.number) as numbers
          from shop.bills b group by b.tenant_id, b.series
      ) b full join shop.counters c on c.tenant_id = b.tenant_id and c.series = b.series
-     where b.bills is distinct from b.last or b.numbers is distinct from b.bills or c.last is distinct from b.last",
+     where (c.series is null or c.series in ('INV', 'CN'))
+       and (b.bills is distinct from b.last or b.numbers is distinct from b.bills or c.last is distinct from b.last)",
     },
     Invariant {
         number: 8,

@@ -6,6 +6,7 @@ use contracts::locale::Locale;
 use contracts::money::{Money, unit_price_number};
 use contracts::quantity::{Exact, Measure};
 use contracts::tools::billing::{BillStatus, Period};
+use contracts::tools::payment::PaymentMethod;
 use contracts::unit::EACH;
 use rust_decimal::Decimal;
 
@@ -59,7 +60,7 @@ impl For<'_> {
 
 /// What a bill comes to, as the question says it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Sum {
+pub(crate) struct Sum<'a> {
     /// What is taken off.
     pub discount: Money,
     /// Tax of all lines.
@@ -70,11 +71,11 @@ pub(crate) struct Sum {
     pub total: Money,
     /// When it is due.
     pub due_on: Option<NaiveDate>,
-    /// What is paid in cash at once.
-    pub cash: Option<Money>,
+    /// How it is paid with its issue: "Paid in cash: RWF 570".
+    pub payment: Option<&'a str>,
 }
 
-impl Sum {
+impl Sum<'_> {
     fn said(&self, locale: Locale) -> String {
         let word = |en: &'static str, es: &'static str| match locale {
             Locale::En => en,
@@ -98,12 +99,7 @@ impl Sum {
         if let Some(due_on) = self.due_on {
             parts.push(format!("{}: {}", word("Due", "Vence"), day(due_on)));
         }
-        if let Some(cash) = self.cash {
-            parts.push(format!(
-                "{}: {cash}",
-                word("Paid in cash", "Pagado en efectivo")
-            ));
-        }
+        parts.extend(self.payment.map(str::to_owned));
         parts.join(", ")
     }
 }
@@ -111,7 +107,12 @@ impl Sum {
 /// "Are you sure you want to create a bill for Ali: 2 kg Sugar @ 160 = 320, 1 Shampoo = 250 (Total: RWF 570)? Reply 'yes' to
 /// confirm."
 #[must_use]
-pub(crate) fn ask_create(locale: Locale, buyer: For<'_>, lines: &[String], sum: &Sum) -> String {
+pub(crate) fn ask_create(
+    locale: Locale,
+    buyer: For<'_>,
+    lines: &[String],
+    sum: &Sum<'_>,
+) -> String {
     let (who, lines, sum) = (buyer.said(locale), lines.join(", "), sum.said(locale));
     let reply = reply_yes(locale);
     match locale {
@@ -132,15 +133,17 @@ pub(crate) fn created(
     customer: Option<&str>,
     total: Money,
     paid: Money,
+    method: PaymentMethod,
 ) -> String {
     let who = customer.map_or(For::Counter, For::Known).said(locale);
     let owed = Money::minor(total.amount_minor - paid.amount_minor, total.currency);
+    let how = super::payment::how(locale, method);
     let settled = match (locale, paid.amount_minor, owed.amount_minor) {
         (_, 0, _) => String::new(),
-        (Locale::En, _, 0) => ", paid in cash".to_owned(),
-        (Locale::Es, _, 0) => ", pagado en efectivo".to_owned(),
-        (Locale::En, _, _) => format!(", {paid} paid in cash, {owed} owed"),
-        (Locale::Es, _, _) => format!(", {paid} pagado en efectivo, quedan {owed}"),
+        (Locale::En, _, 0) => format!(", paid {how}"),
+        (Locale::Es, _, 0) => format!(", pagado {how}"),
+        (Locale::En, _, _) => format!(", {paid} paid {how}, {owed} owed"),
+        (Locale::Es, _, _) => format!(", {paid} pagado {how}, quedan {owed}"),
     };
     match locale {
         Locale::En => format!("Created bill {number}{who}. Total: {total}{settled}."),
@@ -324,6 +327,25 @@ pub(crate) fn voided(
     }
 }
 
+/// "CN-3 is a credit note. It credits bill INV-12."
+#[must_use]
+pub(crate) fn is_credit_note(locale: Locale, number: &str, credits: &str) -> ToolFailure {
+    let message = match locale {
+        Locale::En => {
+            format!("{number} is a credit note of bill {credits}. Name the bill instead.")
+        }
+        Locale::Es => {
+            format!("{number} es una nota de crédito de la factura {credits}. Indique la factura.")
+        }
+    };
+    ToolFailure::new(
+        FailureCode::BillNotOpen,
+        message,
+        "A credit note is neither paid nor changed; repeat the call with the number of the bill.",
+    )
+    .at("bill")
+}
+
 /// "Bill INV-12 is paid. Only an open bill on which nothing has been paid can be voided."
 #[must_use]
 pub(crate) fn not_voidable(
@@ -349,7 +371,7 @@ pub(crate) fn not_voidable(
     ToolFailure::new(
         FailureCode::BillNotOpen,
         message,
-        "Only an open bill on which nothing has been paid can be voided. Tell the person where it stands (billing_get_bill).",
+        "Only an open bill on which nothing has been paid or credited can be voided; others are credited with billing_credit_bill. Tell the person where it stands (billing_get_bill).",
     )
     .at("bill")
 }
@@ -424,7 +446,7 @@ pub(crate) fn unknown_customer(
     ToolFailure::new(
         FailureCode::UnknownCustomer,
         message,
-        "Ask the person for the name; a customer is created with the first bill.",
+        "Ask the person for the name; find_customers shows who there is, create_customer or a first bill makes somebody new.",
     )
     .at(field)
     .offering(candidates)
@@ -558,6 +580,8 @@ pub(crate) struct Takings<'a> {
     pub bills: i64,
     /// What they come to.
     pub sales: Money,
+    /// What was credited.
+    pub credited: Money,
     /// What came in.
     pub takings: Money,
     /// What is owed in all.
@@ -578,6 +602,11 @@ pub(crate) fn takings(locale: Locale, period: Option<Period>, sums: &Takings<'_>
         ..
     } = sums;
     let plural = if *bills == 1 { "" } else { "s" };
+    let credited = match (locale, sums.credited.amount_minor) {
+        (_, 0) => String::new(),
+        (Locale::En, _) => format!("{} credited, ", sums.credited),
+        (Locale::Es, _) => format!("{} abonados, ", sums.credited),
+    };
     let best = match (locale, sums.best) {
         (_, None) => String::new(),
         (Locale::En, Some(best)) => format!(" Best seller: {best}."),
@@ -591,10 +620,12 @@ pub(crate) fn takings(locale: Locale, period: Option<Period>, sums: &Takings<'_>
     };
     match locale {
         Locale::En => {
-            format!("{when}: {bills} bill{plural}, {sales} sold, {takings} received. {owes}{best}")
+            format!(
+                "{when}: {bills} bill{plural}, {sales} sold, {credited}{takings} received. {owes}{best}"
+            )
         }
         Locale::Es => format!(
-            "{when}: {bills} factura{plural}, {sales} vendidos, {takings} cobrados. {owes}{best}"
+            "{when}: {bills} factura{plural}, {sales} vendidos, {credited}{takings} cobrados. {owes}{best}"
         ),
     }
 }
