@@ -5,6 +5,7 @@
 //! 15 calls.
 
 mod bills;
+mod calls;
 mod people;
 mod stock;
 
@@ -21,7 +22,13 @@ pub struct Invariant {
 
 /// Every rule.
 pub fn all() -> impl Iterator<Item = &'static Invariant> {
-    [stock::RULES, bills::RULES, people::RULES]
+    [stock::RULES, bills::RULES, people::RULES, calls::RULES]
         .into_iter()
         .flatten()
+}
+
+/// Whether a rule is about the call path, so that it says nothing of what was done without it.
+#[cfg(test)]
+pub(crate) fn is_of_calls(rule: &Invariant) -> bool {
+    calls::RULES.iter().any(|own| own.says == rule.says)
 }
