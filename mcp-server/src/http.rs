@@ -1,4 +1,4 @@
-//! The HTTP door: `/mcp`, the approval page, health. One router, used by the program and by tests alike.
+//! The HTTP door: `/mcp`, the approval page, bills, health. One router, used by the program and by tests alike.
 
 use std::io;
 use std::net::SocketAddr;
@@ -51,6 +51,8 @@ pub fn router(app: Arc<App>, allowed_hosts: Vec<String>) -> Router {
         )
         // Where a person answers a question that a client could not ask.
         .route("/approvals/{id}", get(pages::show).post(pages::answer))
+        // A bill on a page, and as PDF under the same name with `.pdf`.
+        .route("/bills/{name}", get(pages::bill))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(guard, guard::admit))
         // Providers, who have no token of ours: nothing they say is believed.

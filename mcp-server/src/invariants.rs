@@ -5,7 +5,10 @@
 //! 15 calls.
 
 mod bills;
+mod bookings;
 mod calls;
+mod ledger;
+mod payments;
 mod people;
 mod stock;
 
@@ -22,9 +25,17 @@ pub struct Invariant {
 
 /// Every rule.
 pub fn all() -> impl Iterator<Item = &'static Invariant> {
-    [stock::RULES, bills::RULES, people::RULES, calls::RULES]
-        .into_iter()
-        .flatten()
+    [
+        stock::RULES,
+        bills::RULES,
+        ledger::RULES,
+        payments::RULES,
+        people::RULES,
+        bookings::RULES,
+        calls::RULES,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// Whether a rule is about the call path, so that it says nothing of what was done without it.

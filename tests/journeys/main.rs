@@ -9,7 +9,9 @@
 mod bad_input;
 mod confirmation;
 mod crash;
+mod documents;
 mod door;
+mod examples;
 mod foreign;
 mod isolation;
 mod models;
