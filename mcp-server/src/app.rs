@@ -106,6 +106,17 @@ impl App {
         }
     }
 
+    /// A transaction that sees one moment and cannot write: [`database::begin_reading`].
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn begin_reading(
+        &self,
+        tenant: TenantId,
+    ) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+        database::begin_reading(&self.pool, tenant.0).await
+    }
+
     /// [`App::shop`] without a transaction of the caller's.
     ///
     /// # Errors

@@ -243,6 +243,12 @@ async fn attempts(
     }
 }
 
+/// Whether nothing can be written under this tool's name. `confirm_action` reads, but may bring a person's yes with it.
+fn reads_only(route: &Route) -> bool {
+    matches!(route.runner, Runner::Read(_))
+        && route.sheet.name != <ConfirmAction as contracts::tool::Tool>::NAME
+}
+
 /// One transaction.
 async fn once(
     app: &App,
@@ -251,7 +257,11 @@ async fn once(
     checked: &Checked,
     askable: bool,
 ) -> Result<Answer, CallError> {
-    let mut tx = app.begin(caller.tenant).await?;
+    let mut tx = if reads_only(route) {
+        app.begin_reading(caller.tenant).await?
+    } else {
+        app.begin(caller.tenant).await?
+    };
     let shop = app.shop(&mut tx, caller.tenant).await?;
     let mut call = Call {
         locale: checked.locale.unwrap_or(shop.locale),
