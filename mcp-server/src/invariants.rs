@@ -6,6 +6,7 @@
 
 mod bills;
 mod stock;
+mod told;
 
 /// One rule.
 #[derive(Debug, Clone, Copy)]
@@ -20,5 +21,7 @@ pub struct Invariant {
 
 /// Every rule.
 pub fn all() -> impl Iterator<Item = &'static Invariant> {
-    [stock::RULES, bills::RULES].into_iter().flatten()
+    [stock::RULES, bills::RULES, told::RULES]
+        .into_iter()
+        .flatten()
 }

@@ -83,6 +83,7 @@ impl Stage {
             self.attempts(payment).await >= before + more
         })
         .await;
+        self.world.until_idle().await;
     }
 
     async fn attempts(&self, payment: Uuid) -> i32 {
@@ -289,6 +290,7 @@ async fn a_provider_that_is_down_for_an_hour_leaves_a_visible_unknown_and_then_t
     let payment = stage.by_phone().await;
     until("it is asked for", async || stage.momo.requests() == 1).await;
     stage.momo.set_down(true);
+    stage.world.until_idle().await;
     for _ in 0..12 {
         let before = stage.attempts(payment).await;
         stage.world.advance(5 * 60 + 1);
@@ -296,6 +298,7 @@ async fn a_provider_that_is_down_for_an_hour_leaves_a_visible_unknown_and_then_t
             stage.attempts(payment).await > before
         })
         .await;
+        stage.world.until_idle().await;
     }
     stage.until_status(payment, "unknown").await;
     stage.sound().await;

@@ -159,6 +159,7 @@ async fn a_receiver_that_fails_is_tried_for_three_days_and_by_hand_after_that() 
         stage.status(first).await.1 == 1 && stage.status(first).await.2.is_some()
     })
     .await;
+    stage.world.until_idle().await;
     // Longer than each pause with its jitter.
     for attempts in 2..=10 {
         stage.world.advance(2 * 86_400);
@@ -166,6 +167,7 @@ async fn a_receiver_that_fails_is_tried_for_three_days_and_by_hand_after_that() 
             stage.status(first).await.1 >= attempts
         })
         .await;
+        stage.world.until_idle().await;
     }
     stage.until_status(first, "dead").await;
     let (_, attempts, error) = stage.status(first).await;
