@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use contracts::ids::TenantId;
 use graphile_worker::{
-    IntoTaskHandlerResult, LocalQueueConfig, TaskHandler, WorkerContext, WorkerOptions,
+    IntoTaskHandlerResult, LocalQueueConfig, RefetchDelayConfig, TaskHandler, WorkerContext, WorkerOptions,
     WorkerRecoveryConfig,
 };
 use migrations::database::queue;
@@ -38,7 +38,8 @@ const DUE_MAX: i32 = 200;
 const CONCURRENCY: usize = 8;
 /// Jobs fetched ahead. A queue without it starts no more than [`CONCURRENCY`] jobs a second.
 const FETCHED_MAX: usize = 40;
-/// How often the queue is asked where Postgres does not tell of new jobs (behind a pooler).
+/// How often the queue is asked where Postgres does not tell of new jobs (behind a pooler). Also how long an empty queue rests: without a rest
+/// the library asks it again at once, thousands of times a second. One new job ends the rest.
 const POLL_EVERY: Duration = Duration::from_secs(1);
 /// How long jobs may go on once the program is told to stop; those that are cut off are repeated.
 const GRACE: Duration = Duration::from_secs(8);
@@ -180,12 +181,19 @@ async fn work(app: &Arc<App>, stop: &CancellationToken) -> Result<(), String> {
         .sweep_interval(HEARTBEAT)
         .sweep_threshold(HEARTBEAT * 3)
         .recovery_delay(Duration::from_secs(1));
+    let rest = RefetchDelayConfig::default()
+        .with_duration(POLL_EVERY)
+        .with_max_abort_threshold(1);
     let worker = WorkerOptions::default()
         .schema(queue::SCHEMA)
         .pg_pool(pool.clone())
         .concurrency(CONCURRENCY)
         .poll_interval(POLL_EVERY)
-        .local_queue(LocalQueueConfig::default().with_size(FETCHED_MAX))
+        .local_queue(
+            LocalQueueConfig::default()
+                .with_size(FETCHED_MAX)
+                .with_refetch_delay(rest),
+        )
         .worker_recovery(recovery)
         .listen_os_shutdown_signals(false)
         .shutdown_signal(stop.clone().cancelled_owned())
@@ -388,6 +396,37 @@ mod tests {
             )
             .await;
         stage.until_empty().await;
+        stage.stop.cancel();
+        working.await.unwrap();
+    }
+
+    /// A shop that does nothing asks its database next to nothing, and still begins a new job at once.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_idle_queue_rests_until_there_is_a_job() {
+        let stage = Stage::new().await;
+        let working = stage.start();
+        stage.enqueue(1).await;
+        stage.until_empty().await;
+        let commits = async || -> i64 {
+            let sql = "select xact_commit from pg_stat_database where datname = current_database()";
+            sqlx::query_scalar(sql)
+                .fetch_one(&stage.owner)
+                .await
+                .unwrap()
+        };
+        let before = commits().await;
+        // A rate cannot be waited for.
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        let made = commits().await - before;
+        assert!(made < 100, "{made} transactions in four idle seconds");
+        stage.enqueue(1).await;
+        let waited = Instant::now();
+        stage.until_empty().await;
+        assert!(
+            waited.elapsed() < Duration::from_millis(500),
+            "{:?}",
+            waited.elapsed()
+        );
         stage.stop.cancel();
         working.await.unwrap();
     }
