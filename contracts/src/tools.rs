@@ -25,6 +25,13 @@ macro_rules! every_tool {
             $crate::tools::billing::ListBills,
             $crate::tools::billing::SalesSummary,
             $crate::tools::billing::VoidBill,
+            $crate::tools::billing::CreditBill,
+            $crate::tools::billing::WriteOffBill,
+            $crate::tools::payment::CheckBalance,
+            $crate::tools::payment::CollectPayment,
+            $crate::tools::payment::TransactionHistory,
+            $crate::tools::payment::RefundPayment,
+            $crate::tools::payment::TopUpWallet,
             $crate::tools::confirm::ConfirmAction,
         }
     };

@@ -5,6 +5,8 @@
 //! 15 calls.
 
 mod bills;
+mod ledger;
+mod payments;
 mod stock;
 mod told;
 
@@ -21,7 +23,13 @@ pub struct Invariant {
 
 /// Every rule.
 pub fn all() -> impl Iterator<Item = &'static Invariant> {
-    [stock::RULES, bills::RULES, told::RULES]
-        .into_iter()
-        .flatten()
+    [
+        stock::RULES,
+        bills::RULES,
+        ledger::RULES,
+        payments::RULES,
+        told::RULES,
+    ]
+    .into_iter()
+    .flatten()
 }

@@ -122,7 +122,8 @@ impl World {
         *self.clock.0.lock().unwrap() += TimeDelta::seconds(1);
     }
 
-    fn call<'a>(&'a self, conn: &'a mut PgConnection) -> Call<'a> {
+    /// A call as the call path makes it.
+    pub(crate) fn call<'a>(&'a self, conn: &'a mut PgConnection) -> Call<'a> {
         Call {
             conn,
             shop: &self.shop,
@@ -212,6 +213,14 @@ impl World {
     /// One number, asked as the owner of the database.
     pub(crate) async fn number(&self, sql: &'static str) -> i64 {
         sqlx::query_scalar(sql)
+            .fetch_one(&self.owner)
+            .await
+            .unwrap()
+    }
+
+    /// The newest bill.
+    pub(crate) async fn newest_bill(&self) -> Uuid {
+        sqlx::query_scalar("select id from shop.bills where kind = 'invoice' order by number desc limit 1")
             .fetch_one(&self.owner)
             .await
             .unwrap()

@@ -3,3 +3,4 @@
 pub mod billing;
 mod confirm_action;
 pub mod inventory;
+pub mod payment;

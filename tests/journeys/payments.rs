@@ -35,7 +35,7 @@ impl Stage {
     /// A bill for Ali whose money is asked for at once.
     async fn bill(&self, payment: Value) -> Uuid {
         let client = self.world.asking_client();
-        let arguments = json!({"customer": "Ali", "lines": [{"item": "Shampoo", "quantity": "1"}], "payment": payment});
+        let arguments = json!({"customer": "Ali", "lines": [{"item": "Shampoo", "quantity": "4"}], "payment": payment});
         let question = client.call("billing_create_bill", &arguments).await;
         let state = asked(&question);
         let made = done(
