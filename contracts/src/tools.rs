@@ -4,6 +4,7 @@
 //! here without a handler does not compile there.
 
 pub mod billing;
+pub mod booking;
 pub mod confirm;
 pub mod inventory;
 pub mod payment;
@@ -32,6 +33,13 @@ macro_rules! every_tool {
             $crate::tools::payment::TransactionHistory,
             $crate::tools::payment::RefundPayment,
             $crate::tools::payment::TopUpWallet,
+            $crate::tools::booking::SetResource,
+            $crate::tools::booking::SetHours,
+            $crate::tools::booking::CheckAvailability,
+            $crate::tools::booking::CreateBooking,
+            $crate::tools::booking::RescheduleBooking,
+            $crate::tools::booking::CancelBooking,
+            $crate::tools::booking::ViewBookings,
             $crate::tools::confirm::ConfirmAction,
         }
     };

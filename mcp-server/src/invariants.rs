@@ -5,6 +5,7 @@
 //! 15 calls.
 
 mod bills;
+mod bookings;
 mod ledger;
 mod payments;
 mod stock;
@@ -28,6 +29,7 @@ pub fn all() -> impl Iterator<Item = &'static Invariant> {
         bills::RULES,
         ledger::RULES,
         payments::RULES,
+        bookings::RULES,
         told::RULES,
     ]
     .into_iter()

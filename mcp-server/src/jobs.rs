@@ -8,7 +8,9 @@
 
 mod ask_provider;
 mod deliver_events;
+mod expire_holds;
 mod relay_events;
+mod remind_of_bookings;
 
 use std::future::Future;
 use std::marker::PhantomData;
@@ -114,6 +116,8 @@ pub async fn look(app: &App) -> Result<(), sqlx::Error> {
     let mut wanted = relay_events::due(&mut conn, DUE_MAX).await?;
     wanted.extend(deliver_events::due(&mut conn, now, DUE_MAX).await?);
     wanted.extend(ask_provider::due(&mut conn, now, DUE_MAX).await?);
+    wanted.extend(expire_holds::due(&mut conn, now, DUE_MAX).await?);
+    wanted.extend(remind_of_bookings::due(&mut conn, now, DUE_MAX).await?);
     enqueue(&mut conn, &wanted).await
 }
 
@@ -201,6 +205,8 @@ async fn work(app: &Arc<App>, stop: &CancellationToken) -> Result<(), String> {
         .shutdown_interrupted_job_retry_delay(Duration::from_secs(1))
         .add_extension(Workplace(Arc::clone(app)))
         .define_job::<Task<ask_provider::AskProvider>>()
+        .define_job::<Task<expire_holds::ExpireHolds>>()
+        .define_job::<Task<remind_of_bookings::RemindOfBookings>>()
         .define_job::<Task<relay_events::RelayEvents>>()
         .define_job::<Task<deliver_events::DeliverEvents>>();
     let worked = match worker.init().await {

@@ -1,6 +1,7 @@
 //! The tools' handlers, a file each.
 
 pub mod billing;
+pub mod booking;
 mod confirm_action;
 pub mod inventory;
 pub mod payment;

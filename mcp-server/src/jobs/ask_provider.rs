@@ -294,9 +294,16 @@ async fn book(
         Outcome::TellUnknown => Some(payments::mark_unknown(conn, desk, id).await?),
         Outcome::Stays => None,
     };
-    if let Some(Told::Changed(changed)) = told {
-        tracing::info!(tenant = %desk.tenant, payment = %id, outcome = ?verdict.outcome, why, "a payment changed");
-        audit::write_told(conn, desk, "provider", &changed.audit, &changed.events).await?;
+    match told {
+        Some(Told::Changed(changed)) => {
+            let payment = &changed.payment;
+            tracing::info!(tenant = %desk.tenant, payment = payment.reference(), status = ?payment.status, why, "a payment changed");
+            audit::write_told(conn, desk, "provider", &changed.audit, &changed.events).await?;
+        }
+        Some(Told::Already(status)) => {
+            tracing::debug!(tenant = %desk.tenant, payment = %id, ?status, "a payment was told what it knew");
+        }
+        None => {}
     }
     if let Some(provider_ref) = &verdict.provider_ref {
         payments::keep_provider_ref(conn, desk.tenant, id, provider_ref).await?;

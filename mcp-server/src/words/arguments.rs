@@ -43,6 +43,10 @@ pub(crate) enum Thing {
     Query,
     /// An amount of money to move.
     Amount,
+    /// Something that can be booked.
+    Resource,
+    /// What is to be known about something.
+    Notes,
 }
 
 impl Thing {
@@ -66,6 +70,8 @@ impl Thing {
             Thing::Item => "The item",
             Thing::Query => "The search text",
             Thing::Amount => "The amount",
+            Thing::Resource => "The name of what is booked",
+            Thing::Notes => "The note",
         }
     }
 
@@ -89,13 +95,15 @@ impl Thing {
             Thing::Item => "El artículo",
             Thing::Query => "El texto de búsqueda",
             Thing::Amount => "El importe",
+            Thing::Resource => "El nombre de lo que se reserva",
+            Thing::Notes => "La nota",
         }
     }
 
     /// The ending of an adjective that goes with the Spanish word.
     const fn ending(self) -> &'static str {
         match self {
-            Thing::Category | Thing::Unit | Thing::Quantity => "a",
+            Thing::Category | Thing::Unit | Thing::Quantity | Thing::Notes => "a",
             _ => "o",
         }
     }
