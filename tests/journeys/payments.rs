@@ -473,6 +473,50 @@ async fn a_card_that_is_not_entered_in_time_is_cancelled_at_the_provider() {
     stage.sound().await;
 }
 
+/// A refund leaves through the provider that took the money, once, although creating it was never answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_given_back_goes_back_once() {
+    let stage = Stage::open().await;
+    let payment = stage.by_card().await;
+    until("it is created", async || stage.stripe.count("pi_") == 1).await;
+    stage.world.until_idle().await;
+    stage.stripe.answer(payment, "succeeded");
+    let body = stage.stripe.event(payment, "payment_intent.succeeded");
+    stage.webhook(&stage.signed(&body), body.clone()).await;
+    stage.until_status(payment, "succeeded").await;
+
+    stage.stripe.then([stripe::Manner::CreatesSilently]);
+    let client = stage.world.asking_client();
+    let arguments = json!({"payment": "PAY-1", "amount": "250", "to": "original"});
+    let state = asked(&client.call("refund_payment", &arguments).await);
+    done(
+        &client
+            .retry("refund_payment", &arguments, &state, yes())
+            .await,
+    );
+    let refund: Uuid =
+        sqlx::query_scalar("select id from shop.payments where direction = 'refund'")
+            .fetch_one(&stage.world.db)
+            .await
+            .expect("a refund");
+    until("it is created", async || stage.stripe.count("re_") == 1).await;
+    stage.world.until_idle().await;
+    // Refunds take days; that is not an expiry.
+    stage.world.advance(20 * 60 * 60);
+    stage.until_attempts(refund, 1).await;
+    assert_eq!(stage.status(refund).await, "pending");
+    stage.stripe.answer(refund, "succeeded");
+    let body = stage.stripe.event(refund, "refund.updated");
+    stage.webhook(&stage.signed(&body), body.clone()).await;
+    stage.until_status(refund, "succeeded").await;
+    assert_eq!(stage.stripe.count("re_"), 1);
+    let back = "select count(*) from shop.payments where direction = 'collect' and refunded = 250";
+    assert_eq!(stage.world.number(back).await, 1);
+    let told = "select count(*) from shop.outbox where topic = 'payment.refunded' and subject = (select 'payment:' || id from shop.payments where direction = 'refund') and data->>'status' = 'succeeded'";
+    assert_eq!(stage.world.number(told).await, 1);
+    stage.sound().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn without_their_keys_providers_are_neither_offered_nor_listened_to() {
     let world = World::open().await;
