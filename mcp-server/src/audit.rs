@@ -1,12 +1,14 @@
 //! The one audit row of every effect, and what others are told of it.
 
 use contracts::ids::TenantId;
-use serde_json::Value;
+use migrations::clock::{Clock, new_id};
+use serde_json::{Map, Value};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::error::CallError;
 use crate::handler::{Audit, Call, Event};
+use crate::ledger::Desk;
 
 /// Who said yes, and how we know.
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +53,64 @@ pub(crate) async fn write(
         trace,
         &event_ids,
     )
+    .await?;
+    Ok(())
+}
+
+/// The trace of an effect that no call had: a provider said something, a time came.
+pub(crate) async fn write_told(
+    conn: &mut PgConnection,
+    desk: Desk<'_>,
+    tool: &str,
+    audit: &Audit,
+    events: &[Event],
+) -> Result<(), CallError> {
+    let id = desk.new_id();
+    let event_ids: Vec<Uuid> = events.iter().map(|_| desk.new_id()).collect();
+    let (tenant, nothing) = (TenantId(desk.tenant), Value::Object(Map::new()));
+    let trace = Trace { audit, events };
+    insert(
+        conn, tenant, id, desk.now, tool, desk.actor, None, &nothing, trace, &event_ids,
+    )
+    .await?;
+    Ok(())
+}
+
+/// What others are told although nobody did anything: a time has come.
+pub(crate) async fn write_events(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    clock: &dyn Clock,
+    at: chrono::DateTime<chrono::Utc>,
+    events: &[Event],
+) -> Result<(), CallError> {
+    let ids: Vec<Uuid> = events.iter().map(|_| new_id(clock)).collect();
+    insert_events(conn, tenant, at, &ids, events).await?;
+    Ok(())
+}
+
+async fn insert_events(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    at: chrono::DateTime<chrono::Utc>,
+    ids: &[Uuid],
+    events: &[Event],
+) -> Result<(), sqlx::Error> {
+    let topics: Vec<String> = events.iter().map(|e| e.topic.to_owned()).collect();
+    let subjects: Vec<String> = events.iter().map(|e| e.subject.clone()).collect();
+    let data: Vec<Value> = events.iter().map(|e| e.data.clone()).collect();
+    sqlx::query!(
+        "insert into shop.outbox (tenant_id, id, at, topic, subject, data)
+         select $1, e.id, $2, e.topic, e.subject, e.data
+         from unnest($3::uuid[], $4::text[], $5::text[], $6::jsonb[]) as e (id, topic, subject, data)",
+        tenant.0,
+        at,
+        ids,
+        &topics,
+        &subjects,
+        &data
+    )
+    .execute(conn)
     .await?;
     Ok(())
 }

@@ -243,6 +243,12 @@ async fn attempts(
     }
 }
 
+/// Whether nothing can be written under this tool's name. `confirm_action` reads, but may bring a person's yes with it.
+fn reads_only(route: &Route) -> bool {
+    matches!(route.runner, Runner::Read(_))
+        && route.sheet.name != <ConfirmAction as contracts::tool::Tool>::NAME
+}
+
 /// One transaction.
 async fn once(
     app: &App,
@@ -251,18 +257,15 @@ async fn once(
     checked: &Checked,
     askable: bool,
 ) -> Result<Answer, CallError> {
-    let mut tx = app.begin(caller.tenant).await?;
+    let mut tx = if reads_only(route) {
+        app.begin_reading(caller.tenant).await?
+    } else {
+        app.begin(caller.tenant).await?
+    };
     let shop = app.shop(&mut tx, caller.tenant).await?;
-    let locale = checked.locale.unwrap_or(shop.locale);
     let mut call = Call {
-        conn: &mut tx,
-        shop: &shop,
-        caller,
-        locale,
-        now: app.clock.now(),
-        public_url: &app.public_url,
-        providers: app.providers,
-        clock: &*app.clock,
+        locale: checked.locale.unwrap_or(shop.locale),
+        ..app.call(&mut tx, &shop, caller)
     };
     let answer = match route.runner {
         Runner::Read(read) => {
@@ -318,7 +321,7 @@ async fn effect(
         Runner::Write(write) => write(&mut inner, arguments).await,
         Runner::Commit { execute, .. } => match execute(&mut inner, arguments, None).await {
             Ok(Agreed::Done(done)) => Ok(done),
-            Ok(Agreed::Changed(_)) => Err(broken("changed what nobody had agreed to")),
+            Ok(Agreed::Changed) => Err(broken("changed what nobody had agreed to")),
             Err(error) => Err(error),
         },
     };
@@ -378,7 +381,8 @@ async fn commit(
             route.sheet.name
         )));
     };
-    let preview = match prepare(call, checked.arguments.clone()).await {
+    let open = confirmation::open(call)?;
+    let preview = match prepare(call, checked.arguments.clone(), policy, open).await {
         Ok(preview) => preview,
         Err(CallError::Refused(failure)) => {
             let finished = Finished::Refused(failure);
@@ -397,6 +401,7 @@ async fn commit(
         tool: route.sheet.name,
         arguments: &checked.arguments,
         preview,
+        open,
         approver: policy.approver,
         idempotency_key: checked.key.as_deref(),
     };

@@ -1,5 +1,8 @@
 //! The command line of `mcp-server`.
 
+mod webhook;
+mod shop;
+
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
@@ -9,7 +12,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::app::Hooks;
 use crate::config::Config;
-use crate::{demo, start};
+use crate::{check, demo, start};
 
 /// The business as tools over the Model Context Protocol.
 #[derive(Debug, Parser)]
@@ -26,6 +29,22 @@ pub struct Cli {
 enum Command {
     /// Bring the schema of `DATABASE_OWNER_URL` up to date and make the shop of local mode.
     Migrate,
+    /// See whether everything that always has to hold does, in every shop of `DATABASE_OWNER_URL`: 0 when it does, 1 when something is
+    /// broken, 2 when it could not be looked at. Changes nothing and may be run while the shops are open.
+    Check,
+    /// Tell other programs what happens in the shop.
+    #[command(subcommand)]
+    Webhook(webhook::Webhook),
+    /// Say where the shop's branches are.
+    Place {
+        #[command(subcommand)]
+        command: shop::Place,
+    },
+    /// Take the demo out of the shop of local mode, or put it back.
+    Demo {
+        #[command(subcommand)]
+        command: shop::Demo,
+    },
 }
 
 /// Runs the program; what goes wrong is one sentence on standard error.
@@ -33,7 +52,7 @@ pub async fn main(hooks: Hooks) -> ExitCode {
     let _ = dotenvy::dotenv();
     logs();
     match run(Cli::parse(), hooks).await {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             say(&format!("{error:#}"));
             ExitCode::FAILURE
@@ -41,15 +60,20 @@ pub async fn main(hooks: Hooks) -> ExitCode {
     }
 }
 
-async fn run(cli: Cli, hooks: Hooks) -> anyhow::Result<()> {
+async fn run(cli: Cli, hooks: Hooks) -> anyhow::Result<ExitCode> {
     let config = Config::read(&Reader::environment())?;
     match cli.command {
+        Some(Command::Check) => return Ok(check::run(&config).await),
         Some(Command::Migrate) => migrate(&config).await,
+        Some(Command::Webhook(command)) => webhook::run(command, &config).await,
+        Some(Command::Place { command }) => shop::place(&config, hooks, command).await,
+        Some(Command::Demo { command }) => shop::demo(&config, hooks, command).await,
         None if cli.stdio => {
             start::stdio(config, hooks, &mut |line| tracing::info!("{line}")).await
         }
         None => serve(config, hooks).await,
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn migrate(config: &Config) -> anyhow::Result<()> {
@@ -95,10 +119,11 @@ async fn stopped() {
     }
 }
 
-/// Logs go to standard error: standard output belongs to the protocol. rmcp's debug logs hold whole payloads, so they stay off.
+/// Logs go to standard error: standard output belongs to the protocol. rmcp's debug logs hold whole payloads, so they stay off;
+/// what the job queue says of every job, `jobs` says better.
 fn logs() {
     let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("info,rmcp=warn,sqlx=warn"));
+        .unwrap_or_else(|_| EnvFilter::new("info,rmcp=warn,sqlx=warn,graphile_worker=off"));
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

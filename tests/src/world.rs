@@ -3,8 +3,11 @@
 pub mod foreign;
 pub mod mcp;
 pub mod model;
+pub mod momo;
 pub mod provider;
+pub mod receiver;
 pub mod sse;
+pub mod stripe;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -217,6 +220,16 @@ impl World {
             .fetch_add(seconds, std::sync::atomic::Ordering::SeqCst)
             + seconds;
         std::fs::write(&self.clock_file, total.to_string()).expect("the clock file");
+    }
+
+    /// Waits until no job is under way: what was found has been noted, and the clock may be moved.
+    pub async fn until_idle(&self) {
+        until("no job is under way", async || {
+            self.number("select count(*) from graphile_worker._private_jobs")
+                .await
+                == 0
+        })
+        .await;
     }
 
     /// One number from the owner's view.

@@ -36,6 +36,12 @@ pub(super) const RULES: &[Invariant] = &[
          select m.tenant_id, m.bill_id, m.item_id, m.reason, m.delta, -1 from shop.stock_movements m where m.bill_id is not null
      ) x group by tenant_id, bill_id, item_id, reason, delta having sum(n) <> 0) broken",
     },
+    Invariant {
+        number: 5,
+        says: "a level knows from where on its item runs low",
+        broken: "select count(*) from shop.stock_levels l join shop.items i on i.tenant_id = l.tenant_id and i.id = l.item_id
+         where l.low_at is distinct from i.low_stock_level",
+    },
 ];
 
 #[cfg(test)]
@@ -65,6 +71,7 @@ mod tests {
             2,
             "update shop.stock_movements set delta = delta - 1 where reason = 'sale'",
         ),
+        (3, "update shop.items set low_stock_level = 7"),
     ];
 
     #[tokio::test]

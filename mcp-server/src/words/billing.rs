@@ -608,7 +608,7 @@ pub(crate) fn unknown_customer(
     ToolFailure::new(
         FailureCode::UnknownCustomer,
         message,
-        "Ask the person for the name; a customer is created with the first bill.",
+        "Ask the person for the name; find_customers shows who there is, create_customer or a first bill makes somebody new.",
     )
     .at(field)
     .offering(candidates)

@@ -157,6 +157,18 @@ impl McpClient {
         }
     }
 
+    /// The same over connections that are there already.
+    #[must_use]
+    pub fn over(http: &reqwest::Client, url: &str) -> McpClient {
+        McpClient {
+            http: http.clone(),
+            url: url.to_owned(),
+            version: MODERN,
+            elicits: true,
+            bearer: None,
+        }
+    }
+
     /// The same client with a token.
     #[must_use]
     pub fn bearer(mut self, token: &str) -> McpClient {
@@ -184,7 +196,7 @@ impl McpClient {
             meta["io.modelcontextprotocol/clientInfo"] = json!({"name": "journey", "version": "1"});
             params["_meta"] = meta;
             request = request.header("mcp-method", method);
-            if let Some(name) = params["name"].as_str() {
+            if let Some(name) = params["name"].as_str().or(params["uri"].as_str()) {
                 request = request.header("mcp-name", name);
             }
         }
