@@ -54,6 +54,8 @@ pub(crate) struct Booking {
     /// From when until when.
     pub during: Span,
     /// Whose it is.
+    pub customer_id: Option<Uuid>,
+    /// What they were called when it was booked.
     pub customer: Option<String>,
     /// Who to call.
     pub phone: Option<String>,
@@ -250,7 +252,7 @@ pub(crate) async fn meant(
     if let Some(reference) = reference {
         let found = find(call, reference, "booking").await?;
         return match &customer {
-            Some(customer) if found.customer.as_deref() != Some(&customer.name) => {
+            Some(customer) if found.customer_id != Some(customer.id) => {
                 Err(booking::someone_elses(call.locale, &found.reference(), &customer.name).into())
             }
             _ => Ok(found),
@@ -306,6 +308,7 @@ pub(crate) struct Row {
     pub(crate) time_zone: Option<String>,
     pub(crate) starts_at: DateTime<Utc>,
     pub(crate) ends_at: DateTime<Utc>,
+    pub(crate) customer_id: Option<Uuid>,
     pub(crate) customer_name: Option<String>,
     pub(crate) phone_e164: Option<String>,
     pub(crate) notes: String,
@@ -345,6 +348,7 @@ impl Row {
                 from: self.starts_at,
                 until: self.ends_at,
             },
+            customer_id: self.customer_id,
             customer: self.customer_name,
             phone: self.phone_e164,
             notes: self.notes,
@@ -380,7 +384,7 @@ async fn select_rows(
 ) -> Result<Vec<Row>, sqlx::Error> {
     sqlx::query_as!(
         Row,
-        "select b.id, b.number, b.status, b.resource_id, r.name as resource, r.time_zone, b.starts_at, b.ends_at, b.customer_name,
+        "select b.id, b.number, b.status, b.resource_id, r.name as resource, r.time_zone, b.starts_at, b.ends_at, b.customer_id, b.customer_name,
                 b.phone_e164, b.notes, b.price, b.cancel_notice_minutes, b.cancel_fee_bp, b.cancel_fee_minor, b.cancel_reason,
                 b.hold_expires_at, b.ical_uid, b.ical_sequence, b.version, b.changed_at
          from shop.bookings b join shop.resources r on r.tenant_id = $1 and r.id = b.resource_id

@@ -377,9 +377,9 @@ pub struct FreeSlot {
     pub resource: String,
     /// Day and time in words: "Friday 2026-11-27 15:00–15:30".
     pub when: String,
-    /// The day, for create_booking.
+    /// The day, for `create_booking`.
     pub date: NaiveDate,
-    /// The time, for create_booking.
+    /// The time, for `create_booking`.
     pub time: String,
     /// How long, minutes.
     pub minutes: u32,

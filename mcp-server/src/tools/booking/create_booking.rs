@@ -13,9 +13,10 @@ use crate::bookings::{self, SERIES, traced};
 use crate::customers::{self, Buyer, Customer};
 use crate::error::CallError;
 use crate::handler::{Audit, Call, CommitTool, Effected, Open, Prepared};
+use crate::phones::{self, E164};
 use crate::words::arguments::Thing;
 use crate::words::booking::{self, For};
-use crate::{confirmation, numbering, phones, typed};
+use crate::{confirmation, numbering, typed};
 
 /// Longest note, characters.
 const NOTES_CHARS_MAX: usize = 500;
@@ -205,16 +206,15 @@ async fn party(
     let phone = match &input.phone {
         None => None,
         Some(text) => Some(
-            phones::read(text, call.shop.country)
-                .map_err(|_| booking::bad_phone(call.locale))?
-                .into_string(),
+            phones::read(text, call.shop.country).map_err(|_| booking::bad_phone(call.locale))?,
         ),
     };
     let tenant = call.tenant();
     let owner = match &phone {
-        Some(phone) => select_owner(call.conn, tenant, phone).await?,
+        Some(phone) => customers::by_phone(call.conn, tenant, phone).await?,
         None => None,
     };
+    let phone = phone.map(E164::into_string);
     let buyer = match (&input.customer, owner, &phone) {
         (None, Some(owner), _) => Some(Buyer::Known(owner)),
         (None, None, Some(phone)) => Some(Buyer::New {
@@ -292,21 +292,6 @@ async fn confirm(
     } else {
         Err(CallError::Broken(format!("hold {id} is gone")))
     }
-}
-
-async fn select_owner(
-    conn: &mut PgConnection,
-    tenant: Uuid,
-    phone: &str,
-) -> Result<Option<Customer>, sqlx::Error> {
-    sqlx::query_as!(
-        Customer,
-        "select id, name from shop.customers where tenant_id = $1 and phone_e164 = $2 and deleted_at is null",
-        tenant,
-        phone
-    )
-    .fetch_optional(conn)
-    .await
 }
 
 async fn update_phone(

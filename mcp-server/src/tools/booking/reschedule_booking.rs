@@ -199,6 +199,8 @@ impl CommitTool for RescheduleBooking {
 
     /// Where only the booking itself is in the way, nothing can be held; the time is looked at again at the yes.
     async fn hold(call: &mut Call<'_>, plan: &Plan, open: Open) -> Result<(), CallError> {
+        // Whoever moves a booking has its row first, so that two who hold times for it do not wait for each other.
+        locked(call, &plan.booking).await?;
         let claim = plan.claim(Some(open.confirmation_id), open.expires_at);
         let held = claims::hold(call, &plan.wanted, claim).await?;
         let tenant = call.tenant();

@@ -307,6 +307,38 @@ async fn cancelling_in_time_costs_nothing() {
     assert_eq!(failure.message, "Ali no tiene ninguna reserva pendiente.");
 }
 
+/// Sixteen open questions for one slot of three: only as many as fit are asked at all, and every yes to them counts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn as_many_are_asked_as_there_is_room_for() {
+    let world = shop_with(World::new().await, json!({"capacity": 3})).await;
+    let (app, _) = world.app();
+    let inputs: Vec<Value> = (0..16)
+        .map(|i| at("15:00", &format!("new customer Guest{i:02}")))
+        .collect();
+    let all = inputs
+        .iter()
+        .map(|input| world.run::<CreateBooking>(&app, input, None));
+    let mut asked = Vec::new();
+    for (input, answer) in inputs.iter().zip(futures::future::join_all(all).await) {
+        match answer {
+            Answer::Asked(question) => asked.push((input, question)),
+            Answer::Refused(failure) => assert_eq!(failure.code, FailureCode::SlotTaken),
+            done @ Answer::Done(_) => panic!("nobody has agreed: {done:?}"),
+        }
+    }
+    assert_eq!(asked.len(), 3);
+    let yes = asked
+        .iter()
+        .map(|(input, question)| agreed::<CreateBooking>(&world, &app, input, question));
+    let references: std::collections::BTreeSet<String> = futures::future::join_all(yes)
+        .await
+        .into_iter()
+        .map(|output| output.reference)
+        .collect();
+    assert_eq!(references.len(), 3);
+    world.check_invariants().await;
+}
+
 async fn sixty_four_on_ten(capacity: u16) {
     let world = shop_with(World::new().await, json!({"capacity": capacity})).await;
     let times: Vec<String> = (0..10)
@@ -607,6 +639,9 @@ async fn bookings_are_listed_by_what_is_asked() {
     let cancelled = json!({"status": "cancelled", "customer": "zoe"});
     let cancelled = world.read::<ViewBookings>(cancelled).await.unwrap();
     assert_eq!(cancelled.bookings.len(), 1);
+    let others = json!({"booking": "BK-1", "customer": "Zoe"});
+    let others = refusal(world.ask::<CancelBooking>(others).await);
+    assert_eq!(others.message, "BK-1 is not a booking of Zoe.");
     let ambiguous = refusal(world.ask::<CancelBooking>(json!({"customer": "Ali"})).await);
     assert_eq!(ambiguous.code, FailureCode::AmbiguousBooking);
     assert_eq!(

@@ -143,7 +143,7 @@ async fn select_page(
     };
     sqlx::query_as!(
         Row,
-        "select b.id, b.number, b.status, b.resource_id, r.name as resource, r.time_zone, b.starts_at, b.ends_at, b.customer_name,
+        "select b.id, b.number, b.status, b.resource_id, r.name as resource, r.time_zone, b.starts_at, b.ends_at, b.customer_id, b.customer_name,
                 b.phone_e164, b.notes, b.price, b.cancel_notice_minutes, b.cancel_fee_bp, b.cancel_fee_minor, b.cancel_reason,
                 b.hold_expires_at, b.ical_uid, b.ical_sequence, b.version, b.changed_at
          from shop.bookings b join shop.resources r on r.tenant_id = $1 and r.id = b.resource_id
