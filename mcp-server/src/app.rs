@@ -11,8 +11,9 @@ pub use migrations::hooks::Hooks;
 use migrations::keys::Key;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
+use crate::caller::Caller;
 use crate::error::CallError;
-use crate::handler::{Shop, UnaskedClients};
+use crate::handler::{Call, Shop, UnaskedClients};
 use crate::providers::Configured;
 
 /// What every call and page shares. Holds no state a restart would lose.
@@ -79,6 +80,25 @@ impl App {
         tenant: TenantId,
     ) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
         database::begin(&self.pool, tenant.0).await
+    }
+
+    /// A call outside the call path, for what the owner does on the command line.
+    pub(crate) fn call<'a>(
+        &'a self,
+        conn: &'a mut PgConnection,
+        shop: &'a Shop,
+        caller: &'a Caller,
+    ) -> Call<'a> {
+        Call {
+            conn,
+            shop,
+            caller,
+            locale: shop.locale,
+            now: self.clock.now(),
+            public_url: &self.public_url,
+            providers: self.providers,
+            clock: &*self.clock,
+        }
     }
 
     /// [`App::shop`] without a transaction of the caller's.

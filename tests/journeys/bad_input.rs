@@ -546,6 +546,13 @@ fn good(tool: &str) -> Value {
         "billing_get_bill" | "billing_void_bill" => json!({"bill": "last"}),
         "billing_list_bills" | "inventory_list_items" | "sales_summary" => json!({}),
         "confirm_action" => json!({"confirmation_id": "00000000-0000-7000-8000-00000000ffff"}),
+        "calculate_distance" => json!({"from": "0,0", "to": "0,1"}),
+        "create_customer" => json!({"name": "Omar"}),
+        "create_ticket" => json!({"subject": "Sour milk"}),
+        "escalate_to_human" => json!({"reason": "Charged twice"}),
+        "find_customers" | "find_nearby" | "get_user_profile" | "list_tickets" => json!({}),
+        "update_preferences" => json!({"customer": "Ali", "language": "es"}),
+        "update_ticket" => json!({"ticket": "last", "status": "closed"}),
         "inventory_add_item" => json!({"name": "Sugar", "unit_price": "160"}),
         "inventory_delete_item" | "inventory_get_item" => json!({"item": "Soap"}),
         "inventory_update_item" => json!({"item": "Soap", "adjust": {"delta": "1"}}),
@@ -565,7 +572,7 @@ fn spoilt(schema: &Value, path: &str, found: &mut Vec<(String, Value)>) {
             (None, Some(options)) => options.iter().filter_map(|o| o["type"].as_str()).collect(),
             (None, None) => panic!("{path} has no type: {property}"),
         };
-        // Decimals are taken as numbers too, and null is taken as absent: some clients send both.
+        // A whole number is a number. Decimals are taken as numbers too, and null is taken as absent: some clients send both.
         let lenient =
             property["pattern"].is_string() || property["properties"]["pattern"].is_string();
         for (kind, wrong) in [
@@ -578,7 +585,8 @@ fn spoilt(schema: &Value, path: &str, found: &mut Vec<(String, Value)>) {
             ("object", json!({})),
             ("object", json!({"a": {"b": []}})),
         ] {
-            let taken = kinds.contains(&kind) || (lenient && kind == "integer");
+            let is_number = kind == "integer" && (lenient || kinds.contains(&"number"));
+            let taken = kinds.contains(&kind) || is_number;
             if !taken {
                 found.push((path.clone(), wrong));
             }

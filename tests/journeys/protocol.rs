@@ -281,6 +281,34 @@ async fn every_tool(client: &McpClient) -> Vec<(String, Value)> {
         ),
         ("inventory_delete_item", json!({"item": "Milk"})),
         ("sales_summary", json!({"period": "today"})),
+        (
+            "create_customer",
+            json!({"name": "Omar", "phone": "0788 123 456", "email": "omar@example.com", "language": "es", "notes": "Pays on Fridays"}),
+        ),
+        (
+            "update_preferences",
+            json!({"customer": "Omar", "contact": "phone", "favourites": {"add": ["Rice"]}, "time_zone": "Europe/Madrid"}),
+        ),
+        ("get_user_profile", json!({"customer": "Ali"})),
+        ("find_customers", json!({"query": "0788"})),
+        ("find_nearby", json!({"latitude": -1.95, "longitude": 30.1})),
+        (
+            "calculate_distance",
+            json!({"from": "-1.95,30.1", "to": "-1.96,30.1"}),
+        ),
+        (
+            "create_ticket",
+            json!({"subject": "Sour milk", "body": "Bought today", "customer": "Omar", "priority": "high"}),
+        ),
+        (
+            "escalate_to_human",
+            json!({"reason": "Upset", "ticket": "last", "session": "chat-7"}),
+        ),
+        (
+            "update_ticket",
+            json!({"ticket": "T-1", "status": "closed", "note": "Called back", "assignee": "Aline"}),
+        ),
+        ("list_tickets", json!({"customer": "Omar"})),
     ];
     for (tool, arguments) in calls {
         let mut result = client.call(tool, &arguments).await;

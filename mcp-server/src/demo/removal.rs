@@ -14,15 +14,20 @@ use uuid::Uuid;
 
 use super::{ACTOR, SHOP, call_tool, caller, made, parts};
 use crate::app::App;
+use crate::audit::{self, Trace};
 use crate::error::CallError;
+use crate::handler::Audit;
+
+/// What the audit log calls the removal of a customer.
+const REMOVED: &str = "demo_remove";
 
 /// What became of the demo.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Removed {
     /// How many of what went: items, customers, branches, tickets, bills.
     pub gone: BTreeMap<&'static str, usize>,
-    /// What stayed, and why: a sentence each.
-    pub kept: Vec<String>,
+    /// What stayed, by the reason.
+    pub kept: BTreeMap<String, Vec<String>>,
 }
 
 impl Removed {
@@ -39,10 +44,11 @@ impl Removed {
         } else {
             format!("Removed: {}.", gone.join(", "))
         };
-        [first]
-            .into_iter()
-            .chain(self.kept.iter().cloned())
-            .collect()
+        let kept = self.kept.iter().map(|(reason, names)| {
+            let names = names.join(", ");
+            format!("Kept {names}: {reason}")
+        });
+        [first].into_iter().chain(kept).collect()
     }
 }
 
@@ -92,15 +98,15 @@ async fn take_out(
     id: Uuid,
     removed: &mut Removed,
 ) -> Result<bool, CallError> {
-    let (name, reason) = match standing(app, kind, id).await? {
+    let mut keep = |name, reason| removed.kept.entry(reason).or_default().push(name);
+    let name = match standing(app, kind, id).await? {
         Standing::Gone => return Ok(true),
-        Standing::Kept { name, reason } => (name, Some(reason)),
-        Standing::Demos { name } => (name, None),
+        Standing::Demos { name } => name,
+        Standing::Kept { name, reason } => {
+            keep(name, format!("{reason}."));
+            return Ok(false);
+        }
     };
-    if let Some(reason) = reason {
-        removed.kept.push(format!("{name} is kept: {reason}."));
-        return Ok(false);
-    }
     let refusal = match kind {
         "bill" => void(app, id).await?,
         "ticket" => close(app, id).await?,
@@ -116,7 +122,7 @@ async fn take_out(
         }
     };
     if let Some(reason) = refusal {
-        removed.kept.push(format!("{name} is kept: {reason}"));
+        keep(name, reason);
         return Ok(false);
     }
     tracing::debug!(part, "taken out of the demo shop");
@@ -215,8 +221,21 @@ async fn close(app: &App, id: Uuid) -> Result<Option<String>, CallError> {
 
 /// No tool removes a customer: bills keep the name, and only the list forgets them.
 async fn hide_customer(app: &App, id: Uuid) -> Result<(), CallError> {
-    let mut tx = app.begin(TenantId::DEMO).await?;
-    update_customer(&mut tx, TenantId::DEMO, id, app.clock.now()).await?;
+    let demo = caller();
+    let mut tx = app.begin(demo.tenant).await?;
+    let shop = app.shop(&mut tx, demo.tenant).await?;
+    let mut call = app.call(&mut tx, &shop, &demo);
+    update_customer(call.conn, demo.tenant, id, call.now).await?;
+    let audit = Audit {
+        subject: format!("customer:{id}"),
+        before: Some(json!({"customer_id": id})),
+        after: None,
+    };
+    let trace = Trace {
+        audit: &audit,
+        events: &[],
+    };
+    audit::write(&mut call, REMOVED, &json!({}), trace, None).await?;
     Ok(tx.commit().await?)
 }
 
