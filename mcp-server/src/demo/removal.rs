@@ -74,7 +74,8 @@ pub async fn remove(app: &App) -> Result<Removed, CallError> {
         for (part, subject) in of_kind {
             let id = subject.split_once(':').and_then(|(_, id)| id.parse().ok());
             let id: Uuid = id.ok_or_else(|| CallError::Broken(format!("demo part {part}")))?;
-            if take_out(app, kind, part, id, &mut removed).await? {
+            // History is not repeated: a bill that was taken back stays so.
+            if take_out(app, kind, part, id, &mut removed).await? && kind != "bill" {
                 unmark(app, part).await?;
             }
         }
