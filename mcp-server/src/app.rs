@@ -14,7 +14,8 @@ use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use crate::caller::Caller;
 use crate::error::CallError;
 use crate::handler::{Call, Shop, UnaskedClients};
-use crate::providers::Configured;
+use crate::outgoing::Outgoing;
+use crate::providers::Providers;
 
 /// What every call and page shares. Holds no state a restart would lose.
 pub struct App {
@@ -30,12 +31,14 @@ pub struct App {
     pub confirmation_key: Key,
     /// Callers without a token are the local owner. Only ever on loopback.
     pub local_mode: bool,
-    /// Which providers of payments can be asked.
-    pub providers: Configured,
     /// How long one call may take.
     pub call_deadline: Duration,
     /// Places where a test may stop or break a call.
     pub hooks: Hooks,
+    /// How others are reached.
+    pub outgoing: Outgoing,
+    /// Who moves money that leaves the process.
+    pub providers: Providers,
     shops: moka::sync::Cache<TenantId, Arc<Shop>>,
 }
 
@@ -61,9 +64,10 @@ impl App {
             agent_token_key,
             confirmation_key,
             local_mode: true,
-            providers: Configured::default(),
             call_deadline: Duration::from_secs(10),
             hooks: Hooks::default(),
+            outgoing: Outgoing::default(),
+            providers: Providers::default(),
             shops: moka::sync::Cache::builder()
                 .max_capacity(SHOPS_MAX)
                 .time_to_live(SHOP_CACHE)
@@ -96,7 +100,8 @@ impl App {
             locale: shop.locale,
             now: self.clock.now(),
             public_url: &self.public_url,
-            providers: self.providers,
+            providers: self.providers.configured(),
+            confirmation: None,
             clock: &*self.clock,
         }
     }

@@ -17,6 +17,7 @@ use sqlx::{Connection as _, PgConnection};
 use crate::app::App;
 use crate::call::{self, Answer, ToolRequest};
 use crate::caller::Caller;
+use crate::days;
 use crate::error::CallError;
 use parts::{Age, Part, Work};
 
@@ -66,7 +67,8 @@ pub async fn fill(app: &App) -> Result<(), CallError> {
     let mut all = parts::basics();
     all.extend(parts::more());
     if is_new || made.contains_key(HISTORY) {
-        all.extend(parts::history());
+        let zone = app.known_shop(TenantId::DEMO).await?.time_zone;
+        all.extend(parts::history(days::day_of(app.clock.now(), zone)));
     }
     all.sort_by_key(|part| std::cmp::Reverse(part.age));
     make_missing(app, all).await
@@ -93,6 +95,9 @@ async fn make_missing(app: &App, parts: Vec<Part>) -> Result<(), CallError> {
     let mut made = made(app).await?;
     let mut apps: HashMap<Age, App> = HashMap::new();
     for part in parts {
+        if matches!(&part.work, Work::Call(call) if !call::exists(call.tool)) {
+            continue;
+        }
         let before = made.get(&part.name);
         if before.is_some_and(|made| made.removed_at.is_none()) {
             continue;
@@ -394,6 +399,7 @@ mod tests {
                 "select count(*) from shop.tickets",
                 "select count(*) from shop.ticket_notes",
                 "select count(*) from shop.locations",
+                "select count(*) from shop.bookings where status = 'confirmed'",
                 "select count(*) from shop.audit_log",
                 "select sum(version)::bigint from shop.items",
                 "select sum(version)::bigint from shop.customers",
@@ -441,7 +447,7 @@ mod tests {
         let took = begun.elapsed();
         assert!(took.as_secs() < 5, "a first start waits {took:?}");
         local.check().await;
-        let left_out = "select count(*) from shop.demo_parts where subject is null and part !~ '^(shop|history|preferences|note|void|purchase|hours)'";
+        let left_out = "select count(*) from shop.demo_parts where subject is null and part !~ '^(shop|history|preferences|note|void|purchase|hours|wallet|paid)'";
         assert_eq!(local.number(left_out).await, 0);
         let others = "select count(*) from shop.audit_log where requested_by <> 'demo' or coalesce(decided_by, 'demo') <> 'demo'";
         assert_eq!(local.number(others).await, 0);
@@ -493,7 +499,13 @@ mod tests {
         ] {
             assert!(lines.contains(&kept), "{kept}: {lines:#?}");
         }
-        for gone in ["16 items", "4 customers", "2 branches"] {
+        for gone in [
+            "16 items",
+            "4 customers",
+            "2 branches",
+            "3 bookings",
+            "2 things to book",
+        ] {
             assert!(lines[0].contains(gone), "{gone}: {lines:#?}");
         }
         let left: Vec<String> = sqlx::query_scalar(

@@ -150,6 +150,8 @@ fn digits(text: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -175,6 +177,20 @@ mod tests {
             "١٢",
         ] {
             assert_eq!(read(text), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_reader_fail_hard(text in ".{0,60}") {
+            if let Some(BillName::Number(number)) = read(&text) {
+                prop_assert!(number > 0);
+            }
+        }
+
+        #[test]
+        fn every_number_we_show_is_read_back(number in 1..=i64::MAX) {
+            prop_assert_eq!(read(&shown(BILLS, number)), Some(BillName::Number(number)));
         }
     }
 }

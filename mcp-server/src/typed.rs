@@ -283,7 +283,24 @@ pub(crate) fn page_limit(limit: Option<u32>, locale: Locale) -> Result<usize, To
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn selling_in(currency: &str) -> Shop {
+        Shop {
+            tenant: contracts::ids::TenantId::DEMO,
+            name: "Kimironko Corner".to_owned(),
+            currency: currency.parse().unwrap(),
+            country: None,
+            time_zone: chrono_tz::Africa::Kigali,
+            locale: Locale::En,
+            tax_inclusive: true,
+            allow_negative_stock: false,
+            confirmation_ttl: std::time::Duration::from_secs(300),
+            unasked_clients: crate::handler::UnaskedClients::Page,
+        }
+    }
 
     fn read(text: &str) -> Result<String, String> {
         line(text, Thing::Name, "name", 10, Locale::En).map_err(|f| f.message)
@@ -353,5 +370,29 @@ mod tests {
         assert_eq!(capitalised("éclair".to_owned()), "Éclair");
         assert_eq!(capitalised("7up".to_owned()), "7up");
         assert_eq!(capitalised("ßen".to_owned()), "ßen", "SS would be longer");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_typed_is_seen_whole_or_refused(text in "(?s).{0,40}") {
+            if let Ok(line) = read(&text) {
+                prop_assert!((1..=10).contains(&line.chars().count()));
+                prop_assert!(!line.chars().any(is_unseen));
+                prop_assert_eq!(line.trim(), line.as_str());
+                // Reading what was read changes nothing.
+                prop_assert_eq!(read(&line), Ok(line.clone()));
+                prop_assert_eq!(capitalised(line.clone()).chars().count(), line.chars().count());
+            }
+        }
+
+        #[test]
+        fn an_amount_is_exact_or_refused(units in -2_000_000_000_000_i64..2_000_000_000_000, micros in 0_i64..1_000_000, code in prop::sample::select(vec!["RWF", "KES", "KWD"])) {
+            let exact = Exact((Decimal::from(units) + Decimal::new(micros, 6)).normalize());
+            let shop = selling_in(code);
+            if let Ok(money) = amount(exact, Thing::Payment, &shop, "amount", Locale::En) {
+                prop_assert_eq!(money.major(), exact);
+                prop_assert!((0..=AMOUNT_MINOR_MAX).contains(&money.amount_minor));
+            }
+        }
     }
 }

@@ -4,6 +4,8 @@
 
 pub(crate) mod arguments;
 pub(crate) mod billing;
+pub(crate) mod booking;
+pub(crate) mod documents;
 pub(crate) mod inventory;
 pub(crate) mod location;
 pub(crate) mod profile;

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use contracts::ids::TenantId;
 use contracts::tool::Tool;
 use contracts::tools::billing::{GetBill, VoidBill};
+use contracts::tools::booking::{CancelBooking, SetResource};
 use contracts::tools::inventory::DeleteItem;
 use contracts::tools::support::{TicketStatus, UpdateTicket};
 use serde_json::{Map, Value, json};
@@ -65,7 +66,9 @@ pub async fn remove(app: &App) -> Result<Removed, CallError> {
         .filter_map(|(part, made)| Some((part.clone(), made.subject.clone()?)))
         .collect();
     // Bills first: an item on an open bill could not go, and a customer with one should not.
-    for kind in ["bill", "ticket", "location", "item", "customer"] {
+    for kind in [
+        "booking", "resource", "bill", "ticket", "location", "item", "customer",
+    ] {
         let mut of_kind: Vec<&(String, String)> = subjects
             .iter()
             .filter(|(_, subject)| subject.split(':').next() == Some(kind))
@@ -74,8 +77,10 @@ pub async fn remove(app: &App) -> Result<Removed, CallError> {
         for (part, subject) in of_kind {
             let id = subject.split_once(':').and_then(|(_, id)| id.parse().ok());
             let id: Uuid = id.ok_or_else(|| CallError::Broken(format!("demo part {part}")))?;
-            // History is not repeated: a bill that was taken back stays so.
-            if take_out(app, kind, part, id, &mut removed).await? && kind != "bill" {
+            // History is not repeated: a bill that was taken back stays so, and a booking that was cancelled.
+            if take_out(app, kind, part, id, &mut removed).await?
+                && !["bill", "booking"].contains(&kind)
+            {
                 unmark(app, part).await?;
             }
         }
@@ -111,6 +116,15 @@ async fn take_out(
     let refusal = match kind {
         "bill" => void(app, id).await?,
         "ticket" => close(app, id).await?,
+        "booking" => tool(app, CancelBooking::NAME, json!({"booking": id})).await?,
+        "resource" => {
+            tool(
+                app,
+                SetResource::NAME,
+                json!({"name": name, "active": false}),
+            )
+            .await?
+        }
         "item" => tool(app, DeleteItem::NAME, json!({"item": id})).await?,
         "location" => {
             let place = id.to_string();
@@ -135,6 +149,8 @@ fn plural(kind: &str) -> &'static str {
     match kind {
         "bill" => "unpaid bills (void)",
         "ticket" => "tickets (closed)",
+        "booking" => "bookings (cancelled)",
+        "resource" => "things to book",
         "item" => "items",
         "location" => "branches",
         _ => "customers",
@@ -159,6 +175,8 @@ async fn standing(app: &App, kind: &str, id: Uuid) -> Result<Standing, CallError
         "customer" => select_customer(&mut tx, tenant, id).await?,
         "bill" => select_bill(&mut tx, tenant, id).await?,
         "ticket" => select_ticket(&mut tx, tenant, id).await?,
+        "booking" => select_booking(&mut tx, tenant, id, app.clock.now()).await?,
+        "resource" => select_resource(&mut tx, tenant, id).await?,
         _ => select_place(&mut tx, tenant, id).await?,
     };
     let Some(row) = row else {
@@ -283,7 +301,9 @@ async fn select_customer(
                (select 'bill ' || b.series || '-' || b.number || ' is theirs' from shop.bills b
                 where b.tenant_id = $1 and b.customer_id = c.id and b.issued_by <> $3 order by b.number limit 1),
                (select 'ticket T-' || t.number || ' is about them' from shop.tickets t
-                where t.tenant_id = $1 and t.customer_id = c.id and t.created_by <> $3 order by t.number limit 1)) as used
+                where t.tenant_id = $1 and t.customer_id = c.id and t.created_by <> $3 order by t.number limit 1),
+               (select 'booking BK-' || k.number || ' is theirs' from shop.bookings k
+                where k.tenant_id = $1 and k.customer_id = c.id and k.created_by <> $3 and k.number is not null order by k.number limit 1)) as used
            from shop.customers c where c.tenant_id = $1 and c.id = $2 and c.deleted_at is null"#,
         tenant.0,
         id,
@@ -320,6 +340,44 @@ async fn select_ticket(
            from shop.tickets t where t.tenant_id = $1 and t.id = $2 and t.status <> 'closed'"#,
         tenant.0,
         id
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// A booking that is still to come; what is over is history.
+async fn select_booking(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: Uuid,
+    now: chrono::DateTime<chrono::Utc>,
+) -> Result<Option<StandingRow>, sqlx::Error> {
+    sqlx::query_as!(
+        StandingRow,
+        r#"select 'Booking BK-' || k.number as "name!", null::text as used
+           from shop.bookings k where k.tenant_id = $1 and k.id = $2 and k.status = 'confirmed' and k.starts_at > $3"#,
+        tenant.0,
+        id,
+        now
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+async fn select_resource(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: Uuid,
+) -> Result<Option<StandingRow>, sqlx::Error> {
+    sqlx::query_as!(
+        StandingRow,
+        r#"select r.name, (
+               select 'booking BK-' || k.number || ' is for it' from shop.bookings k
+               where k.tenant_id = $1 and k.resource_id = r.id and k.created_by <> $3 and k.number is not null order by k.number limit 1) as used
+           from shop.resources r where r.tenant_id = $1 and r.id = $2 and r.active"#,
+        tenant.0,
+        id,
+        ACTOR
     )
     .fetch_optional(conn)
     .await
