@@ -86,7 +86,7 @@ impl App {
         database::begin(&self.pool, tenant.0).await
     }
 
-    /// A call outside the call path, for what the owner does on the command line.
+    /// A call of `caller` in a transaction of [`App::begin`], at the present time, in the shop's language.
     pub(crate) fn call<'a>(
         &'a self,
         conn: &'a mut PgConnection,
@@ -104,6 +104,17 @@ impl App {
             confirmation: None,
             clock: &*self.clock,
         }
+    }
+
+    /// A transaction that sees one moment and cannot write: [`database::begin_reading`].
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn begin_reading(
+        &self,
+        tenant: TenantId,
+    ) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+        database::begin_reading(&self.pool, tenant.0).await
     }
 
     /// [`App::shop`] without a transaction of the caller's.

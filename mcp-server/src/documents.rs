@@ -50,15 +50,7 @@ pub(crate) async fn of_bill(
     if caller.role < GetBill::LEAST_ROLE {
         return Err(billing::unknown_bill(shop.locale, name).into());
     }
-    let mut call = Call {
-        conn: &mut tx,
-        shop: &shop,
-        caller,
-        locale: shop.locale,
-        now: app.clock.now(),
-        public_url: &app.public_url,
-        clock: &*app.clock,
-    };
+    let mut call = app.call(&mut tx, &shop, caller);
     bill(&mut call, name).await
 }
 
@@ -119,7 +111,9 @@ async fn select_details(conn: &mut PgConnection, tenant: Uuid) -> Result<ShopDet
 mod tests {
     use contracts::money::{Currency, Money};
     use contracts::quantity::Measure;
-    use contracts::tools::billing::{BillLineView, BillStatus, BillView, CreateBill, VoidBill};
+    use contracts::tools::billing::{
+        BillKind, BillLineView, BillStatus, BillView, CreateBill, VoidBill,
+    };
     use contracts::tools::inventory::AddItem;
     use proptest::prelude::*;
     use serde_json::json;
@@ -175,6 +169,7 @@ mod tests {
             bill: BillView {
                 bill_id: Uuid::from_u128(7),
                 number: "INV-12".to_owned(),
+                kind: BillKind::Invoice,
                 status: BillStatus::Open,
                 customer: Some(name.to_owned()),
                 lines: (1..=lines).map(line).collect(),
@@ -184,10 +179,14 @@ mod tests {
                 tax_inclusive: true,
                 total,
                 paid: money(0),
+                credited: money(0),
                 owed: total,
                 issued_at: "2026-11-20T09:00:00Z".parse().unwrap(),
                 due_on: None,
                 void_reason: None,
+                write_off_reason: None,
+                credit_notes: Vec::new(),
+                credits: None,
             },
             url: "https://shop.example/bills/INV-12".to_owned(),
             pdf_url: "https://shop.example/bills/INV-12.pdf".to_owned(),

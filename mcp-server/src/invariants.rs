@@ -6,6 +6,7 @@
 
 mod bills;
 mod bookings;
+mod calls;
 mod ledger;
 mod payments;
 mod people;
@@ -31,7 +32,14 @@ pub fn all() -> impl Iterator<Item = &'static Invariant> {
         payments::RULES,
         people::RULES,
         bookings::RULES,
+        calls::RULES,
     ]
     .into_iter()
     .flatten()
+}
+
+/// Whether a rule is about the call path, so that it says nothing of what was done without it.
+#[cfg(test)]
+pub(crate) fn is_of_calls(rule: &Invariant) -> bool {
+    calls::RULES.iter().any(|own| own.says == rule.says)
 }
