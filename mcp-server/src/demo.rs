@@ -17,6 +17,7 @@ use sqlx::{Connection as _, PgConnection};
 use crate::app::App;
 use crate::call::{self, Answer, ToolRequest};
 use crate::caller::Caller;
+use crate::days;
 use crate::error::CallError;
 use parts::{Age, Part, Work};
 
@@ -66,7 +67,8 @@ pub async fn fill(app: &App) -> Result<(), CallError> {
     let mut all = parts::basics();
     all.extend(parts::more());
     if is_new || made.contains_key(HISTORY) {
-        all.extend(parts::history());
+        let zone = app.known_shop(TenantId::DEMO).await?.time_zone;
+        all.extend(parts::history(days::day_of(app.clock.now(), zone)));
     }
     all.sort_by_key(|part| std::cmp::Reverse(part.age));
     make_missing(app, all).await
@@ -93,6 +95,9 @@ async fn make_missing(app: &App, parts: Vec<Part>) -> Result<(), CallError> {
     let mut made = made(app).await?;
     let mut apps: HashMap<Age, App> = HashMap::new();
     for part in parts {
+        if matches!(&part.work, Work::Call(call) if !call::exists(call.tool)) {
+            continue;
+        }
         let before = made.get(&part.name);
         if before.is_some_and(|made| made.removed_at.is_none()) {
             continue;
@@ -337,4 +342,193 @@ pub async fn tenant_is_there(pool: &sqlx::PgPool) -> Result<bool, sqlx::Error> {
     )
     .fetch_one(&mut *tx)
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use contracts::tool::Tool;
+    use contracts::tools::billing::CreateBill;
+    use contracts::tools::inventory::{AddItem, DeleteItem, UpdateItem};
+    use contracts::tools::profile::FindCustomers;
+    use migrations::clock::from_setting;
+    use migrations::database::Role;
+    use migrations::test_database::TestDatabase;
+    use serde_json::json;
+    use sqlx::PgPool;
+
+    use super::*;
+    use crate::invariants;
+
+    /// The shop of local mode, empty.
+    struct Local {
+        app: App,
+        owner: PgPool,
+        _database: TestDatabase,
+    }
+
+    impl Local {
+        async fn new() -> Local {
+            let database = TestDatabase::new().await;
+            let clock = from_setting(None);
+            make_tenant(&database.owner_url(), clock.now())
+                .await
+                .unwrap();
+            let pool = database.pool(Role::Shop).await;
+            Local {
+                app: App::new(pool, clock, String::new(), [1; 32], [1; 32]),
+                owner: database.owner_pool().await,
+                _database: database,
+            }
+        }
+
+        async fn number(&self, sql: &'static str) -> i64 {
+            sqlx::query_scalar(sql)
+                .fetch_one(&self.owner)
+                .await
+                .unwrap()
+        }
+
+        /// How much there is of everything.
+        async fn content(&self) -> Vec<i64> {
+            let mut counts = Vec::new();
+            for sql in [
+                "select count(*) from shop.bills",
+                "select count(*) from shop.items",
+                "select count(*) from shop.stock_movements",
+                "select count(*) from shop.customers",
+                "select count(*) from shop.tickets",
+                "select count(*) from shop.ticket_notes",
+                "select count(*) from shop.locations",
+                "select count(*) from shop.bookings where status = 'confirmed'",
+                "select count(*) from shop.audit_log",
+                "select sum(version)::bigint from shop.items",
+                "select sum(version)::bigint from shop.customers",
+            ] {
+                counts.push(self.number(sql).await);
+            }
+            counts
+        }
+
+        /// What the owner does.
+        async fn owner<T: Tool>(&self, arguments: Value) -> Value {
+            let Value::Object(arguments) = arguments else {
+                panic!("arguments are an object")
+            };
+            let owner = Caller::local_owner();
+            let mut request = ToolRequest {
+                name: T::NAME.to_owned(),
+                arguments,
+                ..ToolRequest::default()
+            };
+            let mut answer = call::run(&self.app, &owner, request.clone(), true).await;
+            if let Answer::Asked(asked) = answer {
+                request.request_state = Some(asked.token);
+                request.person_says = Some(true);
+                answer = call::run(&self.app, &owner, request, true).await;
+            }
+            match answer {
+                Answer::Done(json) => serde_json::from_str(&json).unwrap(),
+                other => panic!("{}: {other:?}", T::NAME),
+            }
+        }
+
+        async fn check(&self) {
+            for rule in invariants::all() {
+                assert_eq!(self.number(rule.broken).await, 0, "{}", rule.says);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn the_demo_is_made_once_by_the_tools_and_marked_as_its_own() {
+        let local = Local::new().await;
+        let begun = std::time::Instant::now();
+        fill(&local.app).await.unwrap();
+        let took = begun.elapsed();
+        assert!(took.as_secs() < 5, "a first start waits {took:?}");
+        local.check().await;
+        let left_out = "select count(*) from shop.demo_parts where subject is null and part !~ '^(shop|history|preferences|note|void|purchase|hours|wallet|paid)'";
+        assert_eq!(local.number(left_out).await, 0);
+        let others = "select count(*) from shop.audit_log where requested_by <> 'demo' or coalesce(decided_by, 'demo') <> 'demo'";
+        assert_eq!(local.number(others).await, 0);
+        let sugar = "select count(*) from shop.items where name_norm like '%sugar%'";
+        assert_eq!(local.number(sugar).await, 0, "the tour adds it");
+        let days = "select count(distinct issued_at::date) from shop.bills where issued_at < now() - interval '12 hours'";
+        assert!(local.number(days).await >= 5, "a history has days");
+        let before = local.content().await;
+        fill(&local.app).await.unwrap();
+        assert_eq!(local.content().await, before, "made once");
+        local
+            .owner::<DeleteItem>(json!({"item": "Toothpaste"}))
+            .await;
+        let before = local.content().await;
+        fill(&local.app).await.unwrap();
+        assert_eq!(local.content().await, before, "removed once and for all");
+    }
+
+    #[tokio::test]
+    async fn two_programs_that_start_at_once_make_one_demo() {
+        let (local, alone) = (Local::new().await, Local::new().await);
+        let (one, other) = tokio::join!(fill(&local.app), fill(&local.app));
+        one.unwrap();
+        other.unwrap();
+        local.check().await;
+        fill(&alone.app).await.unwrap();
+        assert_eq!(local.content().await, alone.content().await);
+    }
+
+    #[tokio::test]
+    async fn what_the_owner_made_or_used_outlives_the_demo() {
+        let local = Local::new().await;
+        fill(&local.app).await.unwrap();
+        let sugar = json!({"name": "Sugar", "unit": "kg", "unit_price": "160", "quantity": "20"});
+        local.owner::<AddItem>(sugar).await;
+        let bill = json!({"customer": "Ali", "lines": [{"item": "sugar", "quantity": "2"}, {"item": "shampoo", "quantity": "1"}]});
+        let bill = local.owner::<CreateBill>(bill).await;
+        let more = json!({"item": "Flour", "adjust": {"delta": "25"}});
+        local.owner::<UpdateItem>(more).await;
+
+        let removed = remove(&local.app).await.unwrap();
+        local.check().await;
+        let number = bill["number"].as_str().unwrap();
+        let lines = removed.lines();
+        for kept in [
+            format!("Kept Shampoo: it is on bill {number}."),
+            format!("Kept Ali: bill {number} is theirs."),
+            "Kept Flour: owner has changed it.".to_owned(),
+        ] {
+            assert!(lines.contains(&kept), "{kept}: {lines:#?}");
+        }
+        for gone in [
+            "16 items",
+            "4 customers",
+            "2 branches",
+            "3 bookings",
+            "2 things to book",
+        ] {
+            assert!(lines[0].contains(gone), "{gone}: {lines:#?}");
+        }
+        let left: Vec<String> = sqlx::query_scalar(
+            "select name from shop.items where archived_at is null order by name",
+        )
+        .fetch_all(&local.owner)
+        .await
+        .unwrap();
+        assert_eq!(left, ["Flour", "Shampoo", "Sugar"]);
+        let people = local.owner::<FindCustomers>(json!({})).await;
+        assert_eq!(people["customers"].as_array().unwrap().len(), 1);
+
+        let before = local.content().await;
+        fill(&local.app).await.unwrap();
+        assert_eq!(local.content().await, before, "not back by itself");
+        assert_eq!(remove(&local.app).await.unwrap().gone.len(), 0);
+
+        fill_again(&local.app).await.unwrap();
+        local.check().await;
+        let on_sale = "select count(*) from shop.items where archived_at is null";
+        assert_eq!(local.number(on_sale).await, 19);
+        let liked = "select count(*) from shop.customer_favourites f join shop.customers c on c.id = f.customer_id join shop.items i on i.id = f.item_id where c.deleted_at is null and i.archived_at is null";
+        assert_eq!(local.number(liked).await, 4);
+        assert_eq!(local.content().await[0], before[0], "no bill twice");
+    }
 }

@@ -78,17 +78,20 @@ const DIGITS_MAX: usize = 19;
 /// [`NotAPhone`], by reason.
 pub fn read(text: &str, country: Option<Country>) -> Result<E164, NotAPhone> {
     let (international, digits) = digits(text).ok_or(NotAPhone::Impossible)?;
-    if !international && country.is_none() {
-        return Err(NotAPhone::NoCountry);
-    }
     let plain = if international {
         format!("+{digits}")
-    } else {
+    } else if country.is_some() {
         digits
+    } else {
+        return Err(NotAPhone::NoCountry);
     };
     // Given a country, the library takes that one's trunk zero off numbers of other countries too: Rome's begin with a zero.
     let default = country.filter(|_| !international).map(|country| country.0);
     let number = phonenumber::parse(default, &plain).map_err(|_| NotAPhone::Impossible)?;
+    let is_idd = number.code().source() == country::Source::Idd;
+    if is_idd && let Some(abroad) = plain.strip_prefix("00") {
+        return read(&format!("+{abroad}"), None);
+    }
     let e164 = number.format().mode(phonenumber::Mode::E164).to_string();
     if !phonenumber::is_valid(&number)
         || international && !keeps(&plain, &e164, number.country().code())
@@ -184,6 +187,7 @@ mod tests {
             ("+44 (0)20 7946 0018", "", "+442079460018"),
             ("06 6982 1234", "IT", "+390669821234"),
             ("+39 06 6982 1234", "RW", "+390669821234"),
+            ("00 39 06 6982 1234", "RW", "+390669821234"),
             ("+225 07 08 09 10 11", "RW", "+2250708091011"),
             ("+225 07 08 09 10 11", "", "+2250708091011"),
             ("(202) 456-1111", "US", "+12024561111"),

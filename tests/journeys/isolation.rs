@@ -24,6 +24,24 @@ async fn lived_in() -> World {
             .retry("billing_create_bill", &bill, &state, yes())
             .await,
     );
+    for (tool, arguments) in [
+        (
+            "update_preferences",
+            json!({"customer": "Ali", "favourites": {"add": ["Rice"]}}),
+        ),
+        ("create_ticket", json!({"subject": "Sour milk"})),
+        (
+            "update_ticket",
+            json!({"ticket": "last", "note": "Called back"}),
+        ),
+    ] {
+        done(&client.call(tool, &arguments).await);
+    }
+    let branch = "insert into shop.locations (tenant_id, id, name, latitude, longitude, created_at) select id, id, 'Remera', -1.9579, 30.1127, now() from shop.tenants";
+    sqlx::query(branch)
+        .execute(&world.db)
+        .await
+        .expect("a branch");
     let policy = "insert into shop.policies (tenant_id, tool, approver) select id, 'inventory_delete_item', 'owner' from shop.tenants";
     sqlx::query(policy)
         .execute(&world.db)

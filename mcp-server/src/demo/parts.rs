@@ -1,9 +1,11 @@
 //! What the demo shop is made of. Pure data. The name of a part is never changed: it is how the demo knows that it has been made.
 
-use chrono::TimeDelta;
+use chrono::{Datelike as _, NaiveDate, TimeDelta, Weekday};
 use contracts::tool::Tool;
 use contracts::tools::billing::{CreateBill, VoidBill};
+use contracts::tools::booking::{CreateBooking, SetHours, SetResource};
 use contracts::tools::inventory::{AddItem, UpdateItem};
+use contracts::tools::payment::{CollectPayment, TopUpWallet};
 use contracts::tools::profile::{CreateCustomer, UpdatePreferences};
 use contracts::tools::support::{CreateTicket, UpdateTicket};
 use serde_json::{Map, Value, json};
@@ -49,6 +51,8 @@ pub(super) enum Kind {
     Customer,
     Bill,
     Ticket,
+    Resource,
+    Booking,
 }
 
 impl Part {
@@ -69,6 +73,8 @@ impl Kind {
             Kind::Customer => ("customer", "/customer/customer_id"),
             Kind::Bill => ("bill", "/bill_id"),
             Kind::Ticket => ("ticket", "/ticket/ticket_id"),
+            Kind::Resource => ("resource", "/resource/id"),
+            Kind::Booking => ("booking", "/booking_id"),
         };
         output
             .pointer(place)
@@ -146,6 +152,7 @@ pub(super) fn more() -> Vec<Part> {
     parts.extend(people());
     parts.extend(branches());
     parts.extend(tickets());
+    parts.extend(resources());
     parts
 }
 
@@ -275,8 +282,122 @@ fn tickets() -> Vec<Part> {
     ]
 }
 
-/// What has happened since the shop opened, the oldest first. Only in a shop that had no bills before.
-pub(super) fn history() -> Vec<Part> {
+fn resources() -> Vec<Part> {
+    let workdays = json!([
+        "monday",
+        "tuesday",
+        "wednesday",
+        "thursday",
+        "friday",
+        "saturday"
+    ]);
+    let mut daily = workdays.clone();
+    if let Value::Array(days) = &mut daily {
+        days.push(json!("sunday"));
+    }
+    let opened = days_ago(OPENED_DAYS_AGO);
+    let resource = |arguments: Value| {
+        let part = format!(
+            "resource {}",
+            arguments["name"].as_str().unwrap_or_default()
+        );
+        called::<SetResource>(part, opened, Some(Kind::Resource), arguments)
+    };
+    let hours = |name: &str, weekdays: &Value, opens: &str, closes: &str| {
+        let arguments =
+            json!({"resource": name, "weekdays": weekdays, "opens": opens, "closes": closes});
+        called::<SetHours>(format!("hours {name}"), opened, None, arguments)
+    };
+    vec![
+        resource(
+            json!({"name": "Chair 1", "kind": "hairdresser", "slot_minutes": 30, "price": "3000", "buffer_after_minutes": 5,
+                        "cancel_notice_minutes": 120, "cancel_fee_percent": "50", "active": true,
+                        "aliases": ["haircut", "silla 1", "corte de pelo"]}),
+        ),
+        hours("Chair 1", &workdays, "09:00", "18:00"),
+        resource(
+            json!({"name": "Table", "kind": "table", "capacity": 3, "slot_minutes": 60, "active": true, "aliases": ["mesa"]}),
+        ),
+        hours("Table", &daily, "08:00", "22:00"),
+    ]
+}
+
+/// Bookings around the shop's day. Days on which the chair rests are passed over.
+fn bookings(today: NaiveDate) -> Vec<Part> {
+    let day = |days: i64| {
+        today
+            .checked_add_signed(TimeDelta::days(days))
+            .unwrap_or(today)
+    };
+    let workday = |days: i64| match day(days).weekday() {
+        Weekday::Sun => day(days + 1),
+        _ => day(days),
+    };
+    let booking = |part: &str, age, arguments| {
+        called::<CreateBooking>(
+            format!("booking {part}"),
+            age,
+            Some(Kind::Booking),
+            arguments,
+        )
+    };
+    vec![
+        booking(
+            "past",
+            days_ago(5),
+            json!({"resource": "Table", "customer": "@customer Grace Mukamana", "date": day(-3), "time": "19:00", "minutes": 120}),
+        ),
+        booking(
+            "haircut",
+            hours_ago(30),
+            json!({"resource": "Chair 1", "customer": "@customer Ali", "date": workday(1), "time": "10:00"}),
+        ),
+        booking(
+            "table",
+            hours_ago(26),
+            json!({"resource": "Table", "customer": "@customer Beatriz Uwase", "date": day(2), "time": "19:00", "minutes": 120, "notes": "By the window"}),
+        ),
+        booking(
+            "later",
+            hours_ago(4),
+            json!({"resource": "Chair 1", "customer": "@customer Aline", "date": workday(3), "time": "14:30"}),
+        ),
+    ]
+}
+
+/// Money that came and went besides the bills.
+fn money() -> Vec<Part> {
+    vec![
+        called::<TopUpWallet>(
+            "wallet Ali".to_owned(),
+            days_ago(8),
+            None,
+            json!({"customer": "@customer Ali", "amount": "10000", "method": "cash"}),
+        ),
+        called::<CollectPayment>(
+            "paid part".to_owned(),
+            hours_ago(18),
+            None,
+            json!({"bill": "@bill owed", "amount": "1000", "method": "cash"}),
+        ),
+        called::<CollectPayment>(
+            "paid wallet".to_owned(),
+            hours_ago(5),
+            None,
+            json!({"bill": "@bill breakfast", "method": "wallet"}),
+        ),
+    ]
+}
+
+/// What has happened since the shop opened. Only in a shop that had no bills before.
+pub(super) fn history(today: NaiveDate) -> Vec<Part> {
+    let mut parts = sales();
+    parts.extend(money());
+    parts.extend(bookings(today));
+    parts
+}
+
+fn sales() -> Vec<Part> {
     let bill = |part: &str, age, arguments| {
         called::<CreateBill>(format!("bill {part}"), age, Some(Kind::Bill), arguments)
     };
@@ -323,6 +444,11 @@ pub(super) fn history() -> Vec<Part> {
             "owed",
             hours_ago(20),
             json!({"customer": "@customer Grace Mukamana", "lines": [{"item": "Tomatoes", "quantity": "2.5"}, {"item": "Bananas", "quantity": "3"}]}),
+        ),
+        bill(
+            "breakfast",
+            hours_ago(6),
+            json!({"customer": "@customer Ali", "lines": [{"item": "Bread", "quantity": "1"}, {"item": "Avocado", "quantity": "2"}]}),
         ),
     ]
 }

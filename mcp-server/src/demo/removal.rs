@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use contracts::ids::TenantId;
 use contracts::tool::Tool;
 use contracts::tools::billing::{GetBill, VoidBill};
+use contracts::tools::booking::{CancelBooking, SetResource};
 use contracts::tools::inventory::DeleteItem;
 use contracts::tools::support::{TicketStatus, UpdateTicket};
 use serde_json::{Map, Value, json};
@@ -14,15 +15,20 @@ use uuid::Uuid;
 
 use super::{ACTOR, SHOP, call_tool, caller, made, parts};
 use crate::app::App;
+use crate::audit::{self, Trace};
 use crate::error::CallError;
+use crate::handler::Audit;
+
+/// What the audit log calls the removal of a customer.
+const REMOVED: &str = "demo_remove";
 
 /// What became of the demo.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Removed {
     /// How many of what went: items, customers, branches, tickets, bills.
     pub gone: BTreeMap<&'static str, usize>,
-    /// What stayed, and why: a sentence each.
-    pub kept: Vec<String>,
+    /// What stayed, by the reason.
+    pub kept: BTreeMap<String, Vec<String>>,
 }
 
 impl Removed {
@@ -39,10 +45,11 @@ impl Removed {
         } else {
             format!("Removed: {}.", gone.join(", "))
         };
-        [first]
-            .into_iter()
-            .chain(self.kept.iter().cloned())
-            .collect()
+        let kept = self.kept.iter().map(|(reason, names)| {
+            let names = names.join(", ");
+            format!("Kept {names}: {reason}")
+        });
+        [first].into_iter().chain(kept).collect()
     }
 }
 
@@ -59,7 +66,9 @@ pub async fn remove(app: &App) -> Result<Removed, CallError> {
         .filter_map(|(part, made)| Some((part.clone(), made.subject.clone()?)))
         .collect();
     // Bills first: an item on an open bill could not go, and a customer with one should not.
-    for kind in ["bill", "ticket", "location", "item", "customer"] {
+    for kind in [
+        "booking", "resource", "bill", "ticket", "location", "item", "customer",
+    ] {
         let mut of_kind: Vec<&(String, String)> = subjects
             .iter()
             .filter(|(_, subject)| subject.split(':').next() == Some(kind))
@@ -68,7 +77,10 @@ pub async fn remove(app: &App) -> Result<Removed, CallError> {
         for (part, subject) in of_kind {
             let id = subject.split_once(':').and_then(|(_, id)| id.parse().ok());
             let id: Uuid = id.ok_or_else(|| CallError::Broken(format!("demo part {part}")))?;
-            if take_out(app, kind, part, id, &mut removed).await? {
+            // History is not repeated: a bill that was taken back stays so, and a booking that was cancelled.
+            if take_out(app, kind, part, id, &mut removed).await?
+                && !["bill", "booking"].contains(&kind)
+            {
                 unmark(app, part).await?;
             }
         }
@@ -92,18 +104,27 @@ async fn take_out(
     id: Uuid,
     removed: &mut Removed,
 ) -> Result<bool, CallError> {
-    let (name, reason) = match standing(app, kind, id).await? {
+    let mut keep = |name, reason| removed.kept.entry(reason).or_default().push(name);
+    let name = match standing(app, kind, id).await? {
         Standing::Gone => return Ok(true),
-        Standing::Kept { name, reason } => (name, Some(reason)),
-        Standing::Demos { name } => (name, None),
+        Standing::Demos { name } => name,
+        Standing::Kept { name, reason } => {
+            keep(name, format!("{reason}."));
+            return Ok(false);
+        }
     };
-    if let Some(reason) = reason {
-        removed.kept.push(format!("{name} is kept: {reason}."));
-        return Ok(false);
-    }
     let refusal = match kind {
         "bill" => void(app, id).await?,
         "ticket" => close(app, id).await?,
+        "booking" => tool(app, CancelBooking::NAME, json!({"booking": id})).await?,
+        "resource" => {
+            tool(
+                app,
+                SetResource::NAME,
+                json!({"name": name, "active": false}),
+            )
+            .await?
+        }
         "item" => tool(app, DeleteItem::NAME, json!({"item": id})).await?,
         "location" => {
             let place = id.to_string();
@@ -116,7 +137,7 @@ async fn take_out(
         }
     };
     if let Some(reason) = refusal {
-        removed.kept.push(format!("{name} is kept: {reason}"));
+        keep(name, reason);
         return Ok(false);
     }
     tracing::debug!(part, "taken out of the demo shop");
@@ -128,6 +149,8 @@ fn plural(kind: &str) -> &'static str {
     match kind {
         "bill" => "unpaid bills (void)",
         "ticket" => "tickets (closed)",
+        "booking" => "bookings (cancelled)",
+        "resource" => "things to book",
         "item" => "items",
         "location" => "branches",
         _ => "customers",
@@ -152,6 +175,8 @@ async fn standing(app: &App, kind: &str, id: Uuid) -> Result<Standing, CallError
         "customer" => select_customer(&mut tx, tenant, id).await?,
         "bill" => select_bill(&mut tx, tenant, id).await?,
         "ticket" => select_ticket(&mut tx, tenant, id).await?,
+        "booking" => select_booking(&mut tx, tenant, id, app.clock.now()).await?,
+        "resource" => select_resource(&mut tx, tenant, id).await?,
         _ => select_place(&mut tx, tenant, id).await?,
     };
     let Some(row) = row else {
@@ -215,8 +240,21 @@ async fn close(app: &App, id: Uuid) -> Result<Option<String>, CallError> {
 
 /// No tool removes a customer: bills keep the name, and only the list forgets them.
 async fn hide_customer(app: &App, id: Uuid) -> Result<(), CallError> {
-    let mut tx = app.begin(TenantId::DEMO).await?;
-    update_customer(&mut tx, TenantId::DEMO, id, app.clock.now()).await?;
+    let demo = caller();
+    let mut tx = app.begin(demo.tenant).await?;
+    let shop = app.shop(&mut tx, demo.tenant).await?;
+    let mut call = app.call(&mut tx, &shop, &demo);
+    update_customer(call.conn, demo.tenant, id, call.now).await?;
+    let audit = Audit {
+        subject: format!("customer:{id}"),
+        before: Some(json!({"customer_id": id})),
+        after: None,
+    };
+    let trace = Trace {
+        audit: &audit,
+        events: &[],
+    };
+    audit::write(&mut call, REMOVED, &json!({}), trace, None).await?;
     Ok(tx.commit().await?)
 }
 
@@ -263,7 +301,9 @@ async fn select_customer(
                (select 'bill ' || b.series || '-' || b.number || ' is theirs' from shop.bills b
                 where b.tenant_id = $1 and b.customer_id = c.id and b.issued_by <> $3 order by b.number limit 1),
                (select 'ticket T-' || t.number || ' is about them' from shop.tickets t
-                where t.tenant_id = $1 and t.customer_id = c.id and t.created_by <> $3 order by t.number limit 1)) as used
+                where t.tenant_id = $1 and t.customer_id = c.id and t.created_by <> $3 order by t.number limit 1),
+               (select 'booking BK-' || k.number || ' is theirs' from shop.bookings k
+                where k.tenant_id = $1 and k.customer_id = c.id and k.created_by <> $3 and k.number is not null order by k.number limit 1)) as used
            from shop.customers c where c.tenant_id = $1 and c.id = $2 and c.deleted_at is null"#,
         tenant.0,
         id,
@@ -300,6 +340,44 @@ async fn select_ticket(
            from shop.tickets t where t.tenant_id = $1 and t.id = $2 and t.status <> 'closed'"#,
         tenant.0,
         id
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// A booking that is still to come; what is over is history.
+async fn select_booking(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: Uuid,
+    now: chrono::DateTime<chrono::Utc>,
+) -> Result<Option<StandingRow>, sqlx::Error> {
+    sqlx::query_as!(
+        StandingRow,
+        r#"select 'Booking BK-' || k.number as "name!", null::text as used
+           from shop.bookings k where k.tenant_id = $1 and k.id = $2 and k.status = 'confirmed' and k.starts_at > $3"#,
+        tenant.0,
+        id,
+        now
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+async fn select_resource(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: Uuid,
+) -> Result<Option<StandingRow>, sqlx::Error> {
+    sqlx::query_as!(
+        StandingRow,
+        r#"select r.name, (
+               select 'booking BK-' || k.number || ' is for it' from shop.bookings k
+               where k.tenant_id = $1 and k.resource_id = r.id and k.created_by <> $3 and k.number is not null order by k.number limit 1) as used
+           from shop.resources r where r.tenant_id = $1 and r.id = $2 and r.active"#,
+        tenant.0,
+        id,
+        ACTOR
     )
     .fetch_optional(conn)
     .await

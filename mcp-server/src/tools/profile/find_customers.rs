@@ -248,8 +248,8 @@ async fn select_owed(
 ) -> Result<Vec<OwedRow>, sqlx::Error> {
     sqlx::query_as!(
         OwedRow,
-        r#"select customer_id as "customer_id!", sum(total - paid)::bigint as "owed!" from shop.bills
-           where tenant_id = $1 and customer_id = any($2) and status = 'open' group by customer_id"#,
+        r#"select customer_id as "customer_id!", sum(total - paid - credited)::bigint as "owed!" from shop.bills
+           where tenant_id = $1 and customer_id = any($2) and status = 'open' and kind = 'invoice' group by customer_id"#,
         tenant,
         ids
     )
