@@ -11,6 +11,7 @@ mod ledger;
 mod payments;
 mod people;
 mod stock;
+mod told;
 
 /// One rule.
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +34,7 @@ pub fn all() -> impl Iterator<Item = &'static Invariant> {
         people::RULES,
         bookings::RULES,
         calls::RULES,
+        told::RULES,
     ]
     .into_iter()
     .flatten()
