@@ -6,6 +6,7 @@
 
 pub mod billing;
 pub mod inventory;
+pub mod payment;
 
 use std::collections::BTreeMap;
 
@@ -49,6 +50,10 @@ pub struct Shop {
     pub bills: Vec<billing::Bill>,
     /// Customers by name, each with the operation that made it one.
     pub customers: BTreeMap<String, OpId>,
+    /// What is in customers' wallets, minor units.
+    pub wallets: BTreeMap<String, i64>,
+    /// Every payment that settled: number 1 first.
+    pub payments: Vec<payment::Payment>,
     /// Questions by the operation that asked.
     pub questions: BTreeMap<OpId, Question>,
 }
@@ -60,6 +65,8 @@ pub enum Call {
     Inventory(inventory::Call),
     /// Bills and takings.
     Billing(billing::Call),
+    /// Money in, out and owed.
+    Payment(payment::Call),
 }
 
 /// What one client did.
@@ -153,6 +160,10 @@ pub enum Terms {
     Void(usize),
     /// An item is removed, by its place.
     Remove(usize),
+    /// What is still owed on a bill is given up: its number, and how much.
+    WriteOff(usize, i64),
+    /// Money moves.
+    Money(payment::Terms),
 }
 
 /// Where a question stands.
@@ -189,7 +200,7 @@ pub struct Step<'a> {
     pub op: &'a Op,
     /// What was really answered: where the shop may choose, the model looks what it chose.
     pub reply: &'a Reply,
-    /// Whether another operation had not been answered when this one began.
+    /// Whether another operation was under way at the same time; of the step's own id, whether any other was.
     pub overlaps: &'a dyn Fn(OpId) -> bool,
 }
 
@@ -203,6 +214,7 @@ impl Call {
         match self {
             Call::Inventory(call) => call.tool(),
             Call::Billing(call) => call.tool(),
+            Call::Payment(call) => call.tool(),
         }
     }
 
@@ -212,6 +224,7 @@ impl Call {
         match self {
             Call::Inventory(call) => call.arguments(),
             Call::Billing(call) => call.arguments(),
+            Call::Payment(call) => call.arguments(),
         }
     }
 
@@ -221,6 +234,7 @@ impl Call {
         match self {
             Call::Inventory(call) => call.is_read(),
             Call::Billing(call) => call.is_read(),
+            Call::Payment(call) => !call.is_commit(),
         }
     }
 
@@ -230,6 +244,7 @@ impl Call {
         match self {
             Call::Inventory(call) => call.is_commit(),
             Call::Billing(call) => call.is_commit(),
+            Call::Payment(call) => call.is_commit(),
         }
     }
 }
@@ -243,6 +258,8 @@ impl Shop {
             items: Vec::new(),
             bills: Vec::new(),
             customers: BTreeMap::new(),
+            wallets: BTreeMap::new(),
+            payments: Vec::new(),
             questions: BTreeMap::new(),
         }
     }
@@ -257,6 +274,7 @@ impl Shop {
                 let expected = match call {
                     Call::Inventory(call) => next.inventory(call, step.id),
                     Call::Billing(call) => next.billing_read(call),
+                    Call::Payment(call) => next.payment_read(call),
                 };
                 vec![(next, expected)]
             }
@@ -294,17 +312,20 @@ impl Shop {
                 let expected = if asks {
                     next.ask(call, terms, step)
                 } else {
-                    next.execute(&terms, step.id)
+                    next.execute(&terms, step)
                 };
                 (next, expected)
             })
+            .chain(self.changed_meanwhile(call, step))
             .collect()
     }
 
     /// Asks a question under the operation's own id.
     fn ask(&mut self, call: &Call, mut terms: Terms, step: &Step<'_>) -> Expected {
-        if let (Terms::Bill(bill), Reply::Asked(question)) = (&mut terms, step.reply) {
-            bill.as_shown(question);
+        match (&mut terms, step.reply) {
+            (Terms::Bill(terms), Reply::Asked(question)) => terms.as_shown(question),
+            (Terms::Money(terms), Reply::Asked(question)) => terms.as_shown(question),
+            _ => {}
         }
         let expected = Expected::Asked(self.shown(&terms));
         let question = Question {
@@ -361,11 +382,26 @@ impl Shop {
         }
         if is_as_agreed || self.looked_before(question, step) {
             let mut next = self.clone();
-            let expected = next.execute(&question.terms, step.id);
+            let expected = next.execute(&question.terms, step);
             next.stand(id, Standing::Settled(expected.clone()));
             outcomes.push((next, expected));
         }
+        for (mut next, refused) in self.changed_meanwhile(&question.call, step) {
+            next.stand(id, Standing::Settled(refused.clone()));
+            outcomes.push((next, refused));
+        }
         outcomes
+    }
+
+    /// Payments look at what is owed, lock it and look again; when somebody was faster in between, they give up and say so.
+    fn changed_meanwhile(&self, call: &Call, step: &Step<'_>) -> Option<(Shop, Expected)> {
+        let looks_twice = match call {
+            Call::Payment(call) => call.is_commit(),
+            Call::Billing(call) => matches!(call, billing::Call::WriteOff { .. }),
+            Call::Inventory(_) => false,
+        };
+        let crowded = (step.overlaps)(step.id);
+        (looks_twice && crowded).then(|| (self.clone(), Expected::refused("version_conflict")))
     }
 
     /// Whether the yes may have looked at prices and names just before somebody changed them, so that what was agreed to was done. Prices
@@ -378,6 +414,13 @@ impl Shop {
                 (Terms::Bill(agreed), Terms::Bill(terms)) => {
                     self.is_same_bill(agreed, terms, step.overlaps)
                 }
+                (
+                    Terms::Money(payment::Terms::TopUp { customer, .. }),
+                    Terms::Money(payment::Terms::TopUp { .. }),
+                ) => self
+                    .customers
+                    .get(customer)
+                    .is_some_and(|by| (step.overlaps)(*by)),
                 (agreed, terms) => agreed == terms,
             })
     }
@@ -392,12 +435,15 @@ impl Shop {
         match call {
             Call::Inventory(call) => self.inventory_terms(call),
             Call::Billing(call) => self.billing_terms(call),
+            Call::Payment(call) => self.payment_terms(call).map(Terms::Money),
         }
     }
 
-    fn execute(&mut self, terms: &Terms, id: OpId) -> Expected {
+    fn execute(&mut self, terms: &Terms, step: &Step<'_>) -> Expected {
         match terms {
-            Terms::Bill(terms) => self.issue(terms, id),
+            Terms::Bill(terms) => self.issue(terms, step),
+            Terms::WriteOff(number, _) => self.write_off(*number),
+            Terms::Money(terms) => self.move_money(terms, step.id),
             Terms::Void(number) => self.void(*number),
             Terms::Remove(place) => self.remove(*place),
         }
@@ -409,6 +455,8 @@ impl Shop {
             Terms::Bill(terms) => Some(terms.total_minor),
             Terms::Void(number) => Some(self.bills[number - 1].total_minor),
             Terms::Remove(_) => None,
+            Terms::WriteOff(_, owed_minor) => Some(*owed_minor),
+            Terms::Money(terms) => Some(terms.total_minor()),
         }
     }
 
@@ -420,6 +468,8 @@ impl Shop {
                 json!({"total": {"amount_minor": self.bills[number - 1].total_minor}})
             }
             Terms::Remove(place) => json!({"binding": {"name": self.items[*place].name}}),
+            Terms::WriteOff(_, owed_minor) => json!({"total": {"amount_minor": owed_minor}}),
+            Terms::Money(terms) => terms.shown(),
         }
     }
 }

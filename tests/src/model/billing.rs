@@ -1,10 +1,13 @@
 //! Bills and takings, with pen and paper.
 
-use chrono::NaiveDate;
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, NaiveDate, Utc};
 use rust_decimal::{Decimal, RoundingStrategy};
 use serde_json::{Value, json};
 
-use super::{Expected, OpId, Shop, plain};
+use super::payment::Method;
+use super::{Expected, OpId, Reply, Shop, Step, plain};
 
 /// What the shop does with its bills.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -13,6 +16,11 @@ pub enum Call {
     Create(Box<Wanted>),
     /// `billing_void_bill`.
     Void {
+        /// The bill's number.
+        number: usize,
+    },
+    /// `billing_write_off_bill`.
+    WriteOff {
         /// The bill's number.
         number: usize,
     },
@@ -44,8 +52,8 @@ pub struct Wanted {
     pub lines: Vec<(String, Decimal, Option<&'static str>)>,
     /// Minor units taken off.
     pub discount_minor: Option<i64>,
-    /// Cash taken at once: all of it, or so many minor units.
-    pub cash: Option<Option<i64>>,
+    /// Paid at once: how, and all of it or so many whole major units.
+    pub payment: Option<(Method, Option<i64>)>,
 }
 
 /// A line of a bill.
@@ -72,7 +80,7 @@ pub struct Terms {
     discount_minor: i64,
     /// What is owed in all.
     pub total_minor: i64,
-    cash_minor: i64,
+    payment: Option<(Method, i64)>,
 }
 
 /// A bill.
@@ -84,10 +92,16 @@ pub struct Bill {
     pub lines: Vec<Line>,
     /// What is owed in all.
     pub total_minor: i64,
-    /// What was paid of it.
-    pub paid_minor: i64,
+    /// What is paid of it, minor units, by the payment's number.
+    pub payments: BTreeMap<usize, i64>,
+    /// What was credited of it.
+    pub credited_minor: i64,
     /// Taken back.
     pub void: bool,
+    /// Given up.
+    pub uncollectible: bool,
+    /// When it was asked for, as the server says: bills asked for at once may be numbered in another order.
+    pub issued_at: Option<DateTime<Utc>>,
 }
 
 impl Call {
@@ -95,6 +109,7 @@ impl Call {
         match self {
             Call::Create(_) => "billing_create_bill",
             Call::Void { .. } => "billing_void_bill",
+            Call::WriteOff { .. } => "billing_write_off_bill",
             Call::Get { .. } => "billing_get_bill",
             Call::List { .. } => "billing_list_bills",
             Call::Summary { .. } => "sales_summary",
@@ -104,7 +119,7 @@ impl Call {
     pub(super) fn arguments(&self) -> Value {
         match self {
             Call::Create(wanted) => wanted.arguments(),
-            Call::Void { number } | Call::Get { number } => {
+            Call::Void { number } | Call::WriteOff { number } | Call::Get { number } => {
                 json!({"bill": format!("INV-{number}")})
             }
             Call::List { status } => json!({"status": status, "limit": 100}),
@@ -117,7 +132,10 @@ impl Call {
     }
 
     pub(super) fn is_commit(&self) -> bool {
-        matches!(self, Call::Create(_) | Call::Void { .. })
+        matches!(
+            self,
+            Call::Create(_) | Call::Void { .. } | Call::WriteOff { .. }
+        )
     }
 }
 
@@ -131,9 +149,9 @@ impl Wanted {
                 json!({"item": item, "quantity": plain(*quantity), "unit": unit})
             })
             .collect();
-        let payment = self
-            .cash
-            .map(|amount| json!({"method": "cash", "amount": amount.map(|a| a.to_string())}));
+        let payment = self.payment.map(|(method, amount)| {
+            json!({"method": method.word(), "amount": amount.map(|a| a.to_string())})
+        });
         json!({"customer": self.customer, "lines": lines, "discount": self.discount_minor.map(|d| d.to_string()), "payment": payment})
     }
 }
@@ -160,18 +178,32 @@ impl Bill {
     pub fn status(&self) -> &'static str {
         if self.void {
             "void"
-        } else if self.paid_minor == self.total_minor {
+        } else if self.uncollectible {
+            "uncollectible"
+        } else if self.left_minor() == 0 {
             "paid"
         } else {
             "open"
         }
     }
 
-    fn owed_minor(&self) -> i64 {
-        if self.void {
+    /// What is paid of it, minor units.
+    #[must_use]
+    pub fn paid_minor(&self) -> i64 {
+        self.payments.values().sum()
+    }
+
+    fn left_minor(&self) -> i64 {
+        self.total_minor - self.paid_minor() - self.credited_minor
+    }
+
+    /// What is owed on it, minor units.
+    #[must_use]
+    pub fn owed_minor(&self) -> i64 {
+        if self.void || self.uncollectible {
             0
         } else {
-            self.total_minor - self.paid_minor
+            self.left_minor()
         }
     }
 
@@ -179,6 +211,7 @@ impl Bill {
         json!({
             "number": format!("INV-{number}"), "status": self.status(), "customer": self.customer,
             "total": {"amount_minor": self.total_minor}, "owed": {"amount_minor": self.owed_minor()},
+            "credited": {"amount_minor": self.credited_minor},
         })
     }
 
@@ -195,13 +228,13 @@ impl Bill {
             .collect();
         let mut bill = self.head(number);
         bill["lines"] = json!(lines);
-        bill["paid"] = json!({"amount_minor": self.paid_minor});
+        bill["paid"] = json!({"amount_minor": self.paid_minor()});
         json!({"number": bill["number"], "bill": bill})
     }
 }
 
 impl Shop {
-    fn bill(&self, number: usize) -> Result<&Bill, Expected> {
+    pub(super) fn bill(&self, number: usize) -> Result<&Bill, Expected> {
         number
             .checked_sub(1)
             .and_then(|place| self.bills.get(place))
@@ -209,7 +242,7 @@ impl Shop {
     }
 
     /// Whole major units in minor units.
-    fn major(&self, amount: i64) -> i64 {
+    pub(super) fn major(&self, amount: i64) -> i64 {
         amount * 10_i64.pow(self.settings.currency.exponent())
     }
 
@@ -230,14 +263,15 @@ impl Shop {
             Call::Summary { .. } => {
                 let standing = self.bills.iter().filter(|bill| !bill.void);
                 let sales: i64 = standing.clone().map(|bill| bill.total_minor).sum();
-                let takings: i64 = self.bills.iter().map(|bill| bill.paid_minor).sum();
+                let takings: i64 = self.payments.iter().map(|p| p.till_minor).sum();
+                let credited: i64 = self.bills.iter().map(|bill| bill.credited_minor).sum();
                 let owed: i64 = self.bills.iter().map(Bill::owed_minor).sum();
                 Expected::Done(json!({
                     "bills": standing.count(), "sales": {"amount_minor": sales}, "takings": {"amount_minor": takings},
-                    "owed": {"amount_minor": owed},
+                    "owed": {"amount_minor": owed}, "credited": {"amount_minor": credited},
                 }))
             }
-            Call::Create(_) | Call::Void { .. } => Expected::Nothing,
+            Call::Create(_) | Call::Void { .. } | Call::WriteOff { .. } => Expected::Nothing,
         }
     }
 
@@ -247,6 +281,13 @@ impl Shop {
             Call::Void { number } => {
                 self.refuse_settled(*number)?;
                 Ok(super::Terms::Void(*number))
+            }
+            Call::WriteOff { number } => {
+                let bill = self.bill(*number)?;
+                if bill.status() != "open" {
+                    return Err(Expected::refused("bill_not_open"));
+                }
+                Ok(super::Terms::WriteOff(*number, bill.owed_minor()))
             }
             Call::Get { .. } | Call::List { .. } | Call::Summary { .. } => Err(Expected::Nothing),
         }
@@ -276,13 +317,13 @@ impl Shop {
             return Err(invalid());
         }
         let total_minor = subtotal - discount_minor;
-        let cash_minor = match wanted.cash {
-            None => 0,
+        let payment = match wanted.payment {
+            None => None,
             Some(_) if total_minor == 0 => return Err(invalid()),
-            Some(None) => total_minor,
-            Some(Some(amount)) => self.major(amount),
+            Some((method, None)) => Some((method, total_minor)),
+            Some((method, Some(amount))) => Some((method, self.major(amount))),
         };
-        if cash_minor > total_minor {
+        if payment.is_some_and(|(_, minor)| minor > total_minor) {
             return Err(invalid());
         }
         let terms = Terms {
@@ -295,10 +336,22 @@ impl Shop {
             lines,
             discount_minor,
             total_minor,
-            cash_minor,
+            payment,
         };
         self.refuse_short(&terms)?;
+        self.refuse_poor_buyer(&terms)?;
         Ok(terms)
+    }
+
+    fn refuse_poor_buyer(&self, terms: &Terms) -> Result<(), Expected> {
+        let Some((Method::Wallet, amount_minor)) = terms.payment else {
+            return Ok(());
+        };
+        let known = terms
+            .customer
+            .as_deref()
+            .filter(|name| self.customers.contains_key(*name));
+        self.refuse_poor(known, amount_minor)
     }
 
     /// Lines of one item count together.
@@ -338,7 +391,7 @@ impl Shop {
     }
 
     /// Issues the bill that was agreed to.
-    pub(super) fn issue(&mut self, terms: &Terms, id: OpId) -> Expected {
+    pub(super) fn issue(&mut self, terms: &Terms, step: &Step<'_>) -> Expected {
         if terms
             .lines
             .iter()
@@ -346,21 +399,33 @@ impl Shop {
         {
             return Expected::refused("unknown_item");
         }
-        if let Err(refused) = self.refuse_short(terms) {
+        let enough = self.refuse_short(terms);
+        if let Err(refused) = enough.and_then(|()| self.refuse_poor_buyer(terms)) {
             return refused;
         }
         for line in &terms.lines {
             self.items[line.item].moves(-line.quantity, "sale");
         }
         if let Some(name) = &terms.customer {
-            self.customers.entry(name.clone()).or_insert(id);
+            self.customers.entry(name.clone()).or_insert(step.id);
+        }
+        let mut payments = BTreeMap::new();
+        if let Some((method, minor)) = terms.payment {
+            let till_minor = if method == Method::Cash { minor } else { 0 };
+            payments.insert(self.paid(till_minor), minor);
+            if let (Method::Wallet, Some(name)) = (method, &terms.customer) {
+                *self.wallets.entry(name.clone()).or_default() -= minor;
+            }
         }
         let bill = Bill {
             customer: terms.customer.clone(),
             lines: terms.lines.clone(),
             total_minor: terms.total_minor,
-            paid_minor: terms.cash_minor,
+            payments,
+            credited_minor: 0,
             void: false,
+            uncollectible: false,
+            issued_at: issued_at(step.reply),
         };
         let number = self.bills.len() + 1;
         let output = bill.output(number, self);
@@ -370,11 +435,21 @@ impl Shop {
 
     fn refuse_settled(&self, number: usize) -> Result<(), Expected> {
         let bill = self.bill(number)?;
-        if bill.status() == "open" && bill.paid_minor == 0 {
+        if bill.status() == "open" && bill.paid_minor() == 0 && bill.credited_minor == 0 {
             Ok(())
         } else {
             Err(Expected::refused("bill_not_open"))
         }
+    }
+
+    /// Gives up what is owed on a bill.
+    pub(super) fn write_off(&mut self, number: usize) -> Expected {
+        let bill = &mut self.bills[number - 1];
+        if bill.status() != "open" {
+            return Expected::refused("bill_not_open");
+        }
+        bill.uncollectible = true;
+        Expected::Done(self.bills[number - 1].output(number, self))
     }
 
     /// Takes a bill back.
@@ -389,6 +464,14 @@ impl Shop {
         self.bills[number - 1].void = true;
         Expected::Done(self.bills[number - 1].output(number, self))
     }
+}
+
+/// When the server says it was asked for the bill.
+fn issued_at(reply: &Reply) -> Option<DateTime<Utc>> {
+    let Reply::Done(done) = reply else {
+        return None;
+    };
+    done["bill"]["issued_at"].as_str()?.parse().ok()
 }
 
 /// Half away from zero, as people round.

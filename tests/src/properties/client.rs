@@ -224,6 +224,7 @@ fn read(request: &Request, result: &Value) -> anyhow::Result<Sent> {
     let mut done = result["structuredContent"].clone();
     ensure!(done.is_object(), "no result: {result} to {request:?}");
     in_order(&mut done);
+    add_up(&mut done);
     answered(Reply::Done(done), None)
 }
 
@@ -237,4 +238,19 @@ fn in_order(done: &mut Value) {
         let digits = number.rsplit('-').next().unwrap_or_default();
         digits.parse::<u64>().unwrap_or(0)
     });
+}
+
+/// What the movements of a page come to, so that it can be compared with a balance.
+fn add_up(done: &mut Value) {
+    let Some(movements) = done.get("movements").and_then(Value::as_array) else {
+        return;
+    };
+    let sum = |change: &str| -> i64 {
+        let changes = movements
+            .iter()
+            .filter_map(|m| m[change]["amount_minor"].as_i64());
+        changes.sum()
+    };
+    let sums = json!({"wallet_minor": sum("wallet_change"), "owed_minor": sum("owed_change")});
+    done["sums"] = sums;
 }

@@ -107,10 +107,14 @@ impl Search<'_> {
 
     fn outcomes(&self, id: OpId, shop: &Shop) -> Vec<(Shop, Expected)> {
         let seen = &self.history[id];
+        let concurrent = |other: &Seen| other.ended > seen.begun && other.begun < seen.ended;
+        // Of itself it says whether any other did.
         let overlaps = |other: OpId| {
-            self.history
-                .get(other)
-                .is_some_and(|other| other.ended > seen.begun)
+            if other == id {
+                let mut others = self.history.iter().enumerate().filter(|(i, _)| *i != id);
+                return others.any(|(_, other)| concurrent(other));
+            }
+            self.history.get(other).is_some_and(concurrent)
         };
         shop.after(&Step {
             id,

@@ -23,7 +23,7 @@ use super::chaos::{self, Toll};
 use super::client::{Answered, Client, Doors, Request};
 use super::history::{Seen, explain};
 use super::script::{Answer, Draw, Fault, Script, Step, summary};
-use crate::model::{Ask, Call, Op, OpId, Reply, Shop, billing, inventory};
+use crate::model::{Ask, Call, Op, OpId, Reply, Shop, billing, inventory, payment};
 use crate::program::{Executables, QUIET, Stage};
 use crate::world::http_client;
 
@@ -487,6 +487,8 @@ impl Person<'_> {
             Call::Inventory(inventory::Call::List),
             Call::Billing(billing::Call::List { status: None }),
             Call::Billing(summary(today)),
+            Call::Payment(payment::Call::Balance { customer: None }),
+            Call::Payment(payment::Call::History { customer: None }),
         ];
         for call in calls {
             let step = Step {

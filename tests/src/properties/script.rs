@@ -6,6 +6,7 @@ use chrono::{Days, NaiveDate};
 use contracts::money::Currency;
 use rust_decimal::Decimal;
 
+use crate::model::payment::{self, Method, Payer};
 use crate::model::{Ask, Call, Settings, billing, inventory};
 
 /// Names that are nothing like each other, so that none is taken for a slip of another.
@@ -214,18 +215,26 @@ fn fault(draw: &mut Draw) -> Fault {
 
 fn step(draw: &mut Draw, today: NaiveDate) -> Step {
     let call = match draw.below(100) {
-        0..=11 => adjust(draw),
-        12..=16 => count(draw),
-        17..=22 => price(draw),
-        23..=26 => add(draw),
-        27..=31 => remove(draw),
-        32..=37 => Call::Inventory(inventory::Call::Get { item: item(draw) }),
-        38..=42 => Call::Inventory(inventory::Call::List),
-        43..=74 => create(draw),
-        75..=86 => Call::Billing(billing::Call::Void { number: bill(draw) }),
-        87..=90 => Call::Billing(billing::Call::Get { number: bill(draw) }),
-        91..=95 => Call::Billing(billing::Call::List {
-            status: *draw.one_of(&[None, Some("open"), Some("paid"), Some("void")]),
+        0..=8 => adjust(draw),
+        9..=12 => count(draw),
+        13..=17 => price(draw),
+        18..=20 => add(draw),
+        21..=24 => remove(draw),
+        25..=28 => Call::Inventory(inventory::Call::Get { item: item(draw) }),
+        29..=31 => Call::Inventory(inventory::Call::List),
+        32..=55 => create(draw),
+        56..=63 => Call::Billing(billing::Call::Void { number: bill(draw) }),
+        64..=67 => Call::Billing(billing::Call::WriteOff { number: bill(draw) }),
+        68..=91 => money(draw),
+        92..=93 => Call::Billing(billing::Call::Get { number: bill(draw) }),
+        94..=96 => Call::Billing(billing::Call::List {
+            status: *draw.one_of(&[
+                None,
+                Some("open"),
+                Some("paid"),
+                Some("void"),
+                Some("uncollectible"),
+            ]),
         }),
         _ => Call::Billing(summary(today)),
     };
@@ -347,6 +356,45 @@ fn remove(draw: &mut Draw) -> Call {
     Call::Inventory(inventory::Call::Remove { item: item(draw) })
 }
 
+fn method(draw: &mut Draw) -> Method {
+    *draw.one_of(&[Method::Cash, Method::Wallet])
+}
+
+/// Mostly the same one, so that bills and money meet.
+fn customer(draw: &mut Draw) -> String {
+    let of = if draw.percent(70) { 1 } else { CUSTOMERS.len() };
+    (*draw.one_of(&CUSTOMERS[..of])).to_owned()
+}
+
+fn money(draw: &mut Draw) -> Call {
+    let whose = |draw: &mut Draw| draw.percent(75).then(|| customer(draw));
+    Call::Payment(match draw.below(24) {
+        0..=5 => payment::Call::TopUp {
+            customer: customer(draw),
+            amount: draw.number(1, 2_000),
+        },
+        6..=13 => payment::Call::Collect {
+            payer: if draw.percent(50) {
+                Payer::Customer(customer(draw))
+            } else {
+                Payer::Bill(bill(draw))
+            },
+            amount: draw.percent(50).then(|| draw.number(1, 1_500)),
+            method: method(draw),
+        },
+        14..=18 => payment::Call::Refund {
+            number: bill(draw),
+            to: method(draw),
+        },
+        19..=21 => payment::Call::Balance {
+            customer: whose(draw),
+        },
+        _ => payment::Call::History {
+            customer: whose(draw),
+        },
+    })
+}
+
 fn create(draw: &mut Draw) -> Call {
     let lines = (0..1 + draw.below(3))
         .map(|_| {
@@ -355,19 +403,17 @@ fn create(draw: &mut Draw) -> Call {
             (item, quantity, unit)
         })
         .collect();
-    let customer = draw
-        .percent(60)
-        .then(|| (*draw.one_of(&CUSTOMERS)).to_owned());
-    let cash = match draw.below(4) {
-        0 => Some(None),
-        1 => Some(Some(draw.number(1, 300))),
+    let customer = draw.percent(70).then(|| customer(draw));
+    let payment = match draw.below(5) {
+        0 => Some((method(draw), None)),
+        1 => Some((method(draw), Some(draw.number(1, 300)))),
         _ => None,
     };
     Call::Billing(billing::Call::Create(Box::new(billing::Wanted {
         customer,
         lines,
         discount_minor: draw.percent(20).then(|| draw.number(1, 200)),
-        cash,
+        payment,
     })))
 }
 
