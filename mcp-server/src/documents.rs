@@ -57,6 +57,7 @@ pub(crate) async fn of_bill(
         locale: shop.locale,
         now: app.clock.now(),
         public_url: &app.public_url,
+        providers: app.providers.configured(),
         clock: &*app.clock,
     };
     bill(&mut call, name).await
@@ -119,7 +120,9 @@ async fn select_details(conn: &mut PgConnection, tenant: Uuid) -> Result<ShopDet
 mod tests {
     use contracts::money::{Currency, Money};
     use contracts::quantity::Measure;
-    use contracts::tools::billing::{BillLineView, BillStatus, BillView, CreateBill, VoidBill};
+    use contracts::tools::billing::{
+        BillKind, BillLineView, BillStatus, BillView, CreateBill, CreditNoteHead, VoidBill,
+    };
     use contracts::tools::inventory::AddItem;
     use proptest::prelude::*;
     use serde_json::json;
@@ -175,6 +178,7 @@ mod tests {
             bill: BillView {
                 bill_id: Uuid::from_u128(7),
                 number: "INV-12".to_owned(),
+                kind: BillKind::Invoice,
                 status: BillStatus::Open,
                 customer: Some(name.to_owned()),
                 lines: (1..=lines).map(line).collect(),
@@ -184,10 +188,14 @@ mod tests {
                 tax_inclusive: true,
                 total,
                 paid: money(0),
+                credited: money(0),
                 owed: total,
                 issued_at: "2026-11-20T09:00:00Z".parse().unwrap(),
                 due_on: None,
                 void_reason: None,
+                write_off_reason: None,
+                credit_notes: vec![],
+                credits: None,
             },
             url: "https://shop.example/bills/INV-12".to_owned(),
             pdf_url: "https://shop.example/bills/INV-12.pdf".to_owned(),
@@ -288,6 +296,41 @@ mod tests {
         let expected: Vec<String> = (1..=100).map(|i| format!("Soap {i}")).collect();
         assert_eq!(goods, expected.iter().collect::<Vec<_>>());
         assert!(says(&many, "RWF 25,000"));
+    }
+
+    #[test]
+    fn what_was_credited_is_on_the_bill_and_on_its_note() {
+        let mut document = imagined(2, "Soap");
+        let francs = |minor| Money::minor(minor, "RWF".parse().unwrap());
+        let note = |number: &str| CreditNoteHead {
+            bill_id: Uuid::from_u128(9),
+            number: number.to_owned(),
+            total: francs(50),
+        };
+        document.bill.credited = francs(100);
+        document.bill.owed = francs(400);
+        document.bill.credit_notes = vec![note("CN-1"), note("CN-2")];
+        let pages = read(&document);
+        assert!(
+            says(&pages, "Credited (CN-1, CN-2)") && says(&pages, "100"),
+            "{pages:?}"
+        );
+        assert!(says(&pages, "Owed") && says(&pages, "RWF 400"));
+        document
+            .bill
+            .credit_notes
+            .extend([note("CN-3"), note("CN-4")]);
+        let many = read(&document);
+        assert!(says(&many, "Credited (CN-1, CN-2, …)"), "{many:?}");
+        document.bill.number = "CN-1".to_owned();
+        document.bill.kind = BillKind::CreditNote;
+        document.bill.credits = Some("INV-12".to_owned());
+        let pages = read(&document);
+        assert!(
+            says(&pages, "Credit note CN-1") && says(&pages, "For bill INV-12"),
+            "{pages:?}"
+        );
+        assert!(!says(&pages, "Owed"), "{pages:?}");
     }
 
     #[test]

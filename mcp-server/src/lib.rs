@@ -5,10 +5,9 @@
 //! - [`call`]: the one path every call takes: caller, scope, validate, idempotency, confirm, tool, audit, answer.
 //! - [`server`]: the protocol around it; `written`: a result's way into the reply; `confirmation`: the question a `commit` tool asks; `pages`: where a person answers it.
 //! - [`handler`]: what a tool's file provides; `tools`: those files.
-//! - `catalogue`, `customers`, `stock`, `pricing`, `bills`, `numbering`, `days`: the business facts tools build on.
-//! - `documents`: a bill as JSON and as PDF, read as a resource or on a page.
 //! - `phones`, `places`, `geo`, `opening`: how people are reached, and where and when the shop is open.
 //! - `catalogue`, `customers`, `stock`, `pricing`, `bills`, `ledger`, `payments`, `numbering`, `days`: the business facts tools build on.
+//! - `documents`: a bill as JSON and as PDF, read as a resource or on a page.
 //! - [`jobs`]: what is done after the answer; [`providers`]: who moves money; [`webhooks`]: what others are told; [`outgoing`]: how others
 //!   are reached; `callbacks`: where they reach us.
 //! - `typed`, `cursor`: what a person or a client sent, made safe; `words`: every sentence that is answered.

@@ -34,8 +34,12 @@ impl BillPage {
         }
     }
 
-    fn standing(&self) -> &'static str {
-        said::standing(self.document.language, self.document.bill.status)
+    fn title(&self) -> String {
+        said::title(self.document.language, &self.document.bill)
+    }
+
+    fn standing(&self) -> String {
+        said::standing(self.document.language, &self.document.bill)
     }
 
     fn customer(&self) -> &str {
