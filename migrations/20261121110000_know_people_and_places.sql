@@ -102,3 +102,26 @@ begin
             t);
     end loop;
 end $$;
+
+-- What the demo has made, so that it makes nothing twice and can be taken out again.
+
+create table shop.demo_parts (
+    tenant_id  uuid not null references shop.tenants,
+    part       text not null check (length(part) between 1 and 120),
+    subject    text,
+    made_at    timestamptz not null,
+    removed_at timestamptz,
+    primary key (tenant_id, part)
+);
+comment on table shop.demo_parts is 'What the demo has made in a shop, a row per part: made once, and not again after its removal';
+comment on column shop.demo_parts.subject is 'As in the audit log, item:<uuid>; null where there was one of that name already';
+grant select, insert, update on shop.demo_parts to countersign_shop;
+alter table shop.demo_parts enable row level security;
+create policy tenant on shop.demo_parts to countersign_shop
+    using (tenant_id = (select current_setting('app.tenant')::uuid)) with check (tenant_id = (select current_setting('app.tenant')::uuid));
+
+-- Demo shops of before: what the owner has removed of them stays removed.
+insert into shop.demo_parts (tenant_id, part, subject, made_at)
+select distinct on (a.tenant_id, a.arguments ->> 'name') a.tenant_id, 'item ' || (a.arguments ->> 'name'), a.subject, a.at
+from shop.audit_log a where a.requested_by = 'demo' and a.tool = 'inventory_add_item'
+order by a.tenant_id, a.arguments ->> 'name', a.at;

@@ -4,6 +4,7 @@
 //! here without a handler does not compile there.
 
 pub mod billing;
+pub mod booking;
 pub mod confirm;
 pub mod inventory;
 pub mod location;
@@ -38,6 +39,20 @@ macro_rules! every_tool {
             $crate::tools::support::ListTickets,
             $crate::tools::support::UpdateTicket,
             $crate::tools::support::EscalateToHuman,
+            $crate::tools::billing::CreditBill,
+            $crate::tools::billing::WriteOffBill,
+            $crate::tools::payment::CheckBalance,
+            $crate::tools::payment::CollectPayment,
+            $crate::tools::payment::TransactionHistory,
+            $crate::tools::payment::RefundPayment,
+            $crate::tools::payment::TopUpWallet,
+            $crate::tools::booking::SetResource,
+            $crate::tools::booking::SetHours,
+            $crate::tools::booking::CheckAvailability,
+            $crate::tools::booking::CreateBooking,
+            $crate::tools::booking::RescheduleBooking,
+            $crate::tools::booking::CancelBooking,
+            $crate::tools::booking::ViewBookings,
             $crate::tools::confirm::ConfirmAction,
         }
     };

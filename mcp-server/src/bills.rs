@@ -1,5 +1,6 @@
 //! Bills as they were issued: found by the name a person gives them, and shown from what is stored.
 
+pub(crate) mod goods;
 pub(crate) mod owed;
 
 use chrono::{DateTime, NaiveDate, Utc};

@@ -1,6 +1,7 @@
 //! The command line of `mcp-server`.
 
 mod webhook;
+mod shop;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -31,6 +32,16 @@ enum Command {
     /// Tell other programs what happens in the shop.
     #[command(subcommand)]
     Webhook(webhook::Webhook),
+    /// Say where the shop's branches are.
+    Place {
+        #[command(subcommand)]
+        command: shop::Place,
+    },
+    /// Take the demo out of the shop of local mode, or put it back.
+    Demo {
+        #[command(subcommand)]
+        command: shop::Demo,
+    },
 }
 
 /// Runs the program; what goes wrong is one sentence on standard error.
@@ -51,6 +62,8 @@ async fn run(cli: Cli, hooks: Hooks) -> anyhow::Result<()> {
     match cli.command {
         Some(Command::Migrate) => migrate(&config).await,
         Some(Command::Webhook(command)) => webhook::run(command, &config).await,
+        Some(Command::Place { command }) => shop::place(&config, hooks, command).await,
+        Some(Command::Demo { command }) => shop::demo(&config, hooks, command).await,
         None if cli.stdio => {
             start::stdio(config, hooks, &mut |line| tracing::info!("{line}")).await
         }

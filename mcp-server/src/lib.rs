@@ -6,8 +6,8 @@
 //! - [`server`]: the protocol around it; `written`: a result's way into the reply; `confirmation`: the question a `commit` tool asks; `pages`: where a person answers it.
 //! - [`handler`]: what a tool's file provides; `tools`: those files.
 //! - `phones`, `places`, `geo`, `opening`: how people are reached, and where and when the shop is open.
-//! - `catalogue`, `customers`, `stock`, `pricing`, `bills`, `ledger`, `payments`, `numbering`, `days`: the business facts tools build on.
-//! - `documents`: a bill as JSON and as PDF, read as a resource or on a page.
+//! - `catalogue`, `customers`, `stock`, `pricing`, `bills`, `ledger`, `payments`, `bookings`, `numbering`, `days`: the business facts tools build on; `calendar`: a
+//!   booking as a file.
 //! - [`jobs`]: what is done after the answer; [`providers`]: who moves money; [`webhooks`]: what others are told; [`outgoing`]: how others
 //!   are reached; `callbacks`: where they reach us.
 //! - `typed`, `cursor`: what a person or a client sent, made safe; `words`: every sentence that is answered.
@@ -15,6 +15,8 @@
 pub mod app;
 mod audit;
 pub mod bills;
+pub mod bookings;
+pub mod calendar;
 pub mod call;
 mod callbacks;
 pub mod caller;

@@ -162,6 +162,7 @@ async fn load(
         now,
         public_url: &app.public_url,
         providers: app.providers.configured(),
+        confirmation: None,
         clock: &*app.clock,
     };
     let stored = confirmation::visible(&mut call, id).await?;

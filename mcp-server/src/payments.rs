@@ -4,6 +4,7 @@
 //! Money that came is never lost: what no bill takes stays in the payer's wallet, or unclaimed where the payer is not known; money that
 //! comes after we had given up is booked all the same. Locks are taken in one order by everybody: bills, stock, payments, accounts, counters.
 
+pub(crate) mod refunds;
 pub(crate) mod way;
 
 use chrono::{DateTime, TimeDelta, Utc};

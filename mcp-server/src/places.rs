@@ -5,24 +5,28 @@ use contracts::locale::Locale;
 use contracts::quantity::Exact;
 use contracts::tools::location::{Distance, PlaceView};
 use rust_decimal::Decimal;
+use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::app::App;
+use crate::audit::{self, Trace};
+use crate::caller::Caller;
 use crate::catalogue::likeness::{self, Choice, Folded, OFFERED_MAX, score};
 use crate::error::CallError;
 use crate::geo::Point;
-use crate::handler::Call;
+use crate::handler::{Audit, Call};
 use crate::opening::{Hours, State};
 use crate::typed::{self, NAME_CHARS_MAX};
-use crate::words::arguments::Thing;
+use crate::words::arguments::{self, Thing};
 use crate::words::location;
 
 /// Most branches of a shop: as many as are ever compared here.
-pub(crate) const PLACES_MAX: usize = 1_000;
+const PLACES_MAX: usize = 1_000;
 /// Most other names of one branch.
-pub(crate) const ALIASES_MAX: usize = 20;
+const ALIASES_MAX: usize = 20;
 /// Longest address, characters.
-pub(crate) const ADDRESS_CHARS_MAX: usize = 200;
+const ADDRESS_CHARS_MAX: usize = 200;
 
 /// A branch.
 #[derive(Debug, Clone, PartialEq)]
@@ -160,6 +164,128 @@ fn likeness_of(asked: &Folded, place: &Place) -> u16 {
         .unwrap_or_default()
 }
 
+/// A branch as the owner describes it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct NewPlace {
+    /// Its name.
+    pub name: String,
+    /// Other names.
+    pub aliases: Vec<String>,
+    /// Street and town.
+    pub address: Option<String>,
+    /// Degrees north.
+    pub latitude: f64,
+    /// Degrees east.
+    pub longitude: f64,
+    /// Weekly hours: "mon-fri 08:00-18:00, sat 09:00-13:00".
+    pub hours: Option<String>,
+}
+
+/// The tool's name under which adding a branch is audited.
+const ADDED: &str = "place_add";
+/// The same for taking one off.
+const REMOVED: &str = "place_remove";
+
+/// Adds a branch, with its audit row. No tool does this: it is the owner's, from the command line.
+///
+/// # Errors
+/// `already_exists` or `invalid_arguments`, in a sentence.
+pub(crate) async fn add(app: &App, caller: &Caller, new: &NewPlace) -> Result<Place, CallError> {
+    let mut tx = app.begin(caller.tenant).await?;
+    let shop = app.shop(&mut tx, caller.tenant).await?;
+    let mut call = Call {
+        conn: &mut tx,
+        shop: &shop,
+        caller,
+        locale: shop.locale,
+        now: app.clock.now(),
+        public_url: &app.public_url,
+        clock: &*app.clock,
+    };
+    let place = checked(new, call.new_id(), call.locale)?;
+    let tenant = call.tenant();
+    if all(call.conn, tenant).await?.len() >= PLACES_MAX {
+        return Err(arguments::too_many(call.locale, "name", PLACES_MAX).into());
+    }
+    if !insert(call.conn, tenant, &place, call.now).await? {
+        return Err(location::place_taken(call.locale, &place.name).into());
+    }
+    let after = json!(place.view(&call, None));
+    audited(&mut call, ADDED, place.id, None, Some(after)).await?;
+    tx.commit().await?;
+    Ok(place)
+}
+
+/// Takes a branch off, with its audit row; its row stays for what refers to it.
+///
+/// # Errors
+/// `unknown_place` or `ambiguous_place`, in a sentence.
+pub(crate) async fn remove(app: &App, caller: &Caller, name: &str) -> Result<Place, CallError> {
+    let mut tx = app.begin(caller.tenant).await?;
+    let shop = app.shop(&mut tx, caller.tenant).await?;
+    let mut call = Call {
+        conn: &mut tx,
+        shop: &shop,
+        caller,
+        locale: shop.locale,
+        now: app.clock.now(),
+        public_url: &app.public_url,
+        clock: &*app.clock,
+    };
+    let tenant = call.tenant();
+    let places = all(call.conn, tenant).await?;
+    let place = match spot(&places, name, "name", call.locale)? {
+        Spot::Branch(place) => *place,
+        Spot::At(_) => {
+            return Err(location::unknown_place(call.locale, name, Vec::new(), "name").into());
+        }
+    };
+    archive(call.conn, tenant, place.id, call.now).await?;
+    let before = json!(place.view(&call, None));
+    audited(&mut call, REMOVED, place.id, Some(before), None).await?;
+    tx.commit().await?;
+    Ok(place)
+}
+
+/// An addition has no before, a removal no after.
+async fn audited(
+    call: &mut Call<'_>,
+    tool: &str,
+    id: Uuid,
+    before: Option<Value>,
+    after: Option<Value>,
+) -> Result<(), CallError> {
+    let audit = Audit {
+        subject: format!("location:{id}"),
+        before,
+        after,
+    };
+    let trace = Trace {
+        audit: &audit,
+        events: &[],
+    };
+    audit::write(call, tool, &json!({}), trace, None).await
+}
+
+fn checked(new: &NewPlace, id: Uuid, locale: Locale) -> Result<Place, ToolFailure> {
+    if new.aliases.len() > ALIASES_MAX {
+        return Err(arguments::too_many(locale, "alias", ALIASES_MAX));
+    }
+    let alias = |text: &String| typed::line(text, Thing::Alias, "alias", NAME_CHARS_MAX, locale);
+    let address =
+        |text: &String| typed::line(text, Thing::Address, "address", ADDRESS_CHARS_MAX, locale);
+    let hours = |text: &String| text.parse().map_err(|_| location::bad_hours(locale));
+    Ok(Place {
+        id,
+        name: typed::line(&new.name, Thing::Name, "name", NAME_CHARS_MAX, locale)?,
+        aliases: new.aliases.iter().map(alias).collect::<Result<_, _>>()?,
+        address: new.address.as_ref().map(address).transpose()?,
+        point: Point::new(new.latitude, new.longitude)
+            .ok_or_else(|| location::nowhere(locale, "latitude"))?,
+        hours: new.hours.as_ref().map(hours).transpose()?,
+    })
+}
+
 /// Every branch, by name.
 ///
 /// # Errors
@@ -215,16 +341,13 @@ async fn select_all(
     .await
 }
 
-/// Writes a branch; `false` when there is one of that name.
-///
-/// # Errors
-/// When the database fails.
-pub(crate) async fn insert(
+/// Whether it was written; not when there is one of that name.
+async fn insert(
     conn: &mut PgConnection,
     tenant: Uuid,
     place: &Place,
     now: chrono::DateTime<chrono::Utc>,
-) -> Result<bool, CallError> {
+) -> Result<bool, sqlx::Error> {
     let done = sqlx::query!(
         "insert into shop.locations (tenant_id, id, name, aliases, address, latitude, longitude, hours, created_at)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
@@ -244,16 +367,12 @@ pub(crate) async fn insert(
     Ok(done.rows_affected() == 1)
 }
 
-/// Takes a branch off the list; its row stays.
-///
-/// # Errors
-/// When the database fails.
-pub(crate) async fn archive(
+async fn archive(
     conn: &mut PgConnection,
     tenant: Uuid,
     id: Uuid,
     now: chrono::DateTime<chrono::Utc>,
-) -> Result<(), CallError> {
+) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update shop.locations set archived_at = $3 where tenant_id = $1 and id = $2 and archived_at is null",
         tenant,

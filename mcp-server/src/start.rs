@@ -153,6 +153,22 @@ async fn open(
     hooks: Hooks,
     progress: &mut (dyn FnMut(&str) + Send),
 ) -> anyhow::Result<(Arc<App>, Database)> {
+    let (app, database) = open_shop(config, address, hooks, progress).await?;
+    if database.embedded.is_some() {
+        demo::fill(&app)
+            .await
+            .context("The demo shop could not be filled")?;
+    }
+    Ok((app, database))
+}
+
+/// The shop without its doors, for one command of the owner's.
+pub(crate) async fn open_shop(
+    config: &Config,
+    address: SocketAddr,
+    hooks: Hooks,
+    progress: &mut (dyn FnMut(&str) + Send),
+) -> anyhow::Result<(Arc<App>, Database)> {
     let database = database::open(config.database.clone(), progress).await?;
     let embedded = database.embedded.as_ref();
     if config.local_mode {
@@ -180,11 +196,6 @@ async fn open(
     app.call_deadline = config.call_deadline;
     app.hooks = hooks;
     app.providers = Providers::new(&config.providers);
-    if embedded.is_some() {
-        demo::stock(&app)
-            .await
-            .context("The demo shop could not be filled")?;
-    }
     Ok((Arc::new(app), database))
 }
 

@@ -1,6 +1,6 @@
 //! A shop of its own for each test, the tools called as the call path calls them, and the invariants that hold after every effect.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use contracts::failure::ToolFailure;
@@ -16,6 +16,9 @@ use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
+use crate::app::App;
+use crate::calendar;
+use crate::call::{self, Answer, ToolRequest};
 use crate::caller::{Caller, Door};
 use crate::error::CallError;
 use crate::handler::{
@@ -34,6 +37,12 @@ pub(crate) struct StandingClock(Mutex<DateTime<Utc>>);
 impl Clock for StandingClock {
     fn now(&self) -> DateTime<Utc> {
         *self.0.lock().unwrap()
+    }
+}
+
+impl StandingClock {
+    pub(crate) fn pass(&self, seconds: i64) {
+        *self.0.lock().unwrap() += TimeDelta::seconds(seconds);
     }
 }
 
@@ -122,7 +131,7 @@ impl World {
         *self.clock.0.lock().unwrap() += TimeDelta::seconds(1);
     }
 
-    /// A call as the call path makes it, in a transaction of [`World::begin`].
+    /// A call as the call path makes it.
     pub(crate) fn call<'a>(&'a self, conn: &'a mut PgConnection) -> Call<'a> {
         Call {
             conn,
@@ -132,6 +141,7 @@ impl World {
             now: self.clock.now(),
             public_url: "http://127.0.0.1:8001",
             providers: self.providers,
+            confirmation: None,
             clock: &self.clock,
         }
     }
@@ -210,9 +220,54 @@ impl World {
         transaction
     }
 
+    /// The program around the tools, on this world's database, with a clock of its own that stands still until it is moved.
+    pub(crate) fn app(&self) -> (App, Arc<StandingClock>) {
+        let clock = Arc::new(StandingClock(Mutex::new(self.clock.now())));
+        let app = App::new(
+            self.pool.clone(),
+            Arc::<StandingClock>::clone(&clock),
+            "http://127.0.0.1:8001".to_owned(),
+            [1; 32],
+            [2; 32],
+        );
+        (app, clock)
+    }
+
+    /// A call as a client makes it.
+    pub(crate) async fn run<T: Tool>(
+        &self,
+        app: &App,
+        arguments: &Value,
+        answering: Option<(&str, bool)>,
+    ) -> Answer {
+        let request = ToolRequest {
+            name: T::NAME.to_owned(),
+            arguments: arguments.as_object().unwrap().clone(),
+            locale: Some(self.locale),
+            request_state: answering.map(|(token, _)| token.to_owned()),
+            person_says: answering.map(|(_, yes)| yes),
+            ..ToolRequest::default()
+        };
+        call::run(app, &self.caller, request, true).await
+    }
+
+    /// The calendar file of a booking.
+    pub(crate) async fn calendar_file(&self, reference: &str) -> Result<String, CallError> {
+        let mut transaction = self.begin().await;
+        calendar::file(&mut self.call(&mut transaction), reference).await
+    }
+
     /// One number, asked as the owner of the database.
     pub(crate) async fn number(&self, sql: &'static str) -> i64 {
         sqlx::query_scalar(sql)
+            .fetch_one(&self.owner)
+            .await
+            .unwrap()
+    }
+
+    /// The newest bill.
+    pub(crate) async fn newest_bill(&self) -> Uuid {
+        sqlx::query_scalar("select id from shop.bills where kind = 'invoice' order by number desc limit 1")
             .fetch_one(&self.owner)
             .await
             .unwrap()

@@ -4,6 +4,7 @@
 
 pub(crate) mod arguments;
 pub(crate) mod billing;
+pub(crate) mod booking;
 pub(crate) mod documents;
 pub(crate) mod inventory;
 pub(crate) mod location;

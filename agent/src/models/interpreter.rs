@@ -6,14 +6,20 @@
 //!
 //! # Layout
 //! - `words`: a sentence as words, and the pattern language of the rules
-//! - `numbers`, `quantities`, `money`, `dates`, `phones`, `names`, `lists`: the things sentences are made of
-//! - `intents`: courtesy off, clauses apart; `inventory`, `questions` (about items) and `billing`: the rules
+//! - `numbers`, `quantities`, `money`, `dates`, `when`, `phones`, `names`, `lists`: the things sentences are made of
+//! - `intents`: courtesy off, clauses apart
+//! - the rules: `inventory` and `questions` (about items), `billing` and `corrections`, `payments`, `bookings` and `hours`, `people`,
+//!   `places`, `support`; `tools` has the names they call
 //! - `plans`: a call that may lack something; `slots`: the next message as the answer to a question; `changes`: "make it 3 kg"
-//! - `outcomes`: what became of the calls; `replies`: all that is said
+//! - `outcomes`: what became of the calls; `replies`: all that is said, with `asks` (questions) and `rows` (lists)
 
+mod asks;
 mod billing;
+mod bookings;
 mod changes;
+mod corrections;
 pub mod dates;
+mod hours;
 mod intents;
 mod inventory;
 mod lists;
@@ -21,16 +27,23 @@ mod money;
 mod names;
 mod numbers;
 mod outcomes;
+mod payments;
+mod people;
 pub mod phones;
+mod places;
 mod plans;
 mod quantities;
 mod questions;
 mod replies;
+mod rows;
 #[cfg(test)]
 mod scenes;
 #[cfg(test)]
 mod sentences;
 mod slots;
+mod support;
+mod tools;
+mod when;
 mod words;
 
 use chrono::NaiveDate;

@@ -61,6 +61,9 @@ pub(crate) enum Thing {
     Address,
     /// An amount of money to move.
     Amount,
+    /// Something that can be booked.
+    Resource,
+    /// What is to be known about something.
 }
 
 impl Thing {
@@ -92,6 +95,7 @@ impl Thing {
             Thing::Place => "The place",
             Thing::Address => "The address",
             Thing::Amount => "The amount",
+            Thing::Resource => "The name of what is booked",
         }
     }
 
@@ -123,6 +127,7 @@ impl Thing {
             Thing::Place => "El lugar",
             Thing::Address => "La dirección",
             Thing::Amount => "El importe",
+            Thing::Resource => "El nombre de lo que se reserva",
         }
     }
 

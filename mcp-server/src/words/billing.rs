@@ -327,6 +327,168 @@ pub(crate) fn voided(
     }
 }
 
+/// "Are you sure you want to write off bill INV-12 for Ali? RWF 570 is given up. Reply 'yes' to confirm."
+#[must_use]
+pub(crate) fn ask_write_off(
+    locale: Locale,
+    number: &str,
+    customer: Option<&str>,
+    owed: Money,
+) -> String {
+    let who = customer.map_or(For::Counter, For::Known).said(locale);
+    let reply = reply_yes(locale);
+    match locale {
+        Locale::En => format!(
+            "Are you sure you want to write off bill {number}{who}? {owed} is given up; the goods stay sold. {reply}"
+        ),
+        Locale::Es => format!(
+            "¿Seguro que quiere dar por incobrable la factura {number}{who}? Se renuncia a {owed}; los artículos siguen vendidos. {reply}"
+        ),
+    }
+}
+
+/// "Wrote off bill INV-12 for Ali: RWF 570 is given up."
+#[must_use]
+pub(crate) fn written_off(
+    locale: Locale,
+    number: &str,
+    customer: Option<&str>,
+    given_up: Money,
+) -> String {
+    let who = customer.map_or(For::Counter, For::Known).said(locale);
+    match locale {
+        Locale::En => format!("Wrote off bill {number}{who}: {given_up} is given up."),
+        Locale::Es => {
+            format!("Factura {number}{who} dada por incobrable: se renuncia a {given_up}.")
+        }
+    }
+}
+
+/// "Bill INV-12 is paid, so nothing can be changed about it."
+#[must_use]
+pub(crate) fn not_open(locale: Locale, number: &str, stands: BillStatus) -> ToolFailure {
+    let word = status(locale, stands);
+    let message = match locale {
+        Locale::En => format!("Bill {number} is {word}, so this cannot be done with it."),
+        Locale::Es => format!("La factura {number} está {word}, así que no se puede hacer eso."),
+    };
+    ToolFailure::new(
+        FailureCode::BillNotOpen,
+        message,
+        "Tell the person where the bill stands (billing_get_bill).",
+    )
+    .at("bill")
+}
+
+/// What a credit note comes to, as the question says it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CreditSum<'a> {
+    /// What is credited.
+    pub total: Money,
+    /// What is given back of it, and how: "to the wallet".
+    pub back: Option<(Money, &'a str)>,
+    /// The goods return to stock.
+    pub restock: bool,
+}
+
+impl CreditSum<'_> {
+    fn said(&self, locale: Locale) -> String {
+        let back = match (locale, self.back) {
+            (_, None) => String::new(),
+            (Locale::En, Some((amount, way))) => format!(" {amount} is given back {way}."),
+            (Locale::Es, Some((amount, way))) => format!(" Se devuelven {amount} {way}."),
+        };
+        let goods = match (locale, self.restock) {
+            (Locale::En, true) => " The goods return to stock.",
+            (Locale::En, false) => " The goods do not return to stock.",
+            (Locale::Es, true) => " Los artículos vuelven a existencias.",
+            (Locale::Es, false) => " Los artículos no vuelven a existencias.",
+        };
+        format!("{back}{goods}")
+    }
+}
+
+/// "Are you sure you want to credit bill INV-12 for Ali: 1 Shampoo = 250 (Total: RWF 250)? RWF 250 is given back to the wallet. The goods
+/// return to stock. Reply 'yes' to confirm."
+#[must_use]
+pub(crate) fn ask_credit(
+    locale: Locale,
+    number: &str,
+    customer: Option<&str>,
+    lines: &[String],
+    sum: &CreditSum<'_>,
+) -> String {
+    let who = customer.map_or(For::Counter, For::Known).said(locale);
+    let (lines, total, rest) = (lines.join(", "), sum.total, sum.said(locale));
+    let reply = reply_yes(locale);
+    match locale {
+        Locale::En => format!(
+            "Are you sure you want to credit bill {number}{who}: {lines} (Total: {total})?{rest} {reply}"
+        ),
+        Locale::Es => format!(
+            "¿Seguro que quiere abonar la factura {number}{who}: {lines} (Total: {total})?{rest} {reply}"
+        ),
+    }
+}
+
+/// "Issued credit note CN-1 for bill INV-12: RWF 250. RWF 250 is given back to the wallet. The goods return to stock."
+#[must_use]
+pub(crate) fn credited(locale: Locale, note: &str, number: &str, sum: &CreditSum<'_>) -> String {
+    let (total, rest) = (sum.total, sum.said(locale));
+    match locale {
+        Locale::En => format!("Issued credit note {note} for bill {number}: {total}.{rest}"),
+        Locale::Es => {
+            format!("Nota de crédito {note} emitida para la factura {number}: {total}.{rest}")
+        }
+    }
+}
+
+/// "Nothing of bill INV-12 is left to credit."
+#[must_use]
+pub(crate) fn nothing_to_credit(locale: Locale, number: &str) -> ToolFailure {
+    let message = match locale {
+        Locale::En => format!("Nothing of bill {number} is left to credit."),
+        Locale::Es => format!("De la factura {number} no queda nada por abonar."),
+    };
+    ToolFailure::new(
+        FailureCode::BillNotOpen,
+        message,
+        "All of it has been credited or given back already; billing_get_bill shows its credit notes.",
+    )
+    .at("bill")
+}
+
+/// "There is no soap on bill INV-12."
+#[must_use]
+pub(crate) fn not_on_bill(locale: Locale, item: &str, number: &str, field: &str) -> ToolFailure {
+    let message = match locale {
+        Locale::En => format!("There is no {item} on bill {number}."),
+        Locale::Es => format!("En la factura {number} no hay {item}."),
+    };
+    refused(
+        field,
+        message,
+        "Name the items as they stand on the bill (billing_get_bill).",
+    )
+}
+
+/// "Only 1 kg of Sugar on bill INV-12 is left to credit."
+#[must_use]
+pub(crate) fn more_than_billed(
+    locale: Locale,
+    item: &str,
+    left: &Measure,
+    number: &str,
+    field: &str,
+) -> ToolFailure {
+    let left = &left.text;
+    let message = match locale {
+        Locale::En => format!("Only {left} of {item} on bill {number} is left to credit."),
+        Locale::Es => format!("De la factura {number} solo quedan {left} de {item} por abonar."),
+    };
+    refused(field, message, "Give at most that quantity.")
+}
+
 /// "CN-3 is a credit note. It credits bill INV-12."
 #[must_use]
 pub(crate) fn is_credit_note(locale: Locale, number: &str, credits: &str) -> ToolFailure {

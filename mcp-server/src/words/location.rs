@@ -344,6 +344,41 @@ pub(crate) fn radius_around_nothing(locale: Locale) -> ToolFailure {
     )
 }
 
+/// "There is a branch Remera already."
+#[must_use]
+pub(crate) fn place_taken(locale: Locale, name: &str) -> ToolFailure {
+    let message = match locale {
+        Locale::En => format!(
+            "There is a branch {name} already. Choose another name, or remove that one first."
+        ),
+        Locale::Es => format!("Ya hay una sucursal {name}. Elija otro nombre, o quite antes esa."),
+    };
+    ToolFailure::new(
+        FailureCode::AlreadyExists,
+        message,
+        "mcp-server place list shows the branches.",
+    )
+    .at("name")
+}
+
+/// "Hours are written like mon-fri 08:00-18:00, sat 09:00-13:00."
+#[must_use]
+pub(crate) fn bad_hours(locale: Locale) -> ToolFailure {
+    let message = match locale {
+        Locale::En => {
+            "Hours are written like \"mon-fri 08:00-18:00, sat 09:00-12:00 14:00-17:00\"; each day once."
+        }
+        Locale::Es => {
+            "El horario se escribe como \"mon-fri 08:00-18:00, sat 09:00-12:00 14:00-17:00\"; cada día una vez."
+        }
+    };
+    refused(
+        "hours",
+        message.to_owned(),
+        "Days are mon to sun or daily; a closing time before the opening time is on the next day; 24:00 is midnight.",
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -17,7 +17,7 @@ use super::words::{
 };
 use crate::language::Language;
 
-const BILL: &str = "bill|invoice|receipt|factura|recibo|cuenta";
+pub(super) const BILL: &str = "bill|invoice|receipt|factura|recibo|cuenta";
 
 fn call(tool: &str, arguments: Value) -> Wish {
     Wish::Do(Plan::new(tool, arguments))
@@ -26,7 +26,6 @@ fn call(tool: &str, arguments: Value) -> Wish {
 /// What a sentence that asks about bills or takings wants to know.
 pub(super) fn read(words: &[Word], hearing: &Hearing) -> Option<Wish> {
     summary(words, hearing)
-        .or_else(|| owed(words, hearing))
         .or_else(|| list_bills(words, hearing))
         .or_else(|| get_bill(words))
 }
@@ -268,52 +267,6 @@ fn list_bills(words: &[Word], hearing: &Hearing) -> Option<Wish> {
         );
     }
     Some(call(ListBills::NAME, Value::Object(arguments)))
-}
-
-/// "What does Ali owe?", "¿Cuánto debe Ali?", "how much is owed".
-fn owed(words: &[Word], hearing: &Hearing) -> Option<Wish> {
-    let open = |customer: String| {
-        call(
-            ListBills::NAME,
-            json!({"customer": customer, "status": "open"}),
-        )
-    };
-    if let Some(end) = starts(
-        words,
-        &[
-            "?show ?me what|how|whats ?much|money does|do|did",
-            "how much money does",
-        ],
-    ) && let Some(at) = ends(
-        words,
-        &[
-            "?still ?have ?to owe ?us|me ?now",
-            "still owe",
-            "need|have to pay ?us",
-        ],
-    )
-    .filter(|at| *at > end)
-    {
-        return customer_of(&words[end..at], hearing.shouted).map(open);
-    }
-    if let Some(end) = starts(
-        words,
-        &[
-            "?cuanto|que ?nos ?me debe",
-            "?cuanto ?dinero nos|me|le debe",
-        ],
-    )
-    .filter(|e| *e < words.len() && hearing.language == Language::Es)
-    {
-        return customer_of(&words[end..], hearing.shouted).map(open);
-    }
-    let at =
-        ends(words, &["owes ?us|me how|what ?much", "balance|debt|debts"]).filter(|at| *at > 0)?;
-    customer_of(
-        &words[starts(words, &["?show|check ?me ?the"]).unwrap_or(0)..at],
-        hearing.shouted,
-    )
-    .map(open)
 }
 
 fn summary(words: &[Word], hearing: &Hearing) -> Option<Wish> {

@@ -1,6 +1,6 @@
 //! A request that was changed instead of answered: "yes, but make it 3 kg", "without the shampoo", "for Aline instead".
 
-use chrono::NaiveDate;
+use chrono::{NaiveDate, NaiveTime};
 use contracts::tool::Tool;
 use contracts::tools::billing::{CreateBill, GetBill, VoidBill};
 use contracts::tools::inventory::{AddItem, DeleteItem, UpdateItem};
@@ -8,6 +8,8 @@ use contracts::unit;
 use serde_json::{Value, json};
 
 use super::billing::{bill_in, bill_named, line_arguments, terms_of};
+use super::bookings::{self, Which};
+use super::dates::TimeSaid;
 use super::intents::{Hearing, polished};
 use super::lists::lines_of;
 use super::money::price_in;
@@ -18,7 +20,8 @@ use super::replies::{Saying, say};
 use super::words::{
     Kind, Word, drop_all, find, has, is_too_long, longest_at, starts, trimmed, without, words,
 };
-use super::{Reply, asked_anew, proceed, slots};
+use super::when::{in_half, put_when, when_in};
+use super::{Reply, asked_anew, payments, proceed, slots, tools};
 use crate::answers::{self, Reading};
 use crate::language::{Language, fold};
 use crate::models::{ModelRequest, ToolCall};
@@ -206,9 +209,149 @@ pub(super) fn apply(
         ),
         AddItem::NAME => change_amount(call, &all, hearing, "quantity", "unit", "unit_price"),
         DeleteItem::NAME => change_name(call, &all, "item"),
-        VoidBill::NAME | GetBill::NAME => change_bill_number(call, &all),
+        VoidBill::NAME | GetBill::NAME | tools::CREDIT_BILL | tools::WRITE_OFF_BILL => {
+            change_bill_number(call, &all)
+        }
+        tools::CREATE_BOOKING | tools::RESCHEDULE_BOOKING => change_booking(call, &all, hearing),
+        tools::CANCEL_BOOKING => change_which(call, &all, hearing),
+        tools::COLLECT_PAYMENT | tools::TOP_UP_WALLET | tools::REFUND_PAYMENT => {
+            change_payment(call, &all, hearing)
+        }
         _ => Changed::Not(Saying::ChangeUnclear),
     }
+}
+
+/// What stands before "instead of": the rest is what it was.
+fn up_to_instead(all: &[Word]) -> &[Word] {
+    find(all, &["instead of", "rather than", "y no", "en vez|lugar de"])
+        .filter(|(at, _)| *at > 0)
+        .map_or(all, |(at, _)| &all[..at])
+}
+
+/// "Make it 4pm", "on Friday instead", "chair 2", "for Aline".
+fn change_booking(call: &ToolCall, all: &[Word], hearing: &Hearing) -> Changed {
+    const AROUND: &[&str] = &[
+        ",|at|on|to|the|a|las|el|la|al|para|en|it|is|be|time|hour|hora|day|dia|booking|appointment|slot|reserva|cita",
+    ];
+    let unclear = Changed::Not(Saying::ChangeUnclear);
+    let kept = stripped(up_to_instead(all));
+    if refuses_place(&kept) {
+        return unclear;
+    }
+    let mut when = when_in(&kept, hearing);
+    if when.time.is_none() {
+        // "Make it 4": a bare number is an hour.
+        let at = [words("at").as_slice(), trimmed(&kept)].concat();
+        let hour = when_in(&at, hearing);
+        if hour.time.is_some() && trimmed(&drop_all(&hour.rest, AROUND)).is_empty() {
+            when = hour;
+        }
+    }
+    let mut plan = Plan::again(call);
+    let left = when.rest.clone();
+    if let (Some(open), Some(before)) = (
+        when.open_time(),
+        get(&call.arguments, "time").and_then(Value::as_str),
+    ) {
+        // The half of the day stays the one it was.
+        when.time = in_half(&open, before >= "12:00")
+            .and_then(|t| NaiveTime::parse_from_str(&t, "%H:%M").ok())
+            .map(|time| TimeSaid {
+                time,
+                certain: true,
+            });
+    }
+    plan = put_when(plan, &when);
+    let said = when.day.is_some() || when.time.is_some() || when.minutes.is_some();
+    let left = trimmed(&left);
+    if trimmed(&drop_all(left, AROUND)).is_empty() {
+        return if said { Changed::To(plan) } else { unclear };
+    }
+    match bookings::renamed(left, hearing) {
+        Some((customer, resource)) => {
+            // A booking that is moved stays its customer's.
+            if customer.is_some() && call.tool == tools::RESCHEDULE_BOOKING {
+                return unclear;
+            }
+            for (key, value) in [("customer", customer), ("resource", resource)] {
+                if let Some(value) = value {
+                    set(&mut plan.arguments, key, json!(value));
+                }
+            }
+            Changed::To(plan)
+        }
+        None => unclear,
+    }
+}
+
+/// Words that ask or doubt are no change.
+fn refuses_place(words: &[Word]) -> bool {
+    has(words, &["if|unless|who|why|how|when|si|quien|como|cuando|cuanto|much|many|show|list"])
+}
+
+/// "BK-8 instead", "I meant Ali's".
+fn change_which(call: &ToolCall, all: &[Word], hearing: &Hearing) -> Changed {
+    let kept = stripped(up_to_instead(all));
+    let start = longest_at(&kept, 0, &["cancel|cancela"]).unwrap_or(0);
+    match bookings::which(trimmed(&kept[start..]), Some(hearing)) {
+        Some(which @ (Which::Reference(_) | Which::Of(_))) => {
+            let mut plan = Plan::again(call);
+            if let Some(arguments) = plan.arguments.as_object_mut() {
+                arguments.remove("booking");
+                arguments.remove("customer");
+            }
+            for (key, value) in which.arguments() {
+                if let Some(value) = value {
+                    set(&mut plan.arguments, key, value);
+                }
+            }
+            Changed::To(plan)
+        }
+        _ => Changed::Not(Saying::ChangeUnclear),
+    }
+}
+
+/// "Make it 3000", "in cash", "from Aline", "to his wallet".
+fn change_payment(call: &ToolCall, all: &[Word], hearing: &Hearing) -> Changed {
+    let unclear = Changed::Not(Saying::ChangeUnclear);
+    let mut kept = stripped(up_to_instead(all));
+    let mut plan = Plan::again(call);
+    let takes: &[&str] = match call.tool.as_str() {
+        tools::COLLECT_PAYMENT => &["amount", "bill", "customer", "method", "phone"],
+        tools::TOP_UP_WALLET => &["amount", "customer", "method", "phone"],
+        _ => &["amount", "bill"],
+    };
+    if call.tool == tools::REFUND_PAYMENT
+        && let Some(to) = payments::refund_target(&mut kept)
+    {
+        set(&mut plan.arguments, "to", json!(to));
+    }
+    let rest = drop_all(&kept, &["amount|it|is|be|only|just|monto|importe", ","]);
+    let rest = trimmed(&rest);
+    if rest.is_empty() {
+        return if plan.arguments == call.arguments {
+            unclear
+        } else {
+            Changed::To(plan)
+        };
+    }
+    let named = starts(rest, &["from|for|de|para|a|it ?was"]).is_some();
+    let found = match payments::changed(rest, hearing) {
+        None => return unclear,
+        Some(Err(doubt)) => return Changed::Not(doubt),
+        Some(Ok(found)) => found,
+    };
+    // A bare word is a name only where "from" or "for" says so.
+    if found.keys().any(|key| !takes.contains(&key.as_str()))
+        || (found.contains_key("customer") && !named)
+        || (call.tool == tools::TOP_UP_WALLET && found.get("method") == Some(&json!("wallet")))
+    {
+        return unclear;
+    }
+    for (key, value) in found {
+        set(&mut plan.arguments, &key, value);
+    }
+    Changed::To(plan)
 }
 
 fn stripped(all: &[Word]) -> Vec<Word> {

@@ -38,7 +38,7 @@ pub fn read_day(text: &str, today: NaiveDate, lean: Lean, language: Language) ->
 #[must_use]
 pub fn read_time(text: &str, language: Language) -> Option<TimeSaid> {
     let words = words(text);
-    (0..words.len()).find_map(|at| time_at(&words, at, language))
+    (0..words.len()).find_map(|at| time_at(&words, at, language).map(|(time, _)| time))
 }
 
 /// A span of days as it was said.
@@ -244,9 +244,15 @@ fn relative(
     language: Language,
 ) -> Option<(NaiveDate, usize)> {
     const FIXED: &[(&[&str], i64)] = &[
-        (&["?the day after tomorrow", "pasado manana"], 2),
-        (&["tomorrow|tmrw|tomorow", "manana"], 1),
-        (&["today", "hoy"], 0),
+        (&["?the day after tomorrow|tomorrows", "?de pasado manana"], 2),
+        (
+            &[
+                "tomorrow|tomorrows|tmrw|tmr|tomorow|tommorow|tommorrow|tomorro|2moro",
+                "manana",
+            ],
+            1,
+        ),
+        (&["today|todays|tonight|tonights", "hoy"], 0),
         (&["yesterday", "ayer"], -1),
         (
             &["?the day before yesterday", "anteayer", "antes de ayer"],
@@ -317,20 +323,64 @@ fn weekday(words: &[Word], at: usize, today: NaiveDate, lean: Lean) -> Option<(N
         .map(|day| (day, end))
 }
 
-fn weekday_named(folded: &str) -> Option<Weekday> {
-    Some(match folded {
-        "monday" | "mon" | "lunes" => Weekday::Mon,
-        "tuesday" | "tue" | "tues" | "martes" => Weekday::Tue,
-        "wednesday" | "wed" | "miercoles" => Weekday::Wed,
-        "thursday" | "thu" | "thurs" | "jueves" => Weekday::Thu,
-        "friday" | "fri" | "viernes" => Weekday::Fri,
-        "saturday" | "sat" | "sabado" => Weekday::Sat,
-        "sunday" | "sun" | "domingo" => Weekday::Sun,
-        _ => return None,
+/// The weekday a word names, in the plural and with a slip of the finger too: "Fridays", "wendesday".
+pub(super) fn weekday_named(folded: &str) -> Option<Weekday> {
+    const LONG: [(&str, Weekday); 12] = [
+        ("monday", Weekday::Mon),
+        ("tuesday", Weekday::Tue),
+        ("wednesday", Weekday::Wed),
+        ("thursday", Weekday::Thu),
+        ("friday", Weekday::Fri),
+        ("saturday", Weekday::Sat),
+        ("sunday", Weekday::Sun),
+        ("miercoles", Weekday::Wed),
+        ("viernes", Weekday::Fri),
+        ("sabado", Weekday::Sat),
+        ("sabados", Weekday::Sat),
+        ("domingo", Weekday::Sun),
+    ];
+    let known = match folded {
+        "mon" | "lunes" => Some(Weekday::Mon),
+        "tue" | "tues" | "martes" => Some(Weekday::Tue),
+        "wed" | "weds" => Some(Weekday::Wed),
+        "thu" | "thur" | "thurs" | "jueves" => Some(Weekday::Thu),
+        "fri" => Some(Weekday::Fri),
+        "sat" => Some(Weekday::Sat),
+        "sun" => Some(Weekday::Sun),
+        _ => None,
+    };
+    let exact = || LONG.iter().find(|(name, _)| *name == folded);
+    let plural = || {
+        let one = folded.strip_suffix('s')?;
+        LONG.iter().find(|(name, _)| *name == one)
+    };
+    // Letters swapped, missing or doubled, but no other letters: "sundry" is no Sunday.
+    let slip = || {
+        LONG.iter().find(|(name, _)| {
+            folded.len() >= 5
+                && folded.chars().next() == name.chars().next()
+                && strsim::osa_distance(folded, name) == 1
+                && (folded.len() != name.len() || same_letters(folded, name))
+        })
+    };
+    known.or_else(|| {
+        exact()
+            .or_else(plural)
+            .or_else(slip)
+            .map(|(_, weekday)| *weekday)
     })
 }
 
-fn month_named(folded: &str) -> Option<u32> {
+fn same_letters(one: &str, other: &str) -> bool {
+    let sorted = |text: &str| {
+        let mut letters: Vec<char> = text.chars().collect();
+        letters.sort_unstable();
+        letters
+    };
+    sorted(one) == sorted(other)
+}
+
+pub(super) fn month_named(folded: &str) -> Option<u32> {
     const MONTHS: [&[&str]; 12] = [
         &["january", "jan", "enero"],
         &["february", "feb", "febrero"],
@@ -404,39 +454,87 @@ fn day_and_month(words: &[Word], at: usize) -> Option<(u32, u32, usize)> {
     Some((day, month, past_ordinal(at + 2)))
 }
 
-fn time_at(words: &[Word], at: usize, language: Language) -> Option<TimeSaid> {
-    if let Some((hour, _)) = [
-        (12, &["noon|midday", "mediodia"][..]),
-        (0, &["midnight", "medianoche"][..]),
-    ]
-    .into_iter()
-    .find(|(_, patterns)| longest_at(words, at, patterns).is_some())
+/// The time of day that begins at `at`, its "at" included, and the first word after it.
+pub(super) fn time_at(words: &[Word], at: usize, language: Language) -> Option<(TimeSaid, usize)> {
+    const NAMED: &[(u32, &[&str])] = &[
+        (12, &["?at noon|midday", "?al ?a mediodia", "?al medio dia"]),
+        (0, &["?at midnight", "?a ?la medianoche", "?a ?la media noche"]),
+    ];
+    if let Some((hour, end)) = NAMED
+        .iter()
+        .find_map(|(hour, patterns)| longest_at(words, at, patterns).map(|end| (*hour, end)))
     {
-        return clock(hour, 0, true);
+        return Some((clock(hour, 0, true)?, end));
     }
-    let announced = longest_at(words, at, &["at", "a las|la", "las"]);
+    let announced = longest_at(
+        words,
+        at,
+        &["at|@ ?about|around", "a eso de las|la", "?a ?sobre las", "a la"],
+    );
     let start = announced.unwrap_or(at);
     if let Some((hour, minute, end)) = past_the_hour(words, start, language) {
-        return half_of_day(words, end, hour, minute).or_else(|| clock(hour, minute, false));
+        return half_of_day(words, end, hour, minute)
+            .or_else(|| Some((clock(hour, minute, false)?, end)));
     }
     let (hour, minute, mut end, written) = hour_and_minute(words, start, language)?;
-    let (minute, spoken) = match longest_at(words, end, &["y media"])
-        .map(|e| (30, e))
-        .or_else(|| longest_at(words, end, &["y cuarto"]).map(|e| (15, e)))
-    {
-        Some((more, e)) if !written => {
-            end = e;
-            (more, true)
+    let spoken = if written {
+        None
+    } else {
+        minutes_after(words, end, language, announced.is_some())
+    };
+    let (hour, minute) = match spoken {
+        Some((minutes, after)) => {
+            end = after;
+            let since_midnight = i32::try_from(hour).ok()? * 60 + minutes;
+            let since_midnight = u32::try_from(since_midnight.rem_euclid(24 * 60)).ok()?;
+            (since_midnight / 60, since_midnight % 60)
         }
-        _ => (minute, false),
+        None => (hour, minute),
     };
     if let Some(time) = half_of_day(words, end, hour, minute) {
         return Some(time);
     }
+    let oclock = longest_at(words, end, &["oclock", "en punto", "horas|hrs|hours"]);
     let certain = hour >= 13 || (written && words[start].text.starts_with('0')) || hour == 0;
-    (written || spoken || announced.is_some())
-        .then(|| clock(hour, minute, certain))
-        .flatten()
+    if !written && spoken.is_none() && announced.is_none() && oclock.is_none() {
+        return None;
+    }
+    // "At 3 eggs" is no time, and "for 3 hours" is a length.
+    if announced.is_none() && !written && longest_at(words, end, &["horas|hrs|hours"]).is_some() {
+        return None;
+    }
+    Some((clock(hour, minute, certain)?, oclock.unwrap_or(end)))
+}
+
+/// Minutes said after the hour: "y media", "menos cuarto", "thirty".
+fn minutes_after(
+    words: &[Word],
+    at: usize,
+    language: Language,
+    announced: bool,
+) -> Option<(i32, usize)> {
+    const PARTS: &[(&str, i32)] = &[("y media", 30), ("y cuarto", 15), ("menos cuarto", -15)];
+    if let Some(found) = PARTS
+        .iter()
+        .find_map(|(pattern, minutes)| Some((*minutes, match_at(words, at, pattern)?)))
+    {
+        return Some(found);
+    }
+    let (start, sign) = match (match_at(words, at, "y"), match_at(words, at, "menos")) {
+        (Some(start), _) => (start, 1),
+        (None, Some(start)) => (start, -1),
+        (None, None) if announced => (at, 1),
+        (None, None) => return None,
+    };
+    // Digits after "y" begin something else: "a las 3 y 2 huevos".
+    words.get(start).filter(|w| w.kind == Kind::Letters)?;
+    let number = number_at(words, start, language)?;
+    let minutes: i32 = number
+        .text
+        .parse()
+        .ok()
+        .filter(|m| (5..60).contains(m) && (start > at || *m >= 10))?;
+    Some((sign * minutes, number.end))
 }
 
 fn clock(hour: u32, minute: u32, certain: bool) -> Option<TimeSaid> {
@@ -450,24 +548,35 @@ fn hour_and_minute(
     language: Language,
 ) -> Option<(u32, u32, usize, bool)> {
     let word = words.get(at)?;
+    let unsigned = |text: &str| text.chars().all(|c| c.is_ascii_digit());
     if let Some((hour, minute)) = word.text.split_once([':', '.'])
         && minute.len() == 2
+        && unsigned(hour)
     {
+        let end = longest_at(words, at + 1, &["h|hs|hrs"]).unwrap_or(at + 1);
         return Some((
             hour.parse().ok()?,
             minute.parse().ok()?,
-            at + 1,
+            end,
             word.text.contains(':'),
         ));
     }
+    // "La una" is the only hour that is not said with its number.
+    if word.folded == "una" && at > 0 && words[at - 1].folded == "la" {
+        return Some((1, 0, at + 1, false));
+    }
     let number = number_at(words, at, language)?;
-    let hour: u32 = number.text.parse().ok().filter(|h| *h < 24)?;
+    let hour: u32 = number
+        .text
+        .parse()
+        .ok()
+        .filter(|h| *h < 24 && !word.text.starts_with('+'))?;
     let suffix = words
         .get(number.end)
         .filter(|w| !w.spaced)
         .map(|w| w.folded.as_str());
     match suffix.and_then(|s| s.strip_prefix('h')) {
-        Some("") => Some((hour, 0, number.end + 1, true)),
+        Some("" | "s" | "rs") => Some((hour, 0, number.end + 1, true)),
         Some(minutes) if minutes.len() == 2 => {
             Some((hour, minutes.parse().ok()?, number.end + 1, true))
         }
@@ -475,46 +584,95 @@ fn hour_and_minute(
     }
 }
 
-/// "Half past 3", "quarter to 4".
+/// "Half past 3", "quarter to 4", "ten past five".
 fn past_the_hour(words: &[Word], at: usize, language: Language) -> Option<(u32, u32, usize)> {
     const PARTS: &[(&str, u32, u32)] = &[
         ("half past", 0, 30),
-        ("?a quarter past", 0, 15),
-        ("?a quarter to", 1, 45),
+        ("?a quarter past|after", 0, 15),
+        ("?a quarter to|before", 1, 45),
     ];
-    PARTS.iter().find_map(|(pattern, back, minute)| {
-        let number = number_at(words, match_at(words, at, pattern)?, language)?;
-        let hour: u32 = number.text.parse().ok()?;
-        Some((hour.checked_sub(*back)?, *minute, number.end))
-    })
+    let (back, minute, start) = PARTS
+        .iter()
+        .find_map(|(pattern, back, minute)| Some((*back, *minute, match_at(words, at, pattern)?)))
+        .or_else(|| {
+            let number = number_at(words, at, language)?;
+            let minutes: u32 = number.text.parse().ok().filter(|m| (1..60).contains(m))?;
+            if let Some(end) = longest_at(words, number.end, &["?minutes past|after"]) {
+                return Some((0, minutes, end));
+            }
+            let end = longest_at(words, number.end, &["minutes to|before", "to"])?;
+            // "9 to 17" are hours; "ten to five" is a time.
+            let spoken = words.get(at)?.kind == Kind::Letters || end > number.end + 1;
+            (spoken && minutes % 5 == 0).then_some((1, 60 - minutes, end))
+        })?;
+    let number = number_at(words, start, language)?;
+    let hour: u32 = number.text.parse().ok().filter(|h| *h < 24)?;
+    let hour = if hour == 0 && back == 1 { 24 } else { hour };
+    Some((hour.checked_sub(back)?, minute, number.end))
 }
 
 /// "pm", "in the evening", "de la tarde" after an hour from 1 to 12.
-fn half_of_day(words: &[Word], at: usize, hour: u32, minute: u32) -> Option<TimeSaid> {
+fn half_of_day(words: &[Word], at: usize, hour: u32, minute: u32) -> Option<(TimeSaid, usize)> {
+    let at = longest_at(words, at, &["oclock", "en punto"]).unwrap_or(at);
+    let (later, end) = half_at(words, at)?;
+    if !(1..=12).contains(&hour) {
+        return None;
+    }
+    Some((
+        clock(hour % 12 + if later { 12 } else { 0 }, minute, true)?,
+        end,
+    ))
+}
+
+/// Which half of the day the words at `at` say, the later one or not, and where they end.
+pub(super) fn half_at(words: &[Word], at: usize) -> Option<(bool, usize)> {
     const MORNING: &[&str] = &[
         "am|a.m",
-        "in the morning",
+        "a . m",
+        "?oclock in the morning",
         "de|en|por la manana",
-        "oclock in the morning",
+        "de la madrugada",
     ];
     const LATER: &[&str] = &[
         "pm|p.m",
-        "in the afternoon|evening",
+        "p . m",
+        "?oclock in the afternoon|evening",
         "at night",
-        "oclock in the afternoon|evening",
         "de|en|por la tarde|noche",
+        "del mediodia",
     ];
-    let later = longest_at(words, at, LATER).is_some();
-    if (!later && longest_at(words, at, MORNING).is_none()) || !(1..=12).contains(&hour) {
-        return None;
-    }
-    clock(hour % 12 + if later { 12 } else { 0 }, minute, true)
+    longest_at(words, at, LATER)
+        .map(|end| (true, end))
+        .or_else(|| longest_at(words, at, MORNING).map(|end| (false, end)))
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use Language::{En, Es};
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+
+        #[test]
+        fn any_text_is_read_without_harm(
+            text in "\\PC{0,60}|([0-9:.,/hamp-]{1,12} ?){1,5}|((at|las|half|past|quarter|to|y|menos|media|cuarto|in|days|el|next|from|until|of|[0-9]{1,19}|diez|noon) ){0,8}",
+            spanish in any::<bool>(),
+            days in 0..4_000_u64,
+        ) {
+            let language = if spanish { Es } else { En };
+            let today = NaiveDate::from_ymd_opt(2020, 1, 1).unwrap() + Days::new(days);
+            for lean in [Lean::Past, Lean::Future] {
+                let _ = read_day(&text, today, lean, language);
+            }
+            let _ = read_time(&text, language);
+            if let Some(said) = days_in(&words(&text), today, language) {
+                prop_assert!(said.start < said.end);
+            }
+        }
+    }
 
     /// A Friday.
     fn today() -> NaiveDate {
@@ -547,11 +705,15 @@ mod tests {
             ("en 2 semanas", Lean::Future, Es, "2026-12-04"),
             ("3 days ago", Lean::Past, En, "2026-11-17"),
             ("hace 3 días", Lean::Past, Es, "2026-11-17"),
+            ("tommorow", Lean::Future, En, "2026-11-21"),
+            ("wendesday", Lean::Future, En, "2026-11-25"),
+            ("Saturday's", Lean::Future, En, "2026-11-21"),
+            ("el sábado", Lean::Future, Es, "2026-11-21"),
         ] {
             let read = read_day(text, today(), lean, language).map(|d| d.to_string());
             assert_eq!(read.as_deref(), Some(day), "{text}");
         }
-        for text in ["sugar", "31 February", "99/99/2026", "12"] {
+        for text in ["sugar", "31 February", "99/99/2026", "12", "sundry"] {
             assert_eq!(read_day(text, today(), Lean::Past, En), None, "{text}");
         }
     }
@@ -649,6 +811,23 @@ mod tests {
             ("a las 9 de la mañana", Es, "09:00", true),
             ("15h30", Es, "15:30", true),
             ("mediodía", Es, "12:00", true),
+            ("half past three", En, "03:30", false),
+            ("at half past three in the afternoon", En, "15:30", true),
+            ("ten to five pm", En, "16:50", true),
+            ("20 minutes past 4 pm", En, "16:20", true),
+            ("at five thirty pm", En, "17:30", true),
+            ("3 p.m.", En, "15:00", true),
+            ("3 p. m.", Es, "15:00", true),
+            ("3 o'clock", En, "03:00", false),
+            ("@ 3pm", En, "15:00", true),
+            ("3.30pm", En, "15:30", true),
+            ("a las 15 horas", Es, "15:00", true),
+            ("a las tres y media", Es, "03:30", false),
+            ("las cuatro menos cuarto de la tarde", Es, "15:45", true),
+            ("a las cinco y diez de la tarde", Es, "17:10", true),
+            ("a la una", Es, "01:00", false),
+            ("15:30 h", Es, "15:30", true),
+            ("20h", Es, "20:00", true),
         ] {
             let said = read_time(text, language).unwrap_or_else(|| panic!("{text}"));
             assert_eq!(
@@ -657,7 +836,7 @@ mod tests {
                 "{text}"
             );
         }
-        for text in ["3 eggs", "25:00", "sugar", "13pm"] {
+        for text in ["3 eggs", "25:00", "sugar", "13pm", "for 3 hours", "15 horas", "9 to 17"] {
             assert_eq!(read_time(text, En), None, "{text}");
         }
     }

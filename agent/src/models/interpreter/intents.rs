@@ -10,10 +10,13 @@ use super::plans::Plan;
 use super::quantities::Quantity;
 use super::replies::Saying;
 use super::words::{
-    Kind, Word, among, drop_all, ends, find, has, is_too_long, longest_at, match_at, starts,
-    trimmed, words,
+    Kind, Word, among, drop_all, ends, has, is_too_long, longest_at, match_at, starts, trimmed,
+    words,
 };
-use super::{billing, inventory, questions};
+use super::{
+    billing, bookings, corrections, hours, inventory, payments, people, places, questions, support,
+    tools,
+};
 use crate::language::{Language, detect};
 use crate::models::ModelRequest;
 
@@ -94,48 +97,14 @@ pub(super) fn understand(text: &str, hearing: &Hearing) -> Vec<Wish> {
         return vec![Wish::Say(saying)];
     }
     let all = polished(&all);
-    let found = requests(&all, hearing);
-    if found.is_empty() {
-        not_yet(&all, hearing).map(Wish::Say).into_iter().collect()
-    } else {
-        found
-    }
-}
-
-/// What is asked for now and then, and cannot be done yet.
-fn not_yet(words: &[Word], hearing: &Hearing) -> Option<Saying> {
-    const BOOK: &[&str] = &[
-        "book|reserve|schedule|reschedule",
-        "make|create a|an|the booking|reservation|appointment",
-        "reserva|reservar|reservame|agenda|agendar|agendame",
-        "haz|hazme|crea una|la reserva|cita",
-    ];
-    const TIME: &[&str] = &[
-        "slot|appointment|table|room|booking|reservation|today|tonight|tomorrow|am|pm|monday|tuesday|wednesday|thursday|friday|saturday|sunday",
-        "turno|cita|mesa|sala|reserva|hoy|manana|lunes|martes|miercoles|jueves|viernes|sabado|domingo",
-    ];
-    const COLLECT: &[&str] = &[
-        "collect|refund",
-        "request|record|register|take ?a payment",
-        "reembolsa|reembolsar|recauda|recaudar",
-        "registra|registrar ?un|el pago",
-    ];
-    const PAID: &[&str] = &[
-        "has|have|just|already paid",
-        "paid|pago|pagaron|abono|abonaron",
-    ];
-    if has(words, NEGATIONS) {
-        return None;
-    }
-    let numbered = words.iter().any(|w| w.kind == Kind::Digits);
-    if starts(words, BOOK).is_some() && (numbered || has(words, TIME)) {
-        return Some(Saying::NoBookings);
-    }
-    let paid = || find(words, PAID).is_some_and(|(at, _)| at > 0) && !hearing.question;
-    (numbered && (starts(words, COLLECT).is_some() || paid())).then_some(Saying::NoPayments)
+    requests(&all, hearing)
 }
 
 fn requests(all: &[Word], hearing: &Hearing) -> Vec<Wish> {
+    // What a ticket says may hold anything, commas and refusals included.
+    if let Some(wish) = support::whole(all, hearing) {
+        return vec![wish];
+    }
     if !refuses(all)
         && let Some(wishes) = inventory::add_several(all, hearing).filter(|w| w.len() <= CALLS_MAX)
     {
@@ -162,7 +131,20 @@ fn requests(all: &[Word], hearing: &Hearing) -> Vec<Wish> {
 
 /// Whether the tool asks a person first.
 pub(super) fn needs_yes(tool: &str) -> bool {
-    [CreateBill::NAME, VoidBill::NAME, DeleteItem::NAME].contains(&tool)
+    [
+        CreateBill::NAME,
+        VoidBill::NAME,
+        DeleteItem::NAME,
+        tools::CREDIT_BILL,
+        tools::WRITE_OFF_BILL,
+        tools::COLLECT_PAYMENT,
+        tools::REFUND_PAYMENT,
+        tools::TOP_UP_WALLET,
+        tools::CREATE_BOOKING,
+        tools::RESCHEDULE_BOOKING,
+        tools::CANCEL_BOOKING,
+    ]
+    .contains(&tool)
 }
 
 fn clause(words: &[Word], hearing: &Hearing) -> Option<Wish> {
@@ -174,14 +156,28 @@ fn clause(words: &[Word], hearing: &Hearing) -> Option<Wish> {
     if asks_how(words) {
         return Some(Wish::Say(Saying::Help));
     }
+    let asked = || {
+        billing::read(words, hearing)
+            .or_else(|| bookings::read(words, hearing))
+            .or_else(|| payments::read(words, hearing))
+            .or_else(|| people::read(words, hearing))
+            .or_else(|| places::read(words, hearing))
+            .or_else(|| support::read(words, hearing))
+    };
     let changes = || {
         if refuses(words) {
             None
         } else {
-            billing::write(words, hearing).or_else(|| inventory::write(words, hearing))
+            write(words, hearing)
         }
     };
-    billing::read(words, hearing).or_else(changes).or_else(|| {
+    // "Top up Ali's wallet" holds "Ali's wallet": an order is no question, and a question no order.
+    let found = if hearing.question {
+        asked().or_else(changes)
+    } else {
+        billing::read(words, hearing).or_else(changes).or_else(asked)
+    };
+    found.or_else(|| {
         if has(words, NEGATIONS) {
             None
         } else {
@@ -190,14 +186,26 @@ fn clause(words: &[Word], hearing: &Hearing) -> Option<Wish> {
     })
 }
 
+/// What a sentence changes. The rules that need the more particular words come first.
+fn write(words: &[Word], hearing: &Hearing) -> Option<Wish> {
+    bookings::write(words, hearing)
+        .or_else(|| corrections::write(words, hearing))
+        .or_else(|| payments::write(words, hearing))
+        .or_else(|| people::write(words, hearing))
+        .or_else(|| support::write(words, hearing))
+        .or_else(|| hours::write(words, hearing))
+        .or_else(|| billing::write(words, hearing))
+        .or_else(|| inventory::write(words, hearing))
+}
+
 const NEGATIONS: &[&str] = &[
     "not|dont|doesnt|didnt|never|cannot|cant|wont|havent|hasnt|shouldnt|wouldnt|nunca|jamas|tampoco",
-    "no agregues|anadas|crees|elimines|borres|vendas|factures|cambies|anules|quites|quiero|necesito|hagas|pongas|aumentes|reduzcas|debes|hay|se|recibimos|llegaron|llego|compramos",
+    "no agregues|anadas|crees|elimines|borres|vendas|factures|cambies|anules|quites|quiero|necesito|hagas|pongas|aumentes|reduzcas|reserves|agendes|canceles|cobres|muevas|devuelvas|reembolses|registres|abras|cierres|debes|hay|se|recibimos|llegaron|llego|compramos",
 ];
 
 /// "How do I add an item?" wants to be told, not to have it done.
 fn asks_how(words: &[Word]) -> bool {
-    starts(words, &["how do|can|should|would|to ?i|we|you add|create|delete|remove|change|update|make|sell|void|set|bill|rename|use|register", "como puedo|se|hago ?para agregar|agrega|crear|crea|eliminar|elimina|cambiar|cambia|vender|vende|anular|anula|facturar"]).is_some()
+    starts(words, &["how do|can|should|would|to ?i|we|you add|create|delete|remove|change|update|make|sell|void|set|bill|rename|use|register|book|reserve|cancel|reschedule|collect|refund|credit|open|top|move", "como puedo|se|hago ?para agregar|agrega|crear|crea|eliminar|elimina|cambiar|cambia|vender|vende|anular|anula|facturar|reservar|cancelar|cobrar|reembolsar|abrir|mover|recargar"]).is_some()
 }
 
 /// A "not" anywhere, a condition or a question whether to: nothing is changed on such words.
@@ -379,6 +387,9 @@ pub(super) fn small_talk(words: &[Word]) -> Option<Saying> {
 /// Verbs that begin a new clause after "and", a comma or a full stop.
 const COMMANDS: &[&str] = &[
     "add|create|make|show|list|delete|remove|erase|set|change|update|rename|increase|reduce|decrease|restock|bill|invoice|sell|void|cancel|count|move|register|raise|lower|check|display|tell|give",
+    "collect|refund|reschedule|reserve|book|write off",
+    "top up",
+    "cobra|cobrale|reserva|reembolsa|mueve|cancela|recarga",
     "what|whats|which|who ?is",
     "how much|many",
     "we received|counted|got|bought|lost|sold",
@@ -424,7 +435,8 @@ fn clauses(words: &[Word]) -> Vec<Vec<Word>> {
 /// Verbs that are mended when misspelt at the head of a clause.
 const VERBS: &str = "add show list sell bill void create delete remove update increase decrease reduce rename invoice cancel change \
     restock received counted register display agrega agregar anade muestra muestrame elimina eliminar aumenta aumentar \
-    factura anula vende borra cambia renombra registra contamos llegaron recibimos quiero incrementa disminuye";
+    factura anula vende borra cambia renombra registra contamos llegaron recibimos quiero incrementa disminuye \
+    book reserve reschedule collect refund reserva reservar cancela cancelar reprograma reembolsa recarga cobra mueve";
 
 /// The words with a misspelt verb at the head set right, where exactly one verb is meant.
 fn mended(words: &[Word]) -> Vec<Word> {
@@ -453,7 +465,8 @@ fn mended(words: &[Word]) -> Vec<Word> {
 
 fn is_known(folded: &str) -> bool {
     const OTHERS: &str = "charge sale sales salt still bell pills ball full fill lists shows bills sold agregue agregale vendes vendi \
-    cambiar facturas void avoid created added removed deleted muestras";
+    cambiar facturas void avoid created added removed deleted muestras books booked bookings look cook hook reserved reserves reservas \
+    reservo collects collection refunds refunded cancels move cobras cobro mover";
     among(VERBS, folded) || among(OTHERS, folded)
 }
 

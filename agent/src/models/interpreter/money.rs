@@ -16,6 +16,8 @@ pub(super) struct Amount {
     pub(super) currency: Option<String>,
     /// Whether a currency or its sign was said at all.
     pub(super) marked: bool,
+    /// The other way to read the number; see [`super::numbers::Number::or_else`].
+    pub(super) or_else: Option<String>,
     /// The first word after it.
     pub(super) end: usize,
 }
@@ -145,6 +147,7 @@ pub(super) fn amount_at(words: &[Word], at: usize, language: Language) -> Option
         number: number.text,
         currency: before.or(after).flatten(),
         marked,
+        or_else: number.or_else,
         end,
     })
 }

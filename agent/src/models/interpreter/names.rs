@@ -131,6 +131,13 @@ pub(super) fn customer_of(words: &[Word], shouted: bool) -> Option<String> {
     Some(title(name, shouted))
 }
 
+/// Whether the last word is somebody's: "Ali's".
+pub(super) fn has_possessive(words: &[Word]) -> bool {
+    words
+        .last()
+        .is_some_and(|w| without_possessive(&w.text) != w.text)
+}
+
 /// "Ali's" is Ali.
 pub(super) fn without_possessive(name: &str) -> &str {
     ["'s", "’s", "'S", "’S"]

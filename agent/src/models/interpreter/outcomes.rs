@@ -12,7 +12,7 @@ use super::inventory::add_after_all;
 use super::plans::{Follow, Note, Plan, Waiting, get, set};
 use super::quantities::other_name;
 use super::replies::{self, Saying, say};
-use super::{Reply, last_outcomes, note_of, proceed};
+use super::{Reply, last_outcomes, note_of, proceed, tools};
 use crate::language::fold;
 use crate::models::{Message, ModelRequest, ToolCall, ToolOutcome};
 
@@ -127,7 +127,15 @@ fn done(request: &ModelRequest, follow: Option<&Follow>, call: &ToolCall, result
         );
     }
     let reply = Reply::text(replies::done(&call.tool, result, request.language));
-    let pages = [ListItems::NAME, ListBills::NAME].contains(&call.tool.as_str());
+    let pages = [
+        ListItems::NAME,
+        ListBills::NAME,
+        tools::TRANSACTION_HISTORY,
+        tools::VIEW_BOOKINGS,
+        tools::FIND_CUSTOMERS,
+        tools::LIST_TICKETS,
+    ]
+    .contains(&call.tool.as_str());
     match result
         .get("next_cursor")
         .and_then(Value::as_str)
@@ -153,8 +161,35 @@ fn failed(
         FailureCode::UnknownItem => unknown_item(request, follow, call, failure),
         FailureCode::AmbiguousItem
         | FailureCode::AmbiguousCustomer
-        | FailureCode::UnknownCustomer => {
+        | FailureCode::UnknownCustomer
+        | FailureCode::AmbiguousResource
+        | FailureCode::UnknownResource
+        | FailureCode::AmbiguousBooking
+        | FailureCode::AmbiguousPlace
+        | FailureCode::UnknownPlace => {
             choose(request, None, call, failure).unwrap_or_else(plain)
+        }
+        FailureCode::UnknownBooking => choose(request, None, call, failure)
+            .unwrap_or_else(|| plain().waiting(Waiting::Slot { plan: which_booking(call) })),
+        FailureCode::SlotTaken => {
+            choose(request, None, call, failure).unwrap_or_else(|| plain().waiting(Waiting::Change {
+                plan: Plan::again(call),
+            }))
+        }
+        FailureCode::NotBookable | FailureCode::MethodUnavailable => {
+            plain().waiting(Waiting::Change { plan: Plan::again(call) })
+        }
+        FailureCode::InsufficientFunds => what_is_there(call, failure)
+            .map_or_else(plain, |plan| plain().waiting(Waiting::Offer { plan })),
+        // A caller without bookings of their own is asked whose is meant.
+        FailureCode::InvalidArguments
+            if [tools::CANCEL_BOOKING, tools::RESCHEDULE_BOOKING].contains(&call.tool.as_str())
+                && call.arguments.get("booking").is_none()
+                && call.arguments.get("customer").is_none() =>
+        {
+            let plan = which_booking(call);
+            let text = replies::question(&plan, "booking", request.language);
+            Reply::text(text).waiting(Waiting::Slot { plan })
         }
         FailureCode::InsufficientStock => what_is_left(call, failure)
             .map_or_else(plain, |plan| plain().waiting(Waiting::Offer { plan })),
@@ -202,6 +237,23 @@ pub(super) fn new_after_all(
     Some(proceed(request, vec![plan]))
 }
 
+/// The call with its booking still to be named.
+fn which_booking(call: &ToolCall) -> Plan {
+    let mut plan = Plan::again(call);
+    if let Some(arguments) = plan.arguments.as_object_mut() {
+        arguments.remove("customer");
+        arguments.insert("booking".to_owned(), Value::Null);
+    }
+    plan
+}
+
+/// The payment with as much as there is.
+fn what_is_there(call: &ToolCall, failure: &ToolFailure) -> Option<Plan> {
+    let there = failure.candidates.first()?.amount?;
+    (there.amount_minor > 0)
+        .then(|| Plan::again(call).with("amount", json!(there.major().to_string())))
+}
+
 /// Numbers the candidates and waits for one of them.
 fn choose(
     request: &ModelRequest,
@@ -223,7 +275,11 @@ fn choose(
         Some(Follow::AddNew { name, .. }) => Some(name.as_str()),
         Some(Follow::Count { .. }) | None => None,
     };
-    let mut plan = Plan::again(call);
+    let mut plan = if field == "booking" {
+        which_booking(call)
+    } else {
+        Plan::again(call)
+    };
     plan.follow = follow.cloned();
     let text = replies::choice(&failure.message, &names, new_item, request.language);
     Some(Reply::text(text).waiting(Waiting::Choice { plan, field, names }))
@@ -232,7 +288,11 @@ fn choose(
 /// The argument that named nobody or several: the failure's own path, or the only one it can be.
 fn name_field(call: &ToolCall, failure: &ToolFailure) -> Option<String> {
     let is_text = |path: &str| get(&call.arguments, path).is_some_and(Value::is_string);
-    if let Some(field) = &failure.field {
+    let by_path = !matches!(
+        failure.code,
+        FailureCode::AmbiguousBooking | FailureCode::UnknownBooking | FailureCode::SlotTaken
+    );
+    if let Some(field) = failure.field.as_ref().filter(|_| by_path) {
         let within = format!("{field}.item");
         if is_text(field) {
             return Some(field.clone());
@@ -240,6 +300,18 @@ fn name_field(call: &ToolCall, failure: &ToolFailure) -> Option<String> {
         if is_text(&within) {
             return Some(within);
         }
+    }
+    let one_of_its_own = match failure.code {
+        FailureCode::AmbiguousResource | FailureCode::UnknownResource => Some("resource"),
+        FailureCode::AmbiguousBooking | FailureCode::UnknownBooking => Some("booking"),
+        FailureCode::SlotTaken => Some("time"),
+        FailureCode::AmbiguousPlace | FailureCode::UnknownPlace => {
+            ["near", "from", "to"].into_iter().find(|f| is_text(f))
+        }
+        _ => None,
+    };
+    if let Some(field) = one_of_its_own {
+        return Some(field.to_owned());
     }
     let about_customer = matches!(
         failure.code,

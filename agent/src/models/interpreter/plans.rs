@@ -19,6 +19,9 @@ pub(super) struct Plan {
     /// What the outcome leads to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) follow: Option<Follow>,
+    /// The hour and minute ("08:00") that were said without the half of the day, while that is being asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) clock: Option<String>,
 }
 
 /// What the outcome of a call leads to.
@@ -105,6 +108,7 @@ impl Plan {
             arguments,
             less: false,
             follow: None,
+            clock: None,
         }
     }
 

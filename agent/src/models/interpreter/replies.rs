@@ -9,6 +9,7 @@ use contracts::tools::inventory::{AddItem, DeleteItem, ListItems, ListItemsOutpu
 use serde_json::Value;
 
 use super::plans::{Plan, get};
+use super::{asks, rows, tools};
 use crate::language::Language;
 use crate::models::ToolSpec;
 
@@ -49,10 +50,8 @@ pub(super) enum Saying {
     PercentUnclear,
     /// "Undo": what was done is taken back by its opposite only.
     CannotUndo,
-    /// Bookings are not made yet.
-    NoBookings,
-    /// Payments are neither collected nor recorded by themselves yet.
-    NoPayments,
+    /// "Closed on Sunday": every week or once.
+    WhichWeeks,
     /// The tool for it is not offered here.
     NotHere,
     /// A customer named another customer.
@@ -130,6 +129,53 @@ const CAN: &[(&str, [&str; 2], [&str; 2])] = &[
         DeleteItem::NAME,
         ["remove items", "eliminar productos"],
         ["Delete soap", "Elimina el jabón"],
+    ),
+    (
+        tools::COLLECT_PAYMENT,
+        ["collect payments", "cobrar"],
+        ["Collect 5000 from Ali in cash", "Cobra 5000 a Ali en efectivo"],
+    ),
+    (
+        tools::CHECK_BALANCE,
+        ["tell what customers owe", "decir cuánto deben los clientes"],
+        ["How much does Ali owe?", "¿Cuánto debe Ali?"],
+    ),
+    (
+        tools::CREATE_BOOKING,
+        ["take bookings", "hacer reservas"],
+        [
+            "Book the 3pm slot tomorrow for Ali",
+            "Reserva una mesa mañana a las 8 de la noche",
+        ],
+    ),
+    (
+        tools::CHECK_AVAILABILITY,
+        ["find free times", "buscar horas libres"],
+        [
+            "Is the chair free on Saturday afternoon?",
+            "¿Está libre la silla el sábado por la tarde?",
+        ],
+    ),
+    (
+        tools::CREATE_CUSTOMER,
+        ["keep customers", "llevar los clientes"],
+        [
+            "Add customer Beatriz, 0788 123 456",
+            "Agrega al cliente Beatriz, 0788 123 456",
+        ],
+    ),
+    (
+        tools::FIND_NEARBY,
+        ["find branches", "buscar sucursales"],
+        ["Find a branch near me", "Busca una sucursal cerca"],
+    ),
+    (
+        tools::CREATE_TICKET,
+        ["open tickets", "abrir tickets"],
+        [
+            "Open a ticket: the fridge is broken",
+            "Abre un ticket: la nevera no funciona",
+        ],
     ),
 ];
 
@@ -292,13 +338,9 @@ const fn fixed(saying: &Saying) -> Option<(&'static str, &'static str)> {
             "I cannot undo what was done. Say the opposite instead, for example \"reduce sugar by 20 kg\" or \"void bill 12\".",
             "No puedo deshacer lo hecho. Di lo contrario, por ejemplo \"reduce el azúcar en 20 kg\" o \"anula la factura 12\".",
         ),
-        Saying::NoBookings => (
-            "I cannot book anything yet, so nothing was done.",
-            "Todavía no puedo hacer reservas, así que no se hizo nada.",
-        ),
-        Saying::NoPayments => (
-            "I cannot collect or record payments yet, so nothing was done. Cash can be noted on a new bill: end it with \"paid cash\".",
-            "Todavía no puedo cobrar ni anotar pagos, así que no se hizo nada. El efectivo se anota en una factura nueva: termínala con \"pagó en efectivo\".",
+        Saying::WhichWeeks => (
+            "Every week or only once? Say, for example, \"on Sundays\" or \"this Sunday\".",
+            "¿Todas las semanas o solo una vez? Di, por ejemplo, \"los domingos\" o \"este domingo\".",
         ),
         Saying::PercentUnclear => (
             "I take discounts as an amount: say, for example, \"with 50 off\".",
@@ -328,6 +370,9 @@ pub(super) fn question(plan: &Plan, path: &str, language: Language) -> String {
             .unwrap_or_default()
             .to_owned()
     };
+    if let Some(text) = asks::question(plan, path, language) {
+        return text;
+    }
     let item = match plan.tool.as_str() {
         AddItem::NAME => argument("name"),
         _ => argument("item"),
@@ -421,7 +466,7 @@ pub(super) fn done(tool: &str, result: &Value, language: Language) -> String {
         ListBills::NAME => bills(result, language),
         GetBill::NAME => (bill_lines(result), false),
         SalesSummary::NAME => (best_sellers(result), false),
-        _ => (Vec::new(), false),
+        _ => rows::of(tool, result, language),
     };
     let hidden = rows.len().saturating_sub(ROWS_MAX);
     let mut text = summary.to_owned();

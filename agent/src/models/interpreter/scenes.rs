@@ -116,7 +116,7 @@ fn a_list_is_read_out_and_turned_over() {
 #[test]
 fn a_list_of_bills_and_a_bill_show_their_lines() {
     let money = |minor: i64| json!({"amount_minor": minor, "currency": "RWF"});
-    let head = json!({"bill_id": "00000000-0000-7000-8000-000000000001", "number": "INV-12", "status": "open", "customer": "Ali", "total": money(570), "owed": money(270), "issued_at": "2026-11-20T08:00:00Z"});
+    let head = json!({"bill_id": "00000000-0000-7000-8000-000000000001", "number": "INV-12", "status": "open", "customer": "Ali", "total": money(570), "credited": money(0), "owed": money(270), "issued_at": "2026-11-20T08:00:00Z"});
     let mut shop = Conversation::new(Language::En);
     shop.say("what does Ali owe?");
     let told = shop.outcome(&ToolOutcome::Done {

@@ -353,7 +353,10 @@ const CHANGING: &str = "ad put regist insert enter inclu introdu creat mak new s
     remov quit sac withdraw lost wast brok spoil damag drop threw throw romp perd dan caduc ech pudr tir expir rott stolen bad return brought gave devol regres delet eras discont \
     archiv get stop sell elim borr suprim renam chang updat renombr cambi set fix adjust edit correct modif actual fij ajust corrig cost price preci cuesta vale alert warn notif tell \
     avis called llam count cont mov mue pas asign assign bill invoic charg receipt sale order factur cobr cuent venta pedid recibo sold ring vend despach entreg want need lik buy giv \
-    bring quier quis quer necesit llev das dem den tra pued podr gust ask pid void revers annul undo cancel scrap anul write prepar issu generat rec draw print emit hac had have";
+    bring quier quis quer necesit llev das dem den tra pued podr gust ask pid void revers annul undo cancel scrap anul write prepar issu generat rec draw print emit hac had have \
+    book reserv schedul reprogram reagend pospon aplaz postpon push shift apart agend collect refund reimburs repay pay paid pag settl clear liquid salda load deposit credit acredit abon recarg \
+    castig declar clos cerr cierr resolv reopen escalat assign report complain problem quej talk speak human person hablar pasam spanish works work trabaj prefer habl favour favor \
+    file log rais solv abr abre ticket teléfono numero number email";
 
 fn holds_a_verb(text: &str) -> bool {
     crate::language::fold(text)

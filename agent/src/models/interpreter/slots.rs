@@ -5,16 +5,19 @@ use contracts::tools::inventory::AddItem;
 use serde_json::{Value, json};
 
 use super::billing::{bill_named, line_arguments};
-use super::changes;
-use super::intents::{Hearing, polished, small_talk};
+use super::bookings::{self, Which};
+use super::dates::TimeSaid;
+use super::intents::{Hearing, Wish, polished, small_talk};
 use super::lists::lines_of;
 use super::money::{amount_at, per_at};
 use super::names::{customer_of, name_of, title};
+use super::phones::phone_in;
 use super::plans::{Follow, Plan, Waiting, get, set};
 use super::quantities::{Quantity, quantity_at};
 use super::replies::{Saying, question, say};
-use super::words::{Kind, Word, drop_all, starts, trimmed, words};
-use super::{Reply, asked_anew, outcomes, proceed};
+use super::when::{When, in_half, put_when, when_in};
+use super::words::{Kind, Word, drop_all, starts, text_of, trimmed, words};
+use super::{Reply, asked_anew, changes, outcomes, payments, people, places, proceed, support, tools};
 use crate::answers::{self, Pick, Reading};
 use crate::language::fold;
 use crate::models::{ModelRequest, ToolCall};
@@ -93,6 +96,13 @@ fn fill(request: &ModelRequest, text: &str, plan: Plan) -> Reply {
         "unit_price" => price(&said, &plan, &path, &hearing),
         "quantity" | "delta" => quantity(&said, &plan, &path, &hearing),
         "bill" => bill(&said).map(|bill| Ok(plan.clone().with(&path, json!(bill)))),
+        "date" | "time" => moment(&said, &plan, &hearing).map(Ok),
+        "amount" => money(&said, &plan, &path, &hearing),
+        "method" => payments::whole_method(&said)
+            .filter(|method| plan.tool != tools::TOP_UP_WALLET || *method != "wallet")
+            .map(|method| Ok(plan.clone().with(&path, json!(method)))),
+        "booking" => booking(&said, &plan, &hearing).map(Ok),
+        "ticket" => support::whole_ticket(&said).map(|t| Ok(plan.clone().with(&path, json!(t)))),
         _ => None,
     };
     let filled = match filled {
@@ -116,6 +126,109 @@ fn fill(request: &ModelRequest, text: &str, plan: Plan) -> Reply {
 }
 
 type Filled = Option<Result<Plan, Saying>>;
+
+/// "At 3pm", "tomorrow at half past two", or the half of the day that was asked for: "in the evening".
+fn moment(said: &[Word], plan: &Plan, hearing: &Hearing) -> Option<Plan> {
+    const HALVES: &[(bool, &[&str])] = &[
+        (
+            false,
+            &[
+                "?in ?the morning|am|a.m",
+                "?por|de|en ?la manana",
+                "the ?first|earlier ?one",
+            ],
+        ),
+        (
+            true,
+            &[
+                "?in|at ?the afternoon|evening|night|pm|p.m",
+                "?por|de|en ?la tarde|noche",
+                "the second|later ?one",
+            ],
+        ),
+    ];
+    let rest = trimmed(said);
+    if let Some(clock) = &plan.clock
+        && let Some((later, _)) = HALVES
+            .iter()
+            .find(|(_, patterns)| starts(rest, patterns) == Some(rest.len()))
+    {
+        let time = in_half(clock, *later)?;
+        let mut plan = plan.clone().with("time", json!(time));
+        plan.clock = None;
+        return Some(plan);
+    }
+    let lone = |rest: &[Word]| {
+        let left = drop_all(
+            rest,
+            &[
+                ",|at|on|for|the|it|is|please|maybe|around|about|a|las|el|la|para|es|seria|sea|make|lets|say",
+            ],
+        );
+        trimmed(&left).is_empty()
+    };
+    // A bare "3" is an hour where an hour was asked for.
+    let at = [words("at").as_slice(), rest].concat();
+    [rest, at.as_slice()].into_iter().find_map(|rest| {
+        let when = when_in(rest, hearing);
+        (when.day.is_some() || when.time.is_some())
+            .then_some(())
+            .filter(|()| lone(&when.rest))?;
+        let mut plan = put_when(plan.clone(), &when);
+        // Moving a booking takes a day without a time, and a time without a day.
+        if plan.tool == tools::RESCHEDULE_BOOKING
+            && when.day.is_none()
+            && let Some(arguments) = plan.arguments.as_object_mut()
+        {
+            arguments.retain(|key, value| key != "date" || !value.is_null());
+        }
+        Some(plan)
+    })
+}
+
+/// "5000", "RWF 5,000", "it was 5000 francs".
+fn money(said: &[Word], plan: &Plan, path: &str, hearing: &Hearing) -> Filled {
+    const AROUND: &[&str] = &[
+        "its|it|is|was|just|only|for|of|about|the|amount|es|son|fue|solo|por|de|con|with|pay|pays|paid",
+    ];
+    let begin = (0..said.len()).find(|at| amount_at(said, *at, hearing.language).is_some())?;
+    let amount = amount_at(said, begin, hearing.language)?;
+    let around = |words: &[Word]| trimmed(&drop_all(words, AROUND)).is_empty();
+    if !around(&said[..begin]) || !around(&said[amount.end..]) {
+        return None;
+    }
+    if let Some(other) = amount.or_else {
+        return Some(Err(if other.contains('.') {
+            Saying::NumberUnclear(amount.number, other)
+        } else {
+            Saying::NumberUnclear(other, amount.number)
+        }));
+    }
+    Some(Ok(plan.clone().with(path, json!(amount.number))))
+}
+
+/// "BK-7", "7", "Ali's", "the one of Ali".
+fn booking(said: &[Word], plan: &Plan, hearing: &Hearing) -> Option<Plan> {
+    let rest = trimmed(said);
+    let number = [words("booking").as_slice(), rest].concat();
+    let which = bookings::which(rest, Some(hearing))
+        .or_else(|| bookings::which(&number, Some(hearing)))
+        .filter(|which| matches!(which, Which::Reference(_) | Which::Of(_)))?;
+    // A sentence of its own is no name: "show low stock".
+    if matches!(which, Which::Of(_)) && rest.len() > 4 {
+        return None;
+    }
+    let mut plan = plan.clone();
+    let arguments = plan.arguments.as_object_mut()?;
+    arguments.remove("booking");
+    arguments.remove("customer");
+    for (key, value) in which.arguments() {
+        if let Some(value) = value {
+            arguments.insert(key.to_owned(), value);
+        }
+    }
+    Some(plan)
+}
 
 /// "160", "RWF 160 per kg", "it costs 160".
 fn price(said: &[Word], plan: &Plan, path: &str, hearing: &Hearing) -> Filled {
@@ -239,10 +352,35 @@ fn named(said: &[Word], plan: &Plan, path: &str, last: &str, hearing: &Hearing) 
             Some(Ok(plan.clone().with(path, json!(lines))))
         }
         "customer" => {
+            // A number says who it is as well.
+            if let Some((phone, _, end)) = phone_in(said).filter(|(_, at, _)| *at == 0)
+                && end == said.len()
+            {
+                return Some(Ok(plan.clone().with(path, json!(phone))));
+            }
             let customer = customer_of(said, hearing.shouted)
                 .filter(|_| said.iter().all(|w| w.kind != Kind::Digits))?;
             Some(Ok(plan.clone().with(path, json!(customer))))
         }
+        "name" if plan.tool == tools::CREATE_CUSTOMER => {
+            let asked = [words("new customer").as_slice(), said].concat();
+            let Some(Wish::Do(named)) = people::write(&asked, hearing) else {
+                return None;
+            };
+            named.missing().is_none().then_some(Ok(named))
+        }
+        "subject" | "note" => {
+            let text = text_of(trimmed(said));
+            let (subject, body) = support::subject_of((!text.is_empty()).then_some(text));
+            let mut plan = plan.clone().with(path, json!(subject?));
+            if let Some(body) = body {
+                set(&mut plan.arguments, "body", json!(body));
+            }
+            Some(Ok(plan))
+        }
+        "from" | "to" => Some(Ok(plan
+            .clone()
+            .with(path, json!(places::whole_place(said)?)))),
         "name" => {
             let name = name_of(&drop_all(said, &["its|it is|called|named", "se llama"]))?;
             let name = if path == "name" {
@@ -278,6 +416,9 @@ fn choose(
         Reading::Yes | Reading::Maybe | Reading::Change(_) | Reading::Other => None,
     };
     let by_name = || one_named(text, &names);
+    if field == "time" {
+        return choose_time(request, text, plan, nth, names);
+    }
     if let Some(name) = nth.or_else(by_name).and_then(|n| names.get(n)).cloned() {
         return proceed(request, vec![plan.with(field, json!(name))]);
     }
@@ -315,6 +456,61 @@ fn choose(
             field: field.to_owned(),
             names,
         },
+    )
+}
+
+/// One of several free times, by its place or by the time, or another time altogether.
+fn choose_time(
+    request: &ModelRequest,
+    text: &str,
+    plan: Plan,
+    nth: Option<usize>,
+    names: Vec<String>,
+) -> Reply {
+    let hearing = Hearing::of(text, request);
+    let times: Vec<When> = names
+        .iter()
+        .map(|name| when_in(&words(name), &hearing))
+        .collect();
+    let said = when_in(&words(text), &hearing);
+    let same = |free: &When| {
+        let clock = free.clear_time().or_else(|| free.open_time());
+        let told = said.clear_time().or_else(|| said.open_time());
+        let in_either = |told: &str| {
+            [Some(told.to_owned()), in_half(told, true)]
+                .iter()
+                .any(|t| *t == clock)
+        };
+        let fits = match (&told, said.open_time()) {
+            (Some(told), None) => clock.as_ref() == Some(told),
+            (Some(told), Some(_)) => in_either(told),
+            (None, _) => false,
+        };
+        fits && said.day.is_none_or(|day| free.day.is_none_or(|d| d == day))
+    };
+    let mut fitting = times.iter().enumerate().filter(|(_, free)| same(free));
+    let by_time = match (fitting.next(), fitting.next()) {
+        (Some((only, _)), None) => Some(only),
+        _ => None,
+    };
+    if let Some(when) = nth.or(by_time).and_then(|n| times.get(n)) {
+        let certain = When {
+            time: when.time.map(|t| TimeSaid { certain: true, ..t }),
+            minutes: None,
+            ..when.clone()
+        };
+        if certain.time.is_some() {
+            return proceed(request, vec![put_when(plan, &certain)]);
+        }
+    }
+    changes::hear(
+        request,
+        text,
+        &[ToolCall {
+            id: String::new(),
+            tool: plan.tool,
+            arguments: plan.arguments,
+        }],
     )
 }
 

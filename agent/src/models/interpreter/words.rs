@@ -42,7 +42,9 @@ pub(super) fn words(text: &str) -> Vec<Word> {
     let mut spaced = true;
     while at < letters.len() && found.len() <= WORDS_MAX {
         let c = letters[at];
-        let (kind, end) = if starts_number(&letters, at, spaced, &found) {
+        let (kind, end) = if let Some(end) = email_end(&letters, at) {
+            (Kind::Letters, end)
+        } else if starts_number(&letters, at, spaced, &found) {
             (Kind::Digits, number_end(&letters, at))
         } else if c.is_alphanumeric() {
             (Kind::Letters, letters_end(&letters, at))
@@ -118,6 +120,33 @@ fn number_end(letters: &[char], start: usize) -> usize {
     }
     at
 }
+
+/// Where an email address ends that begins here. It is one word, for its signs are part of it.
+fn email_end(letters: &[char], start: usize) -> Option<usize> {
+    let before = start.checked_sub(1).and_then(|i| letters.get(i));
+    let inside =
+        |c: &char| c.is_alphanumeric() || matches!(c, '.' | '_' | '-' | '+' | '%' | '@' | '\'');
+    if !letters[start].is_alphanumeric() || before.is_some_and(inside) {
+        return None;
+    }
+    let length = letters[start..]
+        .iter()
+        .take(EMAIL_CHARACTERS_MAX)
+        .take_while(|c| inside(c))
+        .count();
+    let run = &letters[start..start + length];
+    let end = start + 1 + run.iter().rposition(|c| c.is_alphanumeric())?;
+    let run = &letters[start..end];
+    let at = run.iter().position(|c| *c == '@').filter(|at| *at > 0)?;
+    let host = &run[at + 1..];
+    let dot = host.iter().rposition(|c| *c == '.').filter(|d| *d > 0)?;
+    let top = &host[dot + 1..];
+    let named = top.len() >= 2 && top.iter().all(char::is_ascii_alphabetic);
+    (named && !host.contains(&'@')).then_some(end)
+}
+
+/// Longer addresses cannot be delivered to (RFC 5321).
+const EMAIL_CHARACTERS_MAX: usize = 254;
 
 /// Letters with inner apostrophes and hyphens: "don't", "Jean-Paul", "INV-12". A currency glued to its amount ("RWF5,000") and the
 /// times sign ("x2") end where the digits begin.
@@ -286,6 +315,10 @@ mod tests {
         assert_eq!(seen("2.5kg and 1/2"), ["2.5", "kg", "and", "1/2"]);
         assert_eq!(seen("call +250788123456."), ["call", "+250788123456", "."]);
         assert_eq!(seen("¿Qué hay?"), ["Qué", "hay"]);
+        assert_eq!(
+            seen("mail jean_paul+1@example.co.rw, or tea@5.50"),
+            ["mail", "jean_paul+1@example.co.rw", ",", "or", "tea", "@", "5.50"]
+        );
     }
 
     #[test]

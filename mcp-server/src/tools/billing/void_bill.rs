@@ -4,17 +4,17 @@ use contracts::confirmation::PreviewLine;
 use contracts::failure::ToolFailure;
 use contracts::locale::Locale;
 use contracts::money::Money;
-use contracts::quantity::Exact;
 use contracts::tools::billing::{BillOutput, BillStatus, VoidBill, VoidBillInput};
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::bills::goods::{self, Back};
 use crate::bills::{self, Bill};
 use crate::error::CallError;
 use crate::handler::{Audit, Call, CommitTool, Effected, Prepared};
 use crate::ledger::{self, Desk, Transfer, Why};
-use crate::stock::{self, Movement, Occasion, Reason};
+use crate::stock::Reason;
 use crate::typed::{self, REASON_CHARS_MAX};
 use crate::words::arguments::Thing;
 use crate::words::billing;
@@ -119,34 +119,16 @@ fn refuse_settled(
 }
 
 async fn return_goods(call: &mut Call<'_>, bill: &Bill) -> Result<(), CallError> {
-    let tenant = call.tenant();
-    let mut ids: Vec<Uuid> = bill.lines.iter().map(|line| line.item_id).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    let mut on_hand = stock::lock(call.conn, tenant, &ids).await?;
-    for line in &bill.lines {
-        if let Some(level) = on_hand.get_mut(&line.item_id) {
-            stock::fits(level.on_hand, line.priced.quantity.0, "bill", call.locale)?;
-            level.on_hand = Exact(level.on_hand.0 + line.priced.quantity.0);
-        }
-    }
-    let movements: Vec<Movement> = bill
+    let goods: Vec<Back> = bill
         .lines
         .iter()
-        .map(|line| Movement {
+        .map(|line| Back {
             item_id: line.item_id,
-            delta: line.priced.quantity.0,
-            entered_quantity: line.entered.quantity.0,
-            entered_unit: line.entered.unit.clone(),
+            quantity: line.priced.quantity,
+            entered: line.entered.clone(),
         })
         .collect();
-    let occasion = Occasion {
-        reason: Reason::Void,
-        bill_id: Some(bill.id),
-        actor: &call.caller.subject,
-        at: call.now,
-    };
-    stock::apply(call.conn, tenant, occasion, &movements, call.locale).await
+    goods::put_back(call, bill.id, Reason::Void, &goods).await
 }
 
 /// Takes back what the bill posted to the ledger, each transfer by its reversal: a second one would break an index.
