@@ -1,4 +1,5 @@
-//! A bill as a document: JSON for programs, PDF for paper. Made of what is stored, so that the same bill is the same document.
+//! A bill as a document: JSON for programs, PDF for paper. A booking as a file for calendars. Made of what is stored, so that the same
+//! bill is the same document.
 
 mod amounts;
 mod code;
@@ -13,16 +14,18 @@ use contracts::ids::TenantId;
 use contracts::locale::Locale;
 use contracts::tool::Tool as _;
 use contracts::tools::billing::GetBill;
+use contracts::tools::booking::ViewBookings;
 use sqlx::PgConnection;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::app::App;
 use crate::bills;
+use crate::calendar;
 use crate::caller::Caller;
 use crate::error::CallError;
-use crate::handler::Call;
-use crate::words::billing;
+use crate::handler::{Call, Shop};
+use crate::words::{billing, booking};
 
 pub(crate) use amounts::{Amount, amounts};
 
@@ -50,17 +53,42 @@ pub(crate) async fn of_bill(
     if caller.role < GetBill::LEAST_ROLE {
         return Err(billing::unknown_bill(shop.locale, name).into());
     }
-    let mut call = Call {
-        conn: &mut tx,
-        shop: &shop,
+    bill(&mut called(app, &mut tx, &shop, caller), name).await
+}
+
+/// The booking a caller names, as a calendar file. Who may not see bookings is told that there is none.
+///
+/// # Errors
+/// `unknown_booking`, or when the database fails.
+pub(crate) async fn calendar_of(
+    app: &App,
+    caller: &Caller,
+    reference: &str,
+) -> Result<String, CallError> {
+    let mut tx = app.begin(caller.tenant).await?;
+    let shop = app.shop(&mut tx, caller.tenant).await?;
+    if caller.role < ViewBookings::LEAST_ROLE {
+        return Err(booking::unknown_booking(shop.locale, reference, "booking").into());
+    }
+    calendar::file(&mut called(app, &mut tx, &shop, caller), reference).await
+}
+
+fn called<'a>(
+    app: &'a App,
+    conn: &'a mut PgConnection,
+    shop: &'a Shop,
+    caller: &'a Caller,
+) -> Call<'a> {
+    Call {
+        conn,
+        shop,
         caller,
         locale: shop.locale,
         now: app.clock.now(),
         public_url: &app.public_url,
         providers: app.providers.configured(),
         clock: &*app.clock,
-    };
-    bill(&mut call, name).await
+    }
 }
 
 /// The language of the caller's shop; English when even that cannot be read.

@@ -8,6 +8,7 @@
 //! - `phones`, `places`, `geo`, `opening`: how people are reached, and where and when the shop is open.
 //! - `catalogue`, `customers`, `stock`, `pricing`, `bills`, `ledger`, `payments`, `bookings`, `numbering`, `days`: the business facts tools build on; `calendar`: a
 //!   booking as a file.
+//! - `documents`: a bill as JSON and as PDF, and bookings as files, read as resources or on pages.
 //! - [`jobs`]: what is done after the answer; [`providers`]: who moves money; [`webhooks`]: what others are told; [`outgoing`]: how others
 //!   are reached; `callbacks`: where they reach us.
 //! - `typed`, `cursor`: what a person or a client sent, made safe; `words`: every sentence that is answered.

@@ -178,6 +178,21 @@ pub(crate) fn no_such_bill(locale: Locale) -> (&'static str, &'static str) {
     }
 }
 
+/// The same for a booking.
+#[must_use]
+pub(crate) fn no_such_booking(locale: Locale) -> (&'static str, &'static str) {
+    match locale {
+        Locale::En => (
+            "Not found",
+            "There is no such booking here. Check its reference, or ask the shop.",
+        ),
+        Locale::Es => (
+            "No se encontró",
+            "Aquí no hay esa reserva. Compruebe la referencia o pregunte en la tienda.",
+        ),
+    }
+}
+
 /// Title and text of the page when the system cannot be reached.
 #[must_use]
 pub(crate) fn unavailable(locale: Locale) -> (&'static str, &'static str) {
