@@ -94,9 +94,10 @@ grant execute on function shop.endpoints_with_due_deliveries to countersign_shop
 create function shop.add_job(task text, payload json, job_key text)
     returns void language plpgsql set search_path = pg_catalog as $$
 begin
-    -- One that waits or works does it already. One that has failed for good starts anew.
-    if exists (select from graphile_worker._private_jobs j
-               where j.key = add_job.job_key and (j.locked_at is not null or j.attempts < j.max_attempts)) then
+    -- One that has failed for good makes room: it was logged, and the work is still wanted.
+    delete from graphile_worker._private_jobs j where j.key = add_job.job_key and j.locked_at is null and j.attempts >= j.max_attempts;
+    -- One that waits or works does it already.
+    if exists (select from graphile_worker._private_jobs j where j.key = add_job.job_key) then
         return;
     end if;
     perform graphile_worker.add_job(identifier => add_job.task, payload => add_job.payload, job_key => add_job.job_key, max_attempts => 5);

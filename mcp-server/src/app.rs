@@ -11,8 +11,9 @@ pub use migrations::hooks::Hooks;
 use migrations::keys::Key;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
+use crate::caller::Caller;
 use crate::error::CallError;
-use crate::handler::{Shop, UnaskedClients};
+use crate::handler::{Call, Shop, UnaskedClients};
 use crate::outgoing::Outgoing;
 use crate::providers::Providers;
 
@@ -83,6 +84,37 @@ impl App {
         tenant: TenantId,
     ) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
         database::begin(&self.pool, tenant.0).await
+    }
+
+    /// A call of `caller` in a transaction of [`App::begin`], at the present time, in the shop's language.
+    pub(crate) fn call<'a>(
+        &'a self,
+        conn: &'a mut PgConnection,
+        shop: &'a Shop,
+        caller: &'a Caller,
+    ) -> Call<'a> {
+        Call {
+            conn,
+            shop,
+            caller,
+            locale: shop.locale,
+            now: self.clock.now(),
+            public_url: &self.public_url,
+            providers: self.providers.configured(),
+            confirmation: None,
+            clock: &*self.clock,
+        }
+    }
+
+    /// A transaction that sees one moment and cannot write: [`database::begin_reading`].
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn begin_reading(
+        &self,
+        tenant: TenantId,
+    ) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+        database::begin_reading(&self.pool, tenant.0).await
     }
 
     /// [`App::shop`] without a transaction of the caller's.

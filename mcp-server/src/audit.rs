@@ -1,6 +1,7 @@
 //! The one audit row of every effect, and what others are told of it.
 
 use contracts::ids::TenantId;
+use migrations::clock::{Clock, new_id};
 use serde_json::{Map, Value};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -71,6 +72,45 @@ pub(crate) async fn write_told(
     insert(
         conn, tenant, id, desk.now, tool, desk.actor, None, &nothing, trace, &event_ids,
     )
+    .await?;
+    Ok(())
+}
+
+/// What others are told although nobody did anything: a time has come.
+pub(crate) async fn write_events(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    clock: &dyn Clock,
+    at: chrono::DateTime<chrono::Utc>,
+    events: &[Event],
+) -> Result<(), CallError> {
+    let ids: Vec<Uuid> = events.iter().map(|_| new_id(clock)).collect();
+    insert_events(conn, tenant, at, &ids, events).await?;
+    Ok(())
+}
+
+async fn insert_events(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    at: chrono::DateTime<chrono::Utc>,
+    ids: &[Uuid],
+    events: &[Event],
+) -> Result<(), sqlx::Error> {
+    let topics: Vec<String> = events.iter().map(|e| e.topic.to_owned()).collect();
+    let subjects: Vec<String> = events.iter().map(|e| e.subject.clone()).collect();
+    let data: Vec<Value> = events.iter().map(|e| e.data.clone()).collect();
+    sqlx::query!(
+        "insert into shop.outbox (tenant_id, id, at, topic, subject, data)
+         select $1, e.id, $2, e.topic, e.subject, e.data
+         from unnest($3::uuid[], $4::text[], $5::text[], $6::jsonb[]) as e (id, topic, subject, data)",
+        tenant.0,
+        at,
+        ids,
+        &topics,
+        &subjects,
+        &data
+    )
+    .execute(conn)
     .await?;
     Ok(())
 }

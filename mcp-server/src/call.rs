@@ -243,6 +243,12 @@ async fn attempts(
     }
 }
 
+/// Whether nothing can be written under this tool's name. `confirm_action` reads, but may bring a person's yes with it.
+fn reads_only(route: &Route) -> bool {
+    matches!(route.runner, Runner::Read(_))
+        && route.sheet.name != <ConfirmAction as contracts::tool::Tool>::NAME
+}
+
 /// One transaction.
 async fn once(
     app: &App,
@@ -251,19 +257,15 @@ async fn once(
     checked: &Checked,
     askable: bool,
 ) -> Result<Answer, CallError> {
-    let mut tx = app.begin(caller.tenant).await?;
+    let mut tx = if reads_only(route) {
+        app.begin_reading(caller.tenant).await?
+    } else {
+        app.begin(caller.tenant).await?
+    };
     let shop = app.shop(&mut tx, caller.tenant).await?;
-    let locale = checked.locale.unwrap_or(shop.locale);
     let mut call = Call {
-        conn: &mut tx,
-        shop: &shop,
-        caller,
-        locale,
-        now: app.clock.now(),
-        public_url: &app.public_url,
-        providers: app.providers.configured(),
-        confirmation: None,
-        clock: &*app.clock,
+        locale: checked.locale.unwrap_or(shop.locale),
+        ..app.call(&mut tx, &shop, caller)
     };
     let answer = match route.runner {
         Runner::Read(read) => {

@@ -12,7 +12,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::app::Hooks;
 use crate::config::Config;
-use crate::{demo, start};
+use crate::{check, demo, start};
 
 /// The business as tools over the Model Context Protocol.
 #[derive(Debug, Parser)]
@@ -29,6 +29,9 @@ pub struct Cli {
 enum Command {
     /// Bring the schema of `DATABASE_OWNER_URL` up to date and make the shop of local mode.
     Migrate,
+    /// See whether everything that always has to hold does, in every shop of `DATABASE_OWNER_URL`: 0 when it does, 1 when something is
+    /// broken, 2 when it could not be looked at. Changes nothing and may be run while the shops are open.
+    Check,
     /// Tell other programs what happens in the shop.
     #[command(subcommand)]
     Webhook(webhook::Webhook),
@@ -49,7 +52,7 @@ pub async fn main(hooks: Hooks) -> ExitCode {
     let _ = dotenvy::dotenv();
     logs();
     match run(Cli::parse(), hooks).await {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             say(&format!("{error:#}"));
             ExitCode::FAILURE
@@ -57,9 +60,10 @@ pub async fn main(hooks: Hooks) -> ExitCode {
     }
 }
 
-async fn run(cli: Cli, hooks: Hooks) -> anyhow::Result<()> {
+async fn run(cli: Cli, hooks: Hooks) -> anyhow::Result<ExitCode> {
     let config = Config::read(&Reader::environment())?;
     match cli.command {
+        Some(Command::Check) => return Ok(check::run(&config).await),
         Some(Command::Migrate) => migrate(&config).await,
         Some(Command::Webhook(command)) => webhook::run(command, &config).await,
         Some(Command::Place { command }) => shop::place(&config, hooks, command).await,
@@ -68,7 +72,8 @@ async fn run(cli: Cli, hooks: Hooks) -> anyhow::Result<()> {
             start::stdio(config, hooks, &mut |line| tracing::info!("{line}")).await
         }
         None => serve(config, hooks).await,
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn migrate(config: &Config) -> anyhow::Result<()> {

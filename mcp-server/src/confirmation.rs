@@ -481,15 +481,10 @@ impl Yes<'_> {
 
     fn call<'c>(&'c self, conn: &'c mut PgConnection) -> Call<'c> {
         Call {
-            conn,
-            shop: self.shop,
-            caller: &self.asker,
             locale: self.stored.locale,
             now: self.now,
-            public_url: &self.app.public_url,
-            providers: self.app.providers.configured(),
             confirmation: Some(self.stored.question.id),
-            clock: &*self.app.clock,
+            ..self.app.call(conn, self.shop, &self.asker)
         }
     }
 }

@@ -24,7 +24,7 @@ use crate::bills;
 use crate::calendar;
 use crate::caller::Caller;
 use crate::error::CallError;
-use crate::handler::{Call, Shop};
+use crate::handler::Call;
 use crate::words::{billing, booking};
 
 pub(crate) use amounts::{Amount, amounts};
@@ -53,7 +53,7 @@ pub(crate) async fn of_bill(
     if caller.role < GetBill::LEAST_ROLE {
         return Err(billing::unknown_bill(shop.locale, name).into());
     }
-    bill(&mut called(app, &mut tx, &shop, caller), name).await
+    bill(&mut app.call(&mut tx, &shop, caller), name).await
 }
 
 /// The booking a caller names, as a calendar file. Who may not see bookings is told that there is none.
@@ -70,25 +70,7 @@ pub(crate) async fn calendar_of(
     if caller.role < ViewBookings::LEAST_ROLE {
         return Err(booking::unknown_booking(shop.locale, reference, "booking").into());
     }
-    calendar::file(&mut called(app, &mut tx, &shop, caller), reference).await
-}
-
-fn called<'a>(
-    app: &'a App,
-    conn: &'a mut PgConnection,
-    shop: &'a Shop,
-    caller: &'a Caller,
-) -> Call<'a> {
-    Call {
-        conn,
-        shop,
-        caller,
-        locale: shop.locale,
-        now: app.clock.now(),
-        public_url: &app.public_url,
-        providers: app.providers.configured(),
-        clock: &*app.clock,
-    }
+    calendar::file(&mut app.call(&mut tx, &shop, caller), reference).await
 }
 
 /// The language of the caller's shop; English when even that cannot be read.

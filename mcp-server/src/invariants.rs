@@ -6,10 +6,12 @@
 
 mod bills;
 mod bookings;
+mod calls;
 mod ledger;
 mod payments;
 mod people;
 mod stock;
+mod told;
 
 /// One rule.
 #[derive(Debug, Clone, Copy)]
@@ -31,7 +33,15 @@ pub fn all() -> impl Iterator<Item = &'static Invariant> {
         payments::RULES,
         people::RULES,
         bookings::RULES,
+        calls::RULES,
+        told::RULES,
     ]
     .into_iter()
     .flatten()
+}
+
+/// Whether a rule is about the call path, so that it says nothing of what was done without it.
+#[cfg(test)]
+pub(crate) fn is_of_calls(rule: &Invariant) -> bool {
+    calls::RULES.iter().any(|own| own.says == rule.says)
 }

@@ -8,7 +8,9 @@
 
 mod ask_provider;
 mod deliver_events;
+mod expire_holds;
 mod relay_events;
+mod remind_of_bookings;
 
 use std::future::Future;
 use std::marker::PhantomData;
@@ -17,7 +19,7 @@ use std::time::Duration;
 
 use contracts::ids::TenantId;
 use graphile_worker::{
-    IntoTaskHandlerResult, LocalQueueConfig, TaskHandler, WorkerContext, WorkerOptions,
+    IntoTaskHandlerResult, LocalQueueConfig, RefetchDelayConfig, TaskHandler, WorkerContext, WorkerOptions,
     WorkerRecoveryConfig,
 };
 use migrations::database::queue;
@@ -38,7 +40,8 @@ const DUE_MAX: i32 = 200;
 const CONCURRENCY: usize = 8;
 /// Jobs fetched ahead. A queue without it starts no more than [`CONCURRENCY`] jobs a second.
 const FETCHED_MAX: usize = 40;
-/// How often the queue is asked where Postgres does not tell of new jobs (behind a pooler).
+/// How often the queue is asked where Postgres does not tell of new jobs (behind a pooler). Also how long an empty queue rests: without a rest
+/// the library asks it again at once, thousands of times a second. One new job ends the rest.
 const POLL_EVERY: Duration = Duration::from_secs(1);
 /// How long jobs may go on once the program is told to stop; those that are cut off are repeated.
 const GRACE: Duration = Duration::from_secs(8);
@@ -113,6 +116,8 @@ pub async fn look(app: &App) -> Result<(), sqlx::Error> {
     let mut wanted = relay_events::due(&mut conn, DUE_MAX).await?;
     wanted.extend(deliver_events::due(&mut conn, now, DUE_MAX).await?);
     wanted.extend(ask_provider::due(&mut conn, now, DUE_MAX).await?);
+    wanted.extend(expire_holds::due(&mut conn, now, DUE_MAX).await?);
+    wanted.extend(remind_of_bookings::due(&mut conn, now, DUE_MAX).await?);
     enqueue(&mut conn, &wanted).await
 }
 
@@ -180,12 +185,19 @@ async fn work(app: &Arc<App>, stop: &CancellationToken) -> Result<(), String> {
         .sweep_interval(HEARTBEAT)
         .sweep_threshold(HEARTBEAT * 3)
         .recovery_delay(Duration::from_secs(1));
+    let rest = RefetchDelayConfig::default()
+        .with_duration(POLL_EVERY)
+        .with_max_abort_threshold(1);
     let worker = WorkerOptions::default()
         .schema(queue::SCHEMA)
         .pg_pool(pool.clone())
         .concurrency(CONCURRENCY)
         .poll_interval(POLL_EVERY)
-        .local_queue(LocalQueueConfig::default().with_size(FETCHED_MAX))
+        .local_queue(
+            LocalQueueConfig::default()
+                .with_size(FETCHED_MAX)
+                .with_refetch_delay(rest),
+        )
         .worker_recovery(recovery)
         .listen_os_shutdown_signals(false)
         .shutdown_signal(stop.clone().cancelled_owned())
@@ -193,6 +205,8 @@ async fn work(app: &Arc<App>, stop: &CancellationToken) -> Result<(), String> {
         .shutdown_interrupted_job_retry_delay(Duration::from_secs(1))
         .add_extension(Workplace(Arc::clone(app)))
         .define_job::<Task<ask_provider::AskProvider>>()
+        .define_job::<Task<expire_holds::ExpireHolds>>()
+        .define_job::<Task<remind_of_bookings::RemindOfBookings>>()
         .define_job::<Task<relay_events::RelayEvents>>()
         .define_job::<Task<deliver_events::DeliverEvents>>();
     let worked = match worker.init().await {
@@ -388,6 +402,37 @@ mod tests {
             )
             .await;
         stage.until_empty().await;
+        stage.stop.cancel();
+        working.await.unwrap();
+    }
+
+    /// A shop that does nothing asks its database next to nothing, and still begins a new job at once.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_idle_queue_rests_until_there_is_a_job() {
+        let stage = Stage::new().await;
+        let working = stage.start();
+        stage.enqueue(1).await;
+        stage.until_empty().await;
+        let commits = async || -> i64 {
+            let sql = "select xact_commit from pg_stat_database where datname = current_database()";
+            sqlx::query_scalar(sql)
+                .fetch_one(&stage.owner)
+                .await
+                .unwrap()
+        };
+        let before = commits().await;
+        // A rate cannot be waited for.
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        let made = commits().await - before;
+        assert!(made < 100, "{made} transactions in four idle seconds");
+        stage.enqueue(1).await;
+        let waited = Instant::now();
+        stage.until_empty().await;
+        assert!(
+            waited.elapsed() < Duration::from_millis(500),
+            "{:?}",
+            waited.elapsed()
+        );
         stage.stop.cancel();
         working.await.unwrap();
     }

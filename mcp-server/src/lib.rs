@@ -5,10 +5,11 @@
 //! - [`call`]: the one path every call takes: caller, scope, validate, idempotency, confirm, tool, audit, answer.
 //! - [`server`]: the protocol around it; `written`: a result's way into the reply; `confirmation`: the question a `commit` tool asks; `pages`: where a person answers it.
 //! - [`handler`]: what a tool's file provides; `tools`: those files.
+//! - `documents`: a bill as JSON and as PDF, a booking as a file; read as resources or on pages.
 //! - `phones`, `places`, `geo`, `opening`: how people are reached, and where and when the shop is open.
 //! - `catalogue`, `customers`, `stock`, `pricing`, `bills`, `ledger`, `payments`, `bookings`, `numbering`, `days`: the business facts tools build on; `calendar`: a
 //!   booking as a file.
-//! - `documents`: a bill as JSON and as PDF, and bookings as files, read as resources or on pages.
+//! - [`invariants`]: what always has to hold; [`check`]: whether it does in a live database.
 //! - [`jobs`]: what is done after the answer; [`providers`]: who moves money; [`webhooks`]: what others are told; [`outgoing`]: how others
 //!   are reached; `callbacks`: where they reach us.
 //! - `typed`, `cursor`: what a person or a client sent, made safe; `words`: every sentence that is answered.
@@ -23,6 +24,7 @@ mod callbacks;
 pub mod caller;
 mod canonical;
 pub mod catalogue;
+pub mod check;
 pub mod cli;
 pub mod config;
 mod confirmation;

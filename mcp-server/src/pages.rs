@@ -23,7 +23,7 @@ use crate::call::{self, Answer};
 use crate::caller::Caller;
 use crate::confirmation::{self, Stored};
 use crate::error::CallError;
-use crate::handler::{Call, Shop};
+use crate::handler::Shop;
 
 pub(crate) use documents::{bill, booking};
 
@@ -154,17 +154,7 @@ async fn load(
     let mut tx = app.begin(caller.tenant).await?;
     let shop = app.shop(&mut tx, caller.tenant).await?;
     let now = app.clock.now();
-    let mut call = Call {
-        conn: &mut tx,
-        shop: &shop,
-        caller,
-        locale: shop.locale,
-        now,
-        public_url: &app.public_url,
-        providers: app.providers.configured(),
-        confirmation: None,
-        clock: &*app.clock,
-    };
+    let mut call = app.call(&mut tx, &shop, caller);
     let stored = confirmation::visible(&mut call, id).await?;
     Ok((shop, now, stored))
 }

@@ -193,15 +193,7 @@ const REMOVED: &str = "place_remove";
 pub(crate) async fn add(app: &App, caller: &Caller, new: &NewPlace) -> Result<Place, CallError> {
     let mut tx = app.begin(caller.tenant).await?;
     let shop = app.shop(&mut tx, caller.tenant).await?;
-    let mut call = Call {
-        conn: &mut tx,
-        shop: &shop,
-        caller,
-        locale: shop.locale,
-        now: app.clock.now(),
-        public_url: &app.public_url,
-        clock: &*app.clock,
-    };
+    let mut call = app.call(&mut tx, &shop, caller);
     let place = checked(new, call.new_id(), call.locale)?;
     let tenant = call.tenant();
     if all(call.conn, tenant).await?.len() >= PLACES_MAX {
@@ -223,15 +215,7 @@ pub(crate) async fn add(app: &App, caller: &Caller, new: &NewPlace) -> Result<Pl
 pub(crate) async fn remove(app: &App, caller: &Caller, name: &str) -> Result<Place, CallError> {
     let mut tx = app.begin(caller.tenant).await?;
     let shop = app.shop(&mut tx, caller.tenant).await?;
-    let mut call = Call {
-        conn: &mut tx,
-        shop: &shop,
-        caller,
-        locale: shop.locale,
-        now: app.clock.now(),
-        public_url: &app.public_url,
-        clock: &*app.clock,
-    };
+    let mut call = app.call(&mut tx, &shop, caller);
     let tenant = call.tenant();
     let places = all(call.conn, tenant).await?;
     let place = match spot(&places, name, "name", call.locale)? {

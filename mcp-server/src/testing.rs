@@ -313,7 +313,7 @@ impl World {
 
     /// Every rule of the business.
     pub(crate) async fn check_invariants(&self) {
-        for rule in invariants::all() {
+        for rule in invariants::all().filter(|rule| !invariants::is_of_calls(rule)) {
             let broken = self.number(rule.broken).await;
             assert_eq!(broken, 0, "{}: {}", rule.number, rule.says);
         }

@@ -157,11 +157,36 @@ pub async fn begin(
     pool: &PgPool,
     tenant: uuid::Uuid,
 ) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, sqlx::Error> {
+    begin_as(pool, "begin", tenant).await
+}
+
+/// Like [`begin`], for one that only reads: all its statements see the same moment, so that what they say fits together, and none can
+/// write.
+///
+/// # Errors
+/// When the database cannot be reached.
+pub async fn begin_reading(
+    pool: &PgPool,
+    tenant: uuid::Uuid,
+) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, sqlx::Error> {
+    begin_as(
+        pool,
+        "begin isolation level repeatable read read only",
+        tenant,
+    )
+    .await
+}
+
+async fn begin_as(
+    pool: &PgPool,
+    begin: &'static str,
+    tenant: uuid::Uuid,
+) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, sqlx::Error> {
     let pool = pool.clone();
     // In a task of its own, because a request may be given up at any moment: sqlx does not take a `begin` back whose answer nobody waited
     // for, and the connection would go to the next one with an old transaction open. Here the answer always comes, and a transaction that
     // nobody wants any more is rolled back.
-    match tokio::spawn(async move { begin_here(&pool, tenant).await }).await {
+    match tokio::spawn(async move { begin_here(&pool, begin, tenant).await }).await {
         Ok(begun) => begun,
         Err(ended) => match ended.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
@@ -172,10 +197,11 @@ pub async fn begin(
 
 async fn begin_here(
     pool: &PgPool,
+    begin: &'static str,
     tenant: uuid::Uuid,
 ) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, sqlx::Error> {
-    // The one text that is built and not checked: its one parameter is a uuid.
-    let preamble = || sqlx::AssertSqlSafe(format!("begin; set local app.tenant = '{tenant}'"));
+    // The one text that is built and not checked: its parameters are a uuid and a text of this file.
+    let preamble = || sqlx::AssertSqlSafe(format!("{begin}; set local app.tenant = '{tenant}'"));
     match pool.begin_with(preamble()).await {
         // A connection of the pool may have died with the server it was connected to; nothing has been sent yet, so one more try is
         // safe and enough to get through a restart of Postgres.

@@ -99,6 +99,12 @@ impl Embedded {
         Self::start_as(home, Storage::Kept, progress).await
     }
 
+    /// Whether a server was ever made in this home.
+    #[must_use]
+    pub fn is_made(home: &Path) -> bool {
+        home.join("postgres/data/PG_VERSION").exists()
+    }
+
     /// [`Self::start`], with a choice of how to treat the disk.
     pub(crate) async fn start_as(
         home: &Path,

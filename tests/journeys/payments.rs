@@ -35,7 +35,7 @@ impl Stage {
     /// A bill for Ali whose money is asked for at once.
     async fn bill(&self, payment: Value) -> Uuid {
         let client = self.world.asking_client();
-        let arguments = json!({"customer": "Ali", "lines": [{"item": "Shampoo", "quantity": "1"}], "payment": payment});
+        let arguments = json!({"customer": "Ali", "lines": [{"item": "Shampoo", "quantity": "4"}], "payment": payment});
         let question = client.call("billing_create_bill", &arguments).await;
         let state = asked(&question);
         let made = done(
@@ -83,6 +83,7 @@ impl Stage {
             self.attempts(payment).await >= before + more
         })
         .await;
+        self.world.until_idle().await;
     }
 
     async fn attempts(&self, payment: Uuid) -> i32 {
@@ -289,6 +290,7 @@ async fn a_provider_that_is_down_for_an_hour_leaves_a_visible_unknown_and_then_t
     let payment = stage.by_phone().await;
     until("it is asked for", async || stage.momo.requests() == 1).await;
     stage.momo.set_down(true);
+    stage.world.until_idle().await;
     for _ in 0..12 {
         let before = stage.attempts(payment).await;
         stage.world.advance(5 * 60 + 1);
@@ -296,6 +298,7 @@ async fn a_provider_that_is_down_for_an_hour_leaves_a_visible_unknown_and_then_t
             stage.attempts(payment).await > before
         })
         .await;
+        stage.world.until_idle().await;
     }
     stage.until_status(payment, "unknown").await;
     stage.sound().await;
@@ -467,6 +470,50 @@ async fn a_card_that_is_not_entered_in_time_is_cancelled_at_the_provider() {
     let object = stage.stripe.object_of(payment).expect("an intent");
     assert_eq!(object["status"], "canceled");
     stage.until_quiet(payment).await;
+    stage.sound().await;
+}
+
+/// A refund leaves through the provider that took the money, once, although creating it was never answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_given_back_goes_back_once() {
+    let stage = Stage::open().await;
+    let payment = stage.by_card().await;
+    until("it is created", async || stage.stripe.count("pi_") == 1).await;
+    stage.world.until_idle().await;
+    stage.stripe.answer(payment, "succeeded");
+    let body = stage.stripe.event(payment, "payment_intent.succeeded");
+    stage.webhook(&stage.signed(&body), body.clone()).await;
+    stage.until_status(payment, "succeeded").await;
+
+    stage.stripe.then([stripe::Manner::CreatesSilently]);
+    let client = stage.world.asking_client();
+    let arguments = json!({"payment": "PAY-1", "amount": "250", "to": "original"});
+    let state = asked(&client.call("refund_payment", &arguments).await);
+    done(
+        &client
+            .retry("refund_payment", &arguments, &state, yes())
+            .await,
+    );
+    let refund: Uuid =
+        sqlx::query_scalar("select id from shop.payments where direction = 'refund'")
+            .fetch_one(&stage.world.db)
+            .await
+            .expect("a refund");
+    until("it is created", async || stage.stripe.count("re_") == 1).await;
+    stage.world.until_idle().await;
+    // Refunds take days; that is not an expiry.
+    stage.world.advance(20 * 60 * 60);
+    stage.until_attempts(refund, 1).await;
+    assert_eq!(stage.status(refund).await, "pending");
+    stage.stripe.answer(refund, "succeeded");
+    let body = stage.stripe.event(refund, "refund.updated");
+    stage.webhook(&stage.signed(&body), body.clone()).await;
+    stage.until_status(refund, "succeeded").await;
+    assert_eq!(stage.stripe.count("re_"), 1);
+    let back = "select count(*) from shop.payments where direction = 'collect' and refunded = 250";
+    assert_eq!(stage.world.number(back).await, 1);
+    let told = "select count(*) from shop.outbox where topic = 'payment.refunded' and subject = (select 'payment:' || id from shop.payments where direction = 'refund') and data->>'status' = 'succeeded'";
+    assert_eq!(stage.world.number(told).await, 1);
     stage.sound().await;
 }
 

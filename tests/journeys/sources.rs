@@ -169,6 +169,14 @@ fn every_query_names_the_tenant() {
             "the same; it says which payments' providers are to be asked",
         ),
         (
+            "shop.tenants_with_lapsed_holds",
+            "the same, for times that were held",
+        ),
+        (
+            "shop.tenants_with_due_reminders",
+            "the same, for bookings to come",
+        ),
+        (
             "shop.tenant_of_payment",
             "a provider calls from outside and names a payment; the function says whose it is",
         ),

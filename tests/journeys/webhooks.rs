@@ -1,10 +1,12 @@
 //! What others are told: signed, at least once, in order per subject, whatever the receiver does.
 
 use contracts::ids::TenantId;
+use e2e::world::mcp::{asked, done, yes};
 use e2e::world::receiver::{Manner, Receiver};
 use e2e::world::{PATIENCE, Setting, World, until};
 use mcp_server::webhooks::{admin, signature};
 use migrations::database::Role;
+use serde_json::json;
 use uuid::Uuid;
 
 const TENANT: TenantId = TenantId::DEMO;
@@ -159,6 +161,7 @@ async fn a_receiver_that_fails_is_tried_for_three_days_and_by_hand_after_that() 
         stage.status(first).await.1 == 1 && stage.status(first).await.2.is_some()
     })
     .await;
+    stage.world.until_idle().await;
     // Longer than each pause with its jitter.
     for attempts in 2..=10 {
         stage.world.advance(2 * 86_400);
@@ -166,6 +169,7 @@ async fn a_receiver_that_fails_is_tried_for_three_days_and_by_hand_after_that() 
             stage.status(first).await.1 >= attempts
         })
         .await;
+        stage.world.until_idle().await;
     }
     stage.until_status(first, "dead").await;
     let (_, attempts, error) = stage.status(first).await;
@@ -303,6 +307,75 @@ async fn a_delivery_whose_process_died_is_made_again() {
     stage.world.advance(61);
     stage.until_status(event, "delivered").await;
     assert_eq!(stage.status(event).await.1, 2);
+}
+
+/// The clock alone makes these happen: a held time is let go, and who has booked is reminded a day and an hour before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_that_lapses_frees_its_time_and_a_booking_is_reminded_of_twice() {
+    let stage = Stage::open("booking.*").await;
+    let world = &stage.world;
+    let client = world.asking_client();
+    let days = [
+        "monday",
+        "tuesday",
+        "wednesday",
+        "thursday",
+        "friday",
+        "saturday",
+        "sunday",
+    ];
+    let chair = json!({"name": "Chair 1", "slot_minutes": 30});
+    done(&client.call("booking_set_resource", &chair).await);
+    let hours =
+        json!({"resource": "Chair 1", "weekdays": days, "opens": "08:00", "closes": "18:00"});
+    done(&client.call("booking_set_hours", &hours).await);
+    let day = (world.shop.app.clock.now() + chrono::TimeDelta::days(5)).date_naive();
+    let wanted = json!({"resource": "Chair 1", "customer": "Ali", "date": day, "time": "15:00"});
+    let held = async |status: &str| {
+        let sql = "select count(*) from shop.bookings where status = $1";
+        sqlx::query_scalar::<_, i64>(sql)
+            .bind(status)
+            .fetch_one(&world.db)
+            .await
+            .expect("a count")
+    };
+    asked(&client.call("create_booking", &wanted).await);
+    assert_eq!(held("held").await, 1);
+    world.advance(3_600);
+    until("the time is let go", async || held("expired").await == 1).await;
+
+    let state = asked(&client.call("create_booking", &wanted).await);
+    done(&client.retry("create_booking", &wanted, &state, yes()).await);
+    stage.until_told(1).await;
+    let reminded = async || {
+        let sql = "select count(*) from shop.outbox where topic = 'booking.reminder'";
+        world.number(sql).await
+    };
+    let start_s = world
+        .number("select extract(epoch from starts_at)::bigint from shop.bookings where status = 'confirmed'")
+        .await;
+    let until_start_s = || start_s - world.shop.app.clock.now().timestamp();
+    world.advance(until_start_s() - 24 * 3_600 - 60);
+    stage.happens("booking.changed", "booking:another").await;
+    stage.until_told(2).await;
+    assert_eq!(reminded().await, 0, "not yet");
+    world.advance(61);
+    stage.until_told(3).await;
+    world.advance(until_start_s() - 3_600 + 1);
+    stage.until_told(4).await;
+    world.advance(2 * 3_600);
+    stage.happens("booking.changed", "booking:another").await;
+    stage.until_told(5).await;
+    assert_eq!(reminded().await, 2);
+    let told = stage.receiver.deliveries();
+    assert_eq!(told[0].body()["type"], "booking.created");
+    for (delivery, hours) in [(&told[2], 24), (&told[3], 1)] {
+        let body = delivery.body();
+        assert_eq!(body["type"], "booking.reminder");
+        assert_eq!(body["data"]["hours_before"], hours);
+        assert_eq!(body["data"]["resource"], "Chair 1");
+        assert_eq!(body["data"]["reference"], "BK-1");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,7 +11,9 @@
 
 pub mod examples;
 pub mod meter;
+pub mod model;
 pub mod program;
+pub mod properties;
 pub mod recording;
 pub mod tool_pages;
 pub mod world;

@@ -26,6 +26,8 @@ use crate::world::{PATIENCE, http_client, on_hand, until};
 
 /// The variable that names the file a program looks into at every place of its hooks. The place written there is where it stops.
 pub const PAUSE_FILE: &str = "E2E_PAUSE_FILE";
+/// The variable with which `mcp-server` logs nothing: for tests that break so much on purpose that nobody could read it.
+pub const QUIET: &str = "E2E_QUIET";
 /// The variable with which `agent` has another model than the interpreter: [`crate::world::foreign::CallsAsTold`].
 pub const CALLS_AS_TOLD: &str = "E2E_CALLS_AS_TOLD";
 /// The variable that names where somebody else's tool server listens.
@@ -264,6 +266,18 @@ impl Stage {
     pub fn with(mut self, name: &str, value: &str) -> Stage {
         self.variables.insert(name.to_owned(), value.to_owned());
         self
+    }
+
+    /// The database's address for a program's role.
+    #[must_use]
+    pub fn url(&self, role: Role) -> String {
+        self.database.url(role)
+    }
+
+    /// The address of the database server's superuser, who may cut connections.
+    #[must_use]
+    pub fn admin_url(&self) -> String {
+        self.database.admin_url()
     }
 
     /// A tool server on a port of its own.

@@ -222,6 +222,16 @@ impl World {
         std::fs::write(&self.clock_file, total.to_string()).expect("the clock file");
     }
 
+    /// Waits until no job is under way: what was found has been noted, and the clock may be moved.
+    pub async fn until_idle(&self) {
+        until("no job is under way", async || {
+            self.number("select count(*) from graphile_worker._private_jobs")
+                .await
+                == 0
+        })
+        .await;
+    }
+
     /// One number from the owner's view.
     pub async fn number(&self, sql: &'static str) -> i64 {
         sqlx::query_scalar::<_, i64>(sql)

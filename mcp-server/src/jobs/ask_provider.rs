@@ -294,9 +294,16 @@ async fn book(
         Outcome::TellUnknown => Some(payments::mark_unknown(conn, desk, id).await?),
         Outcome::Stays => None,
     };
-    if let Some(Told::Changed(changed)) = told {
-        tracing::info!(tenant = %desk.tenant, payment = %id, outcome = ?verdict.outcome, why, "a payment changed");
-        audit::write_told(conn, desk, "provider", &changed.audit, &changed.events).await?;
+    match told {
+        Some(Told::Changed(changed)) => {
+            let payment = &changed.payment;
+            tracing::info!(tenant = %desk.tenant, payment = payment.reference(), status = ?payment.status, why, "a payment changed");
+            audit::write_told(conn, desk, "provider", &changed.audit, &changed.events).await?;
+        }
+        Some(Told::Already(status)) => {
+            tracing::debug!(tenant = %desk.tenant, payment = %id, ?status, "a payment was told what it knew");
+        }
+        None => {}
     }
     if let Some(provider_ref) = &verdict.provider_ref {
         payments::keep_provider_ref(conn, desk.tenant, id, provider_ref).await?;
@@ -392,4 +399,130 @@ async fn tenant_of(
     sqlx::query_scalar!("select shop.tenant_of_payment($1, $2)", provider, id)
         .fetch_one(conn)
         .await
+}
+
+#[cfg(test)]
+mod tests {
+    use contracts::money::Money;
+    use contracts::tools::payment::PaymentMethod;
+
+    use super::*;
+    use crate::payments::{Payment, Provider};
+
+    const BEGUN: i64 = 1_800_000_000;
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(BEGUN + seconds, 0).unwrap()
+    }
+
+    fn asked(step: &str, attempts: i32) -> Asked {
+        let payment = Payment {
+            id: Uuid::from_u128(1),
+            number: 1,
+            direction: Direction::Collect,
+            method: PaymentMethod::MobileMoney,
+            provider: Some(Provider::Momo),
+            provider_ref: None,
+            status: PaymentStatus::Pending,
+            amount: Money::minor(5_000, "RWF".parse().unwrap()),
+            refunded_minor: 0,
+            customer_id: None,
+            bill_id: None,
+            phone: Some("+250788123456".to_owned()),
+            refunds: None,
+            transfer_id: None,
+            failure: None,
+            begun_at: at(0),
+            expires_at: Some(at(900)),
+        };
+        Asked {
+            pending: PendingPayment {
+                payment,
+                provider: Provider::Momo,
+                refunds_ref: None,
+            },
+            claimed: Claimed {
+                step: step.to_owned(),
+                attempts,
+                silent_since: None,
+            },
+        }
+    }
+
+    fn waiting() -> Said {
+        Said::Waiting { provider_ref: None }
+    }
+
+    fn nothing() -> Said {
+        Said::Nothing {
+            why: "HTTP 503".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_payer_is_waited_for_until_the_end_and_shown_as_unknown_an_hour_later() {
+        let outcome = |seconds| {
+            let verdict = judge(&asked("poll", 9), waiting(), at(seconds));
+            let pause_s = verdict
+                .next
+                .map(|(_, next)| (next - at(seconds)).num_seconds());
+            (verdict.outcome, pause_s)
+        };
+        assert_eq!(outcome(60), (Outcome::Stays, Some(30)));
+        assert_eq!(outcome(901), (Outcome::Stays, Some(600)));
+        assert_eq!(
+            outcome(900 + 3_600),
+            (Outcome::TellUnknown, Some(3 * 3_600))
+        );
+        assert_eq!(outcome(31 * 86_400), (Outcome::TellUnknown, None));
+        let mut refund = asked("poll", 1);
+        refund.pending.payment.direction = Direction::Refund;
+        let verdict = judge(&refund, waiting(), at(5 * 86_400));
+        assert_eq!(verdict.outcome, Outcome::Stays, "refunds take days");
+    }
+
+    #[test]
+    fn silence_is_asked_about_under_the_same_reference_and_told_after_a_quarter_of_an_hour() {
+        let first = judge(&asked("request", 1), nothing(), at(1));
+        assert_eq!(first.outcome, Outcome::Stays);
+        assert_eq!(first.next, Some(("poll", at(6))), "it may have arrived");
+        assert_eq!(first.silent_since, Some(at(1)));
+        let mut later = asked("poll", 7);
+        later.claimed.silent_since = Some(at(1));
+        assert_eq!(judge(&later, nothing(), at(800)).outcome, Outcome::Stays);
+        let told = judge(&later, nothing(), at(901));
+        assert_eq!(told.outcome, Outcome::TellUnknown);
+        assert_eq!(told.next, Some(("poll", at(1_201))), "asking goes on");
+        assert_eq!(judge(&later, waiting(), at(300)).silent_since, None);
+    }
+
+    #[test]
+    fn what_never_arrived_is_asked_for_again_while_the_payer_waits_and_lapses_afterwards() {
+        let early = judge(&asked("poll", 2), Said::Unheard, at(30));
+        assert_eq!(
+            (early.outcome, early.next),
+            (Outcome::Stays, Some(("request", at(33))))
+        );
+        let late = judge(&asked("poll", 2), Said::Unheard, at(900));
+        assert_eq!((late.outcome, late.next), (Outcome::Expire, None));
+        let mut expired = asked("poll", 2);
+        expired.pending.payment.status = PaymentStatus::Expired;
+        assert_eq!(judge(&expired, Said::Unheard, at(30)).next, None);
+    }
+
+    #[test]
+    fn an_end_is_an_end() {
+        let moved = Said::Moved {
+            provider_ref: Some("7".to_owned()),
+        };
+        for seconds in [1, 899, 901, 86_400, 40 * 86_400] {
+            let verdict = judge(&asked("poll", 3), moved.clone(), at(seconds));
+            assert_eq!((verdict.outcome, verdict.next), (Outcome::Settle, None));
+            let refused = Said::Refused {
+                why: "NO".to_owned(),
+            };
+            let verdict = judge(&asked("poll", 3), refused, at(seconds));
+            assert_eq!((verdict.outcome, verdict.next), (Outcome::Fail, None));
+        }
+    }
 }

@@ -245,7 +245,7 @@ fn requested(order: &Order, phone: &str) -> Value {
         MESSAGE_CHARS_MAX,
     );
     json!({
-        "amount": order.amount.number(),
+        "amount": order.amount.major().to_string(),
         "currency": order.amount.currency.code(),
         "externalId": order.reference,
         "payer": {"partyIdType": "MSISDN", "partyId": phone.trim_start_matches('+')},
@@ -317,7 +317,7 @@ fn is_all(amount: Option<String>, currency: Option<String>, asked: Money) -> boo
     let same = |text: String| {
         let (Ok(moved), Ok(asked)) = (
             text.parse::<rust_decimal::Decimal>(),
-            asked.number().parse::<rust_decimal::Decimal>(),
+            asked.major().to_string().parse::<rust_decimal::Decimal>(),
         ) else {
             return false;
         };

@@ -63,7 +63,6 @@ pub(crate) enum Thing {
     Amount,
     /// Something that can be booked.
     Resource,
-    /// What is to be known about something.
 }
 
 impl Thing {

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use e2e::program::{PAUSE_FILE, Pause};
+use e2e::program::{PAUSE_FILE, Pause, QUIET};
 use mcp_server::app::Hooks;
 use mcp_server::config::Config;
 use mcp_server::start;
 use migrations::settings::Reader;
+use tracing_subscriber::filter::LevelFilter;
 
 /// Requests make and drop many small objects; this allocator does that in half the time of the system's.
 #[global_allocator]
@@ -14,11 +15,15 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
+    let settings = Reader::environment();
+    let level = match settings.optional(QUIET) {
+        Some(_) => LevelFilter::OFF,
+        None => LevelFilter::WARN,
+    };
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
-        .with_max_level(tracing::Level::WARN)
+        .with_max_level(level)
         .init();
-    let settings = Reader::environment();
     let hooks = settings
         .optional(PAUSE_FILE)
         .map_or_else(Hooks::default, |file| {

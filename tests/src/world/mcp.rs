@@ -157,6 +157,18 @@ impl McpClient {
         }
     }
 
+    /// The same over connections that are there already.
+    #[must_use]
+    pub fn over(http: &reqwest::Client, url: &str) -> McpClient {
+        McpClient {
+            http: http.clone(),
+            url: url.to_owned(),
+            version: MODERN,
+            elicits: true,
+            bearer: None,
+        }
+    }
+
     /// The same client with a token.
     #[must_use]
     pub fn bearer(mut self, token: &str) -> McpClient {

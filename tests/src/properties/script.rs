@@ -1,0 +1,388 @@
+//! A sequence of operations, drawn from one number: the same number draws the same sequence on every machine.
+
+use std::collections::BTreeMap;
+
+use chrono::{Days, NaiveDate};
+use contracts::money::Currency;
+use rust_decimal::Decimal;
+
+use crate::model::{Ask, Call, Settings, billing, inventory};
+
+/// Names that are nothing like each other, so that none is taken for a slip of another.
+const ITEMS: [(&str, &str); 5] = [
+    ("Sugar", "kg"),
+    ("Candle", "each"),
+    ("Flour", "kg"),
+    ("Rope", "each"),
+    ("Pepper", "g"),
+];
+const CUSTOMERS: [&str; 3] = ["Ali", "Beatrice", "Mukamana"];
+const CURRENCIES: [&str; 3] = ["RWF", "KES", "KWD"];
+/// Most clients of one shop at once.
+const CLIENTS_MAX: u64 = 4;
+/// Most operations of all clients of one shop.
+const STEPS_MAX: u64 = 14;
+
+/// Numbers drawn one after another from a first one (SplitMix64: short, and the same for ever).
+#[derive(Debug, Clone)]
+pub struct Draw(u64);
+
+impl Draw {
+    /// Begins with a number.
+    #[must_use]
+    pub fn new(seed: u64) -> Draw {
+        Draw(seed)
+    }
+
+    /// The next number.
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// A number below another, which is above 0.
+    pub fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+
+    /// Whether it comes out, so many times in a hundred.
+    pub fn percent(&mut self, chance: u64) -> bool {
+        self.below(100) < chance
+    }
+
+    /// One of several, of which there is at least one.
+    pub fn one_of<'a, T>(&mut self, of: &'a [T]) -> &'a T {
+        let place = self.below(of.len() as u64);
+        &of[usize::try_from(place).unwrap_or(0)]
+    }
+
+    fn number(&mut self, from: i64, to: i64) -> i64 {
+        let span = u64::try_from(to - from + 1).unwrap_or(1);
+        from + i64::try_from(self.below(span)).unwrap_or(0)
+    }
+
+    /// A decimal from 0 up, with at most so many decimals.
+    fn decimal(&mut self, whole_max: i64, decimals: u32) -> Decimal {
+        let scale = 10_i64.pow(decimals);
+        Decimal::new(self.number(0, whole_max * scale), decimals).normalize()
+    }
+}
+
+/// What becomes of a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// Yes.
+    Yes,
+    /// No.
+    No,
+    /// Its time passes; whatever follows is late.
+    Late,
+}
+
+/// What befalls a request on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing of ours.
+    None,
+    /// The client goes away after so many microseconds, and asks again under the same key.
+    Dropped {
+        /// Microseconds after sending.
+        after_us: u64,
+    },
+    /// Two clients send it at once, each to one of the servers.
+    Twice,
+    /// It is sent again when it has been answered.
+    Again,
+}
+
+/// One step of one client.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// The call.
+    pub call: Call,
+    /// What befalls it.
+    pub fault: Fault,
+    /// What the person says to its question, one after the other; nothing for never.
+    pub answers: Vec<(Answer, Fault)>,
+}
+
+/// A sequence.
+#[derive(Debug, Clone)]
+pub struct Script {
+    /// The number it was drawn from.
+    pub seed: u64,
+    /// The shop.
+    pub settings: Settings,
+    /// What is done first, by one client.
+    pub opening: Vec<Step>,
+    /// What each client does then, all at once.
+    pub clients: Vec<Vec<Step>>,
+}
+
+impl Script {
+    /// Draws a sequence. `today` is a day of the time at which it is run, give or take one.
+    #[must_use]
+    pub fn drawn(seed: u64, today: NaiveDate) -> Script {
+        let mut draw = Draw::new(seed);
+        let settings = settings(&mut draw);
+        let opening = (0..2 + draw.below(2))
+            .map(|_| Step {
+                call: add(&mut draw),
+                fault: Fault::None,
+                answers: Vec::new(),
+            })
+            .collect();
+        let mut clients: Vec<Vec<Step>> = (0..1 + draw.below(CLIENTS_MAX))
+            .map(|_| Vec::new())
+            .collect();
+        let many = clients.len() as u64;
+        for _ in 0..4 + draw.below(STEPS_MAX - 3) {
+            let at = usize::try_from(draw.below(many)).unwrap_or(0);
+            let step = step(&mut draw, today);
+            clients[at].push(step);
+        }
+        Script {
+            seed,
+            settings,
+            opening,
+            clients,
+        }
+    }
+
+    /// How many steps the clients take.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.clients.iter().map(Vec::len).sum()
+    }
+
+    /// Whether the clients do nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The same without one step; `None` when there are not so many.
+    #[must_use]
+    pub fn without(&self, mut nth: usize) -> Option<Script> {
+        let mut shorter = self.clone();
+        for client in &mut shorter.clients {
+            if nth < client.len() {
+                client.remove(nth);
+                return Some(shorter);
+            }
+            nth -= client.len();
+        }
+        None
+    }
+}
+
+fn settings(draw: &mut Draw) -> Settings {
+    let mut policies = BTreeMap::new();
+    match draw.below(10) {
+        0 => {
+            policies.insert("billing_create_bill", Ask::Never);
+        }
+        1 => {
+            policies.insert("billing_create_bill", Ask::Above(draw.number(0, 5_000)));
+        }
+        2 => {
+            policies.insert("inventory_delete_item", Ask::Never);
+        }
+        _ => {}
+    }
+    let currency: Currency = draw.one_of(&CURRENCIES).parse().expect("a currency");
+    Settings {
+        currency,
+        allow_negative: draw.percent(10),
+        policies,
+    }
+}
+
+fn fault(draw: &mut Draw) -> Fault {
+    match draw.below(20) {
+        0..=2 => Fault::Dropped {
+            after_us: draw.below(12_000),
+        },
+        3..=4 => Fault::Twice,
+        5 => Fault::Again,
+        _ => Fault::None,
+    }
+}
+
+fn step(draw: &mut Draw, today: NaiveDate) -> Step {
+    let call = match draw.below(100) {
+        0..=11 => adjust(draw),
+        12..=16 => count(draw),
+        17..=22 => price(draw),
+        23..=26 => add(draw),
+        27..=31 => remove(draw),
+        32..=37 => Call::Inventory(inventory::Call::Get { item: item(draw) }),
+        38..=42 => Call::Inventory(inventory::Call::List),
+        43..=74 => create(draw),
+        75..=86 => Call::Billing(billing::Call::Void { number: bill(draw) }),
+        87..=90 => Call::Billing(billing::Call::Get { number: bill(draw) }),
+        91..=95 => Call::Billing(billing::Call::List {
+            status: *draw.one_of(&[None, Some("open"), Some("paid"), Some("void")]),
+        }),
+        _ => Call::Billing(summary(today)),
+    };
+    let answers = if call.is_commit() {
+        answers(draw)
+    } else {
+        Vec::new()
+    };
+    Step {
+        fault: fault(draw),
+        call,
+        answers,
+    }
+}
+
+fn answers(draw: &mut Draw) -> Vec<(Answer, Fault)> {
+    use Answer::{Late, No, Yes};
+    let said: &[Answer] = match draw.below(20) {
+        0 => &[],
+        1 => &[No],
+        2 => &[Yes, Yes],
+        3 => &[No, Yes],
+        4 => &[Yes, No],
+        5 => &[Late, Yes],
+        6 => &[Late, No],
+        _ => &[Yes],
+    };
+    said.iter().map(|answer| (*answer, fault(draw))).collect()
+}
+
+/// Days that hold everything that happens while a sequence runs, wherever the shop is.
+#[must_use]
+pub fn summary(today: NaiveDate) -> billing::Call {
+    billing::Call::Summary {
+        from: today.checked_sub_days(Days::new(2)).unwrap_or(today),
+        to: today.checked_add_days(Days::new(2)).unwrap_or(today),
+    }
+}
+
+fn item(draw: &mut Draw) -> String {
+    // The first two are the goods everybody wants.
+    let of = if draw.percent(70) { 2 } else { ITEMS.len() };
+    draw.one_of(&ITEMS[..of]).0.to_owned()
+}
+
+fn bill(draw: &mut Draw) -> usize {
+    usize::try_from(draw.number(1, 5)).unwrap_or(1)
+}
+
+fn amount(draw: &mut Draw, name: &str) -> Decimal {
+    let unit = ITEMS.iter().find(|(item, _)| *item == name).map(|i| i.1);
+    match unit {
+        Some("each") => Decimal::from(draw.number(1, 4)),
+        Some("g") => Decimal::from(draw.number(1, 400)),
+        _ => Decimal::new(draw.number(1, 4_000), 3).normalize(),
+    }
+}
+
+fn unit(draw: &mut Draw, name: &str) -> Option<&'static str> {
+    let unit = ITEMS.iter().find(|(item, _)| *item == name)?.1;
+    (draw.percent(20) && unit != "each").then_some(if unit == "kg" { "g" } else { "kg" })
+}
+
+/// A quantity, sometimes in another unit than the item's.
+fn measured(draw: &mut Draw, name: &str) -> (Decimal, Option<&'static str>) {
+    let quantity = amount(draw, name);
+    match unit(draw, name) {
+        Some("g") => (Decimal::from(draw.number(1, 4_000)), Some("g")),
+        Some(unit) => (Decimal::new(draw.number(1, 400), 3).normalize(), Some(unit)),
+        None => (quantity, None),
+    }
+}
+
+fn add(draw: &mut Draw) -> Call {
+    let name = item(draw);
+    let unit = ITEMS.iter().find(|i| i.0 == name).map_or("each", |i| i.1);
+    let quantity = match unit {
+        "each" => Decimal::from(draw.number(0, 9)),
+        "g" => Decimal::from(draw.number(0, 900)),
+        _ => draw.decimal(9, 3),
+    };
+    Call::Inventory(inventory::Call::Add {
+        name,
+        unit,
+        price: draw.decimal(900, 2),
+        quantity,
+    })
+}
+
+fn adjust(draw: &mut Draw) -> Call {
+    let item = item(draw);
+    let (quantity, unit) = measured(draw, &item);
+    let delta = if draw.percent(50) {
+        quantity
+    } else {
+        -quantity
+    };
+    Call::Inventory(inventory::Call::Adjust { item, delta, unit })
+}
+
+fn count(draw: &mut Draw) -> Call {
+    let item = item(draw);
+    // The client puts in the version it has seen last.
+    Call::Inventory(inventory::Call::Count {
+        quantity: amount(draw, &item),
+        item,
+        expected_version: 1,
+    })
+}
+
+fn price(draw: &mut Draw) -> Call {
+    Call::Inventory(inventory::Call::Price {
+        item: item(draw),
+        price: draw.decimal(900, 2),
+    })
+}
+
+fn remove(draw: &mut Draw) -> Call {
+    Call::Inventory(inventory::Call::Remove { item: item(draw) })
+}
+
+fn create(draw: &mut Draw) -> Call {
+    let lines = (0..1 + draw.below(3))
+        .map(|_| {
+            let item = item(draw);
+            let (quantity, unit) = measured(draw, &item);
+            (item, quantity, unit)
+        })
+        .collect();
+    let customer = draw
+        .percent(60)
+        .then(|| (*draw.one_of(&CUSTOMERS)).to_owned());
+    let cash = match draw.below(4) {
+        0 => Some(None),
+        1 => Some(Some(draw.number(1, 300))),
+        _ => None,
+    };
+    Call::Billing(billing::Call::Create(Box::new(billing::Wanted {
+        customer,
+        lines,
+        discount_minor: draw.percent(20).then(|| draw.number(1, 200)),
+        cash,
+    })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_draws_the_same_sequence_every_time() {
+        let today = NaiveDate::from_ymd_opt(2026, 11, 20).unwrap();
+        let drawn = |seed| format!("{:?}", Script::drawn(seed, today));
+        assert_eq!(drawn(7), drawn(7));
+        assert_ne!(drawn(7), drawn(8));
+        let script = Script::drawn(7, today);
+        assert_eq!(script.without(0).unwrap().len(), script.len() - 1);
+        assert!(script.without(script.len()).is_none());
+    }
+}
