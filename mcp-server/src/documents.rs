@@ -1,4 +1,5 @@
-//! A bill as a document: JSON for programs, PDF for paper. Made of what is stored, so that the same bill is the same document.
+//! A bill as a document: JSON for programs, PDF for paper. A booking as a file for calendars. Made of what is stored, so that the same
+//! bill is the same document.
 
 mod amounts;
 mod code;
@@ -13,16 +14,18 @@ use contracts::ids::TenantId;
 use contracts::locale::Locale;
 use contracts::tool::Tool as _;
 use contracts::tools::billing::GetBill;
+use contracts::tools::booking::ViewBookings;
 use sqlx::PgConnection;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::app::App;
 use crate::bills;
+use crate::calendar;
 use crate::caller::Caller;
 use crate::error::CallError;
 use crate::handler::Call;
-use crate::words::billing;
+use crate::words::{billing, booking};
 
 pub(crate) use amounts::{Amount, amounts};
 
@@ -50,8 +53,24 @@ pub(crate) async fn of_bill(
     if caller.role < GetBill::LEAST_ROLE {
         return Err(billing::unknown_bill(shop.locale, name).into());
     }
-    let mut call = app.call(&mut tx, &shop, caller);
-    bill(&mut call, name).await
+    bill(&mut app.call(&mut tx, &shop, caller), name).await
+}
+
+/// The booking a caller names, as a calendar file. Who may not see bookings is told that there is none.
+///
+/// # Errors
+/// `unknown_booking`, or when the database fails.
+pub(crate) async fn calendar_of(
+    app: &App,
+    caller: &Caller,
+    reference: &str,
+) -> Result<String, CallError> {
+    let mut tx = app.begin(caller.tenant).await?;
+    let shop = app.shop(&mut tx, caller.tenant).await?;
+    if caller.role < ViewBookings::LEAST_ROLE {
+        return Err(booking::unknown_booking(shop.locale, reference, "booking").into());
+    }
+    calendar::file(&mut app.call(&mut tx, &shop, caller), reference).await
 }
 
 /// The language of the caller's shop; English when even that cannot be read.
@@ -112,7 +131,7 @@ mod tests {
     use contracts::money::{Currency, Money};
     use contracts::quantity::Measure;
     use contracts::tools::billing::{
-        BillKind, BillLineView, BillStatus, BillView, CreateBill, VoidBill,
+        BillKind, BillLineView, BillStatus, BillView, CreateBill, CreditNoteHead, VoidBill,
     };
     use contracts::tools::inventory::AddItem;
     use proptest::prelude::*;
@@ -185,7 +204,7 @@ mod tests {
                 due_on: None,
                 void_reason: None,
                 write_off_reason: None,
-                credit_notes: Vec::new(),
+                credit_notes: vec![],
                 credits: None,
             },
             url: "https://shop.example/bills/INV-12".to_owned(),
@@ -287,6 +306,41 @@ mod tests {
         let expected: Vec<String> = (1..=100).map(|i| format!("Soap {i}")).collect();
         assert_eq!(goods, expected.iter().collect::<Vec<_>>());
         assert!(says(&many, "RWF 25,000"));
+    }
+
+    #[test]
+    fn what_was_credited_is_on_the_bill_and_on_its_note() {
+        let mut document = imagined(2, "Soap");
+        let francs = |minor| Money::minor(minor, "RWF".parse().unwrap());
+        let note = |number: &str| CreditNoteHead {
+            bill_id: Uuid::from_u128(9),
+            number: number.to_owned(),
+            total: francs(50),
+        };
+        document.bill.credited = francs(100);
+        document.bill.owed = francs(400);
+        document.bill.credit_notes = vec![note("CN-1"), note("CN-2")];
+        let pages = read(&document);
+        assert!(
+            says(&pages, "Credited (CN-1, CN-2)") && says(&pages, "100"),
+            "{pages:?}"
+        );
+        assert!(says(&pages, "Owed") && says(&pages, "RWF 400"));
+        document
+            .bill
+            .credit_notes
+            .extend([note("CN-3"), note("CN-4")]);
+        let many = read(&document);
+        assert!(says(&many, "Credited (CN-1, CN-2, …)"), "{many:?}");
+        document.bill.number = "CN-1".to_owned();
+        document.bill.kind = BillKind::CreditNote;
+        document.bill.credits = Some("INV-12".to_owned());
+        let pages = read(&document);
+        assert!(
+            says(&pages, "Credit note CN-1") && says(&pages, "For bill INV-12"),
+            "{pages:?}"
+        );
+        assert!(!says(&pages, "Owed"), "{pages:?}");
     }
 
     #[test]

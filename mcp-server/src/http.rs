@@ -53,6 +53,8 @@ pub fn router(app: Arc<App>, allowed_hosts: Vec<String>) -> Router {
         .route("/approvals/{id}", get(pages::show).post(pages::answer))
         // A bill on a page, and as PDF under the same name with `.pdf`.
         .route("/bills/{name}", get(pages::bill))
+        // A booking for a calendar, as `.ics`.
+        .route("/bookings/{name}", get(pages::booking))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(guard, guard::admit))
         // Providers, who have no token of ours: nothing they say is believed.

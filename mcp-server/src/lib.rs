@@ -5,7 +5,7 @@
 //! - [`call`]: the one path every call takes: caller, scope, validate, idempotency, confirm, tool, audit, answer.
 //! - [`server`]: the protocol around it; `written`: a result's way into the reply; `confirmation`: the question a `commit` tool asks; `pages`: where a person answers it.
 //! - [`handler`]: what a tool's file provides; `tools`: those files.
-//! - `documents`: a bill as JSON and as PDF, read as a resource or on a page.
+//! - `documents`: a bill as JSON and as PDF, a booking as a file; read as resources or on pages.
 //! - `phones`, `places`, `geo`, `opening`: how people are reached, and where and when the shop is open.
 //! - `catalogue`, `customers`, `stock`, `pricing`, `bills`, `ledger`, `payments`, `bookings`, `numbering`, `days`: the business facts tools build on; `calendar`: a
 //!   booking as a file.

@@ -25,7 +25,7 @@ use crate::confirmation::{self, Stored};
 use crate::error::CallError;
 use crate::handler::Shop;
 
-pub(crate) use documents::bill;
+pub(crate) use documents::{bill, booking};
 
 #[derive(Template)]
 #[template(path = "approval.html")]

@@ -1,6 +1,7 @@
 //! A bill leaves the shop as a document: a resource for programs of every revision, a page and a file for people.
 
 use contracts::token::PrincipalRole;
+use e2e::examples;
 use e2e::world::mcp::{MODERN, McpClient, OLDER, OLDEST, asked, done, yes};
 use e2e::world::{Setting, World};
 use reqwest::Response;
@@ -218,4 +219,53 @@ async fn what_is_not_there_is_said_in_the_shops_language() {
         text.contains("Factura INV-1") && text.contains("Por pagar"),
         "{text}"
     );
+}
+
+#[tokio::test]
+async fn a_booking_is_a_file_for_calendars() {
+    let world = examples::shop().await;
+    examples::play(&world).await;
+    let uri = "countersign://bookings/BK-1.ics";
+    for version in [MODERN, OLDER] {
+        let read = read(&world.mcp(version), uri).await;
+        assert_eq!(read["contents"][0]["mimeType"], "text/calendar");
+        let text = read["contents"][0]["text"].as_str().unwrap_or_default();
+        assert!(
+            text.starts_with("BEGIN:VCALENDAR") && text.contains("BK-1"),
+            "{text}"
+        );
+    }
+    let file = page(&world, "/bookings/BK-1.ics").await;
+    assert_eq!(file.status(), 200);
+    assert_eq!(
+        header(&file, "content-type"),
+        "text/calendar; charset=utf-8"
+    );
+    assert_eq!(
+        header(&file, "content-disposition"),
+        "inline; filename=\"BK-1.ics\""
+    );
+    assert_eq!(header(&file, "cache-control"), "no-store");
+    assert!(
+        file.text()
+            .await
+            .expect("a file")
+            .starts_with("BEGIN:VCALENDAR")
+    );
+    for path in ["/bookings/BK-99.ics", "/bookings/BK-1", "/bookings/.ics"] {
+        let missing = page(&world, path).await;
+        assert_eq!(missing.status(), 404, "{path}");
+        assert!(
+            missing
+                .text()
+                .await
+                .expect("a page")
+                .contains("no such booking")
+        );
+    }
+    let customer = world.agent_client("ali", PrincipalRole::Customer, None);
+    let refused = customer
+        .request("resources/read", json!({"uri": uri}))
+        .await;
+    assert_eq!(refused.error_code(), -32602);
 }

@@ -28,6 +28,8 @@ const PRICE_END: f32 = 438.0;
 const GAP: f32 = 10.0;
 /// Where the labels of the totals begin.
 const TOTALS: f32 = 330.0;
+/// How wide they may be: the longest amount fits beside them.
+const LABEL: f32 = 125.0;
 
 const BODY: f32 = 9.5;
 const SMALL: f32 = 8.0;
@@ -160,7 +162,7 @@ impl Sheet<'_> {
     /// A word across the page of a bill that is not to be paid.
     fn stamp(&mut self) {
         if self.document.bill.status == BillStatus::Void {
-            let word = said::standing(self.document.language, BillStatus::Void);
+            let word = said::void(self.document.language);
             self.put(Mark::Stamp(word.to_owned()));
         }
     }
@@ -191,7 +193,7 @@ impl Sheet<'_> {
         }
         let left_end = self.y;
         self.y = TOP;
-        let title = format!("{} {}", words.bill, bill.number);
+        let title = said::title(document.language, bill);
         let size = fitted(
             self.faces.bold,
             &title,
@@ -218,8 +220,8 @@ impl Sheet<'_> {
             BillStatus::Void => Ink::Warning,
             BillStatus::Open | BillStatus::Paid | BillStatus::Uncollectible => Ink::Plain,
         };
-        let standing = said::standing(document.language, bill.status);
-        self.right(RIGHT, standing, BODY, true, ink);
+        let standing = said::standing(document.language, bill);
+        self.right(RIGHT, &standing, BODY, true, ink);
         self.y += LEADING;
         self.y = self.y.max(left_end) + 14.0;
         self.customer();
@@ -234,8 +236,9 @@ impl Sheet<'_> {
             self.left(LEFT, &line, 11.0, true, Ink::Plain);
             self.y += LEADING;
         }
-        if let Some(reason) = &bill.void_reason {
-            let standing = said::standing(self.document.language, bill.status);
+        let reason = bill.void_reason.as_ref().or(bill.write_off_reason.as_ref());
+        if let Some(reason) = reason {
+            let standing = said::standing(self.document.language, bill);
             let text = format!("{standing}: {reason}");
             for line in wrapped(self.faces.regular, &text, BODY, RIGHT - LEFT, 3) {
                 self.left(LEFT, &line, BODY, false, Ink::Warning);
@@ -305,8 +308,9 @@ impl Sheet<'_> {
         self.y = TOP;
         self.stamp();
         let title = format!(
-            "{} · {} {}",
-            self.document.shop.name, self.words.bill, self.document.bill.number
+            "{} · {}",
+            self.document.shop.name,
+            said::title(self.document.language, &self.document.bill)
         );
         let title = cut(
             self.faces.regular,
@@ -339,9 +343,11 @@ impl Sheet<'_> {
             if row.strong {
                 self.y += 4.0;
             }
-            let room = RIGHT - TOTALS - self.face(row.strong).width(row.label, size) - GAP;
-            let value_size = fitted(self.face(row.strong), &row.value, size, room, SMALLEST);
-            self.left(TOTALS, row.label, size, row.strong, Ink::Plain);
+            let face = self.face(row.strong);
+            let label = cut(face, &row.label, size, LABEL);
+            let room = RIGHT - TOTALS - face.width(&label, size) - GAP;
+            let value_size = fitted(face, &row.value, size, room, SMALLEST);
+            self.left(TOTALS, &label, size, row.strong, Ink::Plain);
             self.right(RIGHT, &row.value, value_size, row.strong, Ink::Plain);
             self.y += LEADING + if row.strong { 2.0 } else { 0.0 };
         }

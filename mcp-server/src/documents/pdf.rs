@@ -67,9 +67,9 @@ fn metadata(document: &BillDocument) -> Metadata {
         .second(part(at.second()))
         .utc_offset_hour(0)
         .utc_offset_minute(0);
-    let word = said::words(document.language).bill;
+    let title = said::title(document.language, bill);
     Metadata::new()
-        .title(format!("{word} {}, {}", bill.number, document.shop.name))
+        .title(format!("{title}, {}", document.shop.name))
         .authors(vec![document.shop.name.clone()])
         .language(document.language.tag().to_owned())
         .creator("Countersign".to_owned())

@@ -1,4 +1,4 @@
-//! Bills on a page and as files.
+//! Bills on a page and as files, bookings as files.
 
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use contracts::documents::BillDocument;
+use contracts::locale::Locale;
 use contracts::tools::billing::BillLineView;
 
 use super::{Notice, html};
@@ -34,8 +35,12 @@ impl BillPage {
         }
     }
 
-    fn standing(&self) -> &'static str {
-        said::standing(self.document.language, self.document.bill.status)
+    fn title(&self) -> String {
+        said::title(self.document.language, &self.document.bill)
+    }
+
+    fn standing(&self) -> String {
+        said::standing(self.document.language, &self.document.bill)
     }
 
     fn customer(&self) -> &str {
@@ -65,7 +70,25 @@ pub(crate) async fn bill(
     };
     match shown {
         Ok(response) => response,
-        Err(error) => not_shown(&app, &caller, &error).await,
+        Err(error) => not_shown(&app, &caller, &error, said::no_such_bill).await,
+    }
+}
+
+/// `GET /bookings/{name}`: with `.ics` behind the reference, the booking for a calendar.
+pub(crate) async fn booking(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+) -> Response {
+    // Without the ending nothing is named, as with the reference of no booking.
+    let reference = name.strip_suffix(".ics").unwrap_or_default();
+    let shown = match documents::calendar_of(&app, &caller, reference).await {
+        Ok(text) => file(text.into_bytes(), "text/calendar; charset=utf-8", &name),
+        Err(error) => Err(error),
+    };
+    match shown {
+        Ok(response) => response,
+        Err(error) => not_shown(&app, &caller, &error, said::no_such_booking).await,
     }
 }
 
@@ -98,10 +121,15 @@ fn file(bytes: Vec<u8>, content_type: &'static str, name: &str) -> Result<Respon
 }
 
 /// Says in the shop's language that there is nothing to show.
-async fn not_shown(app: &App, caller: &Caller, error: &CallError) -> Response {
+async fn not_shown(
+    app: &App,
+    caller: &Caller,
+    error: &CallError,
+    missing: fn(Locale) -> (&'static str, &'static str),
+) -> Response {
     let locale = documents::language(app, caller.tenant).await;
     let (status, (title, text)) = match error {
-        CallError::Refused(_) => (StatusCode::NOT_FOUND, said::no_such_bill(locale)),
+        CallError::Refused(_) => (StatusCode::NOT_FOUND, missing(locale)),
         CallError::Database(_) | CallError::NotConfirmed(_) | CallError::Broken(_) => {
             tracing::error!(%error, "document");
             (StatusCode::SERVICE_UNAVAILABLE, said::unavailable(locale))

@@ -1,4 +1,4 @@
-//! What clients read as resources: bills, as JSON and as PDF. Addresses are made from templates; a list of every bill would be a list of
+//! What clients read as resources: bills, as JSON and as PDF, and bookings for calendars. Addresses are made from templates; a list of every bill would be a list of
 //! thousands, and `billing_list_bills` has pages for that.
 
 use std::panic::AssertUnwindSafe;
@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use contracts::tool::Tool as _;
 use contracts::tools::billing::GetBill;
+use contracts::tools::booking::ViewBookings;
 use futures::FutureExt as _;
 use rmcp::model::{ErrorData, ReadResourceResult, ResourceContents, ResourceTemplate};
 use serde_json::json;
@@ -18,8 +19,11 @@ use crate::error::CallError;
 
 /// What the address of a bill begins with.
 const BILLS: &str = "countersign://bills/";
+/// What the address of a booking begins with.
+const BOOKINGS: &str = "countersign://bookings/";
 const JSON: &str = "application/json";
 const PDF: &str = "application/pdf";
+const CALENDAR: &str = "text/calendar";
 
 /// The templates of what the caller may read.
 pub(super) fn templates(caller: &Caller) -> Vec<ResourceTemplate> {
@@ -33,8 +37,15 @@ pub(super) fn templates(caller: &Caller) -> Vec<ResourceTemplate> {
             .with_description("A bill as it is printed, by its number (INV-12).")
             .with_mime_type(PDF),
     ];
-    let may_read_bills = caller.role >= GetBill::LEAST_ROLE;
-    bills.into_iter().filter(|_| may_read_bills).collect()
+    let booking = ResourceTemplate::new(format!("{BOOKINGS}{{reference}}.ics"), "booking-calendar")
+        .with_title("Booking for a calendar")
+        .with_description("A booking as an iCalendar file, by its reference (BK-7).")
+        .with_mime_type(CALENDAR);
+    let bills = bills
+        .into_iter()
+        .filter(|_| caller.role >= GetBill::LEAST_ROLE);
+    let booking = Some(booking).filter(|_| caller.role >= ViewBookings::LEAST_ROLE);
+    bills.chain(booking).collect()
 }
 
 /// What an address of ours stands for.
@@ -42,12 +53,17 @@ pub(super) fn templates(caller: &Caller) -> Vec<ResourceTemplate> {
 enum Address<'a> {
     Bill(&'a str),
     BillPdf(&'a str),
+    Calendar(&'a str),
 }
 
 impl Address<'_> {
     fn read(uri: &str) -> Option<Address<'_>> {
-        let name = uri.strip_prefix(BILLS)?;
         let named = |name: &str| !name.is_empty() && !name.contains(['/', '?', '#', '%']);
+        if let Some(name) = uri.strip_prefix(BOOKINGS) {
+            let reference = name.strip_suffix(".ics")?;
+            return named(reference).then_some(Address::Calendar(reference));
+        }
+        let name = uri.strip_prefix(BILLS)?;
         match name.strip_suffix(".pdf") {
             Some(number) => named(number).then_some(Address::BillPdf(number)),
             None => named(name).then_some(Address::Bill(name)),
@@ -98,6 +114,10 @@ async fn contents(
             let file = documents::pdf_of(document).await?;
             Ok(ResourceContents::blob(STANDARD.encode(file), uri).with_mime_type(PDF))
         }
+        Address::Calendar(reference) => {
+            let text = documents::calendar_of(app, caller, reference).await?;
+            Ok(ResourceContents::text(text, uri).with_mime_type(CALENDAR))
+        }
     }
 }
 
@@ -106,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_names_one_bill_and_nothing_else_is_an_address() {
+    fn an_address_names_one_thing_and_nothing_else_is_an_address() {
         let read = Address::read;
         assert_eq!(
             read("countersign://bills/INV-12"),
@@ -116,8 +136,14 @@ mod tests {
             read("countersign://bills/INV-12.pdf"),
             Some(Address::BillPdf("INV-12"))
         );
+        assert_eq!(
+            read("countersign://bookings/BK-7.ics"),
+            Some(Address::Calendar("BK-7"))
+        );
         for other in [
             "",
+            "countersign://bookings/BK-7",
+            "countersign://bookings/.ics",
             "countersign://bills/",
             "countersign://bills/.pdf",
             "countersign://bills/a/b",

@@ -1,13 +1,15 @@
 //! What is printed on a bill besides its facts, and what its page says.
 
 use contracts::locale::Locale;
-use contracts::tools::billing::BillStatus;
+use contracts::tools::billing::{BillKind, BillStatus, BillView};
 
 /// The words of a bill.
 #[derive(Debug)]
 pub(crate) struct Words {
     /// "Bill", before its number.
     pub bill: &'static str,
+    /// The same of a credit note.
+    pub credit_note: &'static str,
     /// Before the day it was issued.
     pub issued: &'static str,
     /// Before the day it is due.
@@ -40,6 +42,8 @@ pub(crate) struct Words {
     pub total: &'static str,
     /// What has been paid.
     pub paid: &'static str,
+    /// What has been credited.
+    pub credited: &'static str,
     /// What is still owed.
     pub owed: &'static str,
     /// Beside the code.
@@ -50,6 +54,7 @@ pub(crate) struct Words {
 
 static ENGLISH: Words = Words {
     bill: "Bill",
+    credit_note: "Credit note",
     issued: "Issued",
     due: "Due",
     phone: "Tel.",
@@ -66,6 +71,7 @@ static ENGLISH: Words = Words {
     tax_included: "Tax included in the total",
     total: "Total",
     paid: "Paid",
+    credited: "Credited",
     owed: "Owed",
     scan: "Scan to see this bill as it stands now",
     as_pdf: "Print or save as PDF",
@@ -73,6 +79,7 @@ static ENGLISH: Words = Words {
 
 static SPANISH: Words = Words {
     bill: "Factura",
+    credit_note: "Nota de crédito",
     issued: "Emitida",
     due: "Vence",
     phone: "Tel.",
@@ -89,6 +96,7 @@ static SPANISH: Words = Words {
     tax_included: "Impuesto incluido en el total",
     total: "Total",
     paid: "Pagado",
+    credited: "Abonado",
     owed: "Pendiente",
     scan: "Escanee para ver el estado actual de esta factura",
     as_pdf: "Imprimir o guardar como PDF",
@@ -103,9 +111,31 @@ pub(crate) fn words(locale: Locale) -> &'static Words {
     }
 }
 
-/// Where a bill stands, as its paper says it. A void bill shouts, so that nobody pays or files it by mistake.
+/// "Bill INV-12", "Credit note CN-3".
 #[must_use]
-pub(crate) fn standing(locale: Locale, status: BillStatus) -> &'static str {
+pub(crate) fn title(locale: Locale, bill: &BillView) -> String {
+    let words = words(locale);
+    match bill.kind {
+        BillKind::Invoice => format!("{} {}", words.bill, bill.number),
+        BillKind::CreditNote => format!("{} {}", words.credit_note, bill.number),
+    }
+}
+
+/// Where a bill stands, as its paper says it. A credit note is always for a bill.
+#[must_use]
+pub(crate) fn standing(locale: Locale, bill: &BillView) -> String {
+    match (bill.kind, &bill.credits) {
+        (BillKind::CreditNote, Some(credited)) => match locale {
+            Locale::En => format!("For bill {credited}"),
+            Locale::Es => format!("Sobre la factura {credited}"),
+        },
+        (BillKind::CreditNote, None) => String::new(),
+        (BillKind::Invoice, _) => stands(locale, bill.status).to_owned(),
+    }
+}
+
+/// A void bill shouts, so that nobody pays or files it by mistake.
+fn stands(locale: Locale, status: BillStatus) -> &'static str {
     match (locale, status) {
         (Locale::En, BillStatus::Open) => "To be paid",
         (Locale::En, BillStatus::Paid) => "Paid",
@@ -116,6 +146,12 @@ pub(crate) fn standing(locale: Locale, status: BillStatus) -> &'static str {
         (Locale::Es, BillStatus::Void) => "ANULADA",
         (Locale::Es, BillStatus::Uncollectible) => "Incobrable",
     }
+}
+
+/// The word across a void bill.
+#[must_use]
+pub(crate) fn void(locale: Locale) -> &'static str {
+    stands(locale, BillStatus::Void)
 }
 
 /// "Page 1 of 3".
@@ -138,6 +174,21 @@ pub(crate) fn no_such_bill(locale: Locale) -> (&'static str, &'static str) {
         Locale::Es => (
             "No se encontró",
             "Aquí no hay esa factura. Compruebe el número o pregunte en la tienda.",
+        ),
+    }
+}
+
+/// The same for a booking.
+#[must_use]
+pub(crate) fn no_such_booking(locale: Locale) -> (&'static str, &'static str) {
+    match locale {
+        Locale::En => (
+            "Not found",
+            "There is no such booking here. Check its reference, or ask the shop.",
+        ),
+        Locale::Es => (
+            "No se encontró",
+            "Aquí no hay esa reserva. Compruebe la referencia o pregunte en la tienda.",
         ),
     }
 }
