@@ -46,7 +46,7 @@ pub(super) fn read(words: &[Word], hearing: &Hearing) -> Option<Wish> {
 pub(super) fn write(words: &[Word], hearing: &Hearing) -> Option<Wish> {
     if has(
         words,
-        &["bill|invoice|factura|payment|pago|ticket|hours|horario|resource|recurso|stock|category|price|precio"],
+        &["bill|invoice|factura|payment|pago|ticket|resource|recurso|stock|category|price|precio"],
     ) {
         return None;
     }
@@ -84,7 +84,13 @@ fn availability(words: &[Word], hearing: &Hearing) -> Option<Wish> {
         && when.is_some()
         && about_booking
         && starts(rest, &["do|have ?you|we|they ?have|got ?any", "is|are there ?any", "any", "hay|tienen|tienes|tendran ?alguna|algun ?una|un", "can i|we get|have"]).is_some();
-    let asked = (free && begun) || (asks_state && begun && (has_when || about_booking)) || wanted
+    // "What do we have booked?" asks who comes; only "is it booked?" asks what is free.
+    let asks_state = asks_state
+        && (free
+            || starts(rest, &["is|are|will|esta|estan"]).is_some()
+            || has(rest, &["available|open|disponible|disponibles"]));
+    let asked = (free && begun)
+        || (free && hearing.question && about_booking) || (asks_state && begun && (has_when || about_booking)) || wanted
         || (begun && has(rest, &["when|cuando"]) && has(rest, &["can i|we book|come|reserve", "puedo reservar|venir|ir", "puede atenderme|atender"]));
     if !asked || (has(rest, &["available"]) && !has_when && !about_booking && !free) || is_listing(words) {
         return None;
@@ -197,7 +203,8 @@ fn listing(words: &[Word], hearing: &Hearing) -> Option<Wish> {
     let who = starts(&rest, WHO);
     let asked = match (noun, who) {
         // A question about who comes names a day or a booking.
-        (None, Some(_)) => dated && has(words, &["booked|coming|comes|expected|next|viene|vienen|llega|llegan|reservo|reservaron|reservado|agendado", "what|whats is ?on"]),
+        (None, Some(_)) if has(words, &["booked|reservo|reservaron|reservado|agendado"]) => true,
+        (None, Some(_)) => dated && has(words, &["coming|comes|expected|next|viene|vienen|llega|llegan", "what|whats is ?on"]),
         (Some((at, _)), _) => {
             let doing = starts(words, &["book|make|create|cancel|move|change|reschedule|add|reserva|agenda|haz|crea|cancela|mueve|cambia|i|we|quiero|necesito|get|put|delete|remove"]).is_some();
             // "Agenda de hoy" and "reservas de Ali" are nouns; "reserva una mesa" is not.
@@ -206,7 +213,8 @@ fn listing(words: &[Word], hearing: &Hearing) -> Option<Wish> {
         }
         (None, None) => false,
     };
-    if !asked || has(&rest, &["not|no|cannot|how"]) {
+    // Who comes at one time is found in the list of its day; a time alone asks for something else.
+    if !asked || has(&rest, &["not|no|cannot|how"]) || when_in(words, hearing).time.is_some() {
         return None;
     }
     let rest = match noun {
@@ -319,13 +327,30 @@ fn lead(words: &[Word]) -> Option<(usize, bool, usize)> {
 }
 
 fn create(words: &[Word], hearing: &Hearing) -> Option<Wish> {
+    // "Tomorrow at 3 I need an appointment": what is in front goes to the end.
+    let turned = match lead(words) {
+        Some(_) => words.to_vec(),
+        None => turned(words, hearing)?,
+    };
+    let words = turned.as_slice();
     let (who_end, sure, start) = lead(words)?;
     let who = trimmed(&words[..who_end]);
     let body = &words[start..];
+    // "Put Ali down for ...": the name stands before "down".
+    let down = find(body, &["in|down"])
+        .filter(|(at, _)| {
+            *at > 0
+                && starts(words, &["pencil|squeeze|put|book"]).is_some()
+                && body[..*at].iter().all(|w| w.kind == Kind::Letters)
+                && starts(body, &["a|an|the|my"]).is_none()
+                && !has(&body[..*at], &["for|on|at", BOOKING, SLOT, BOOKABLE])
+        })
+        .map(|(at, end)| (&body[..at], &body[end..]));
+    let (who, body) = down.unwrap_or((who, body));
+    let down = down.is_some();
     let when = when_in(body, hearing);
     let generic = has(body, &[BOOKING]) || (has(body, &[SLOT]) && when.time.is_some() || has(body, &["slot|turno|hueco"]));
     let thing = has(body, &[BOOKABLE]);
-    let down = has(body, &["in|down"]) && starts(words, &["pencil|squeeze|put|book"]).is_some();
     // "I want a table" may be bought: only a day or an hour makes a booking of it.
     let meant = generic || (sure && (when.is_some() || thing)) || (thing && when.is_some()) || (down && when.is_some());
     if !meant || body.is_empty() {
@@ -350,6 +375,15 @@ fn create(words: &[Word], hearing: &Hearing) -> Option<Wish> {
         ]),
     );
     Some(Wish::Do(put_when(plan, &when)))
+}
+
+/// The words with the day and time at their front moved to the end.
+fn turned(words: &[Word], hearing: &Hearing) -> Option<Vec<Word>> {
+    let when = when_in(words, hearing);
+    let rest = trimmed(&when.rest);
+    let front = words.len().checked_sub(rest.len()).filter(|n| *n > 0)?;
+    let same_end = words[front..].iter().zip(rest).all(|(a, b)| a == b);
+    same_end.then(|| [&words[front..], &words_of(","), &words[..front]].concat())
 }
 
 /// Who and what a sentence about a booking names.
@@ -388,7 +422,7 @@ fn things_in(words: &[Word], hearing: &Hearing) -> Option<Named> {
         });
         rest = cut(&rest, at, end);
     }
-    for (joint, part) in parts_of(&rest) {
+    for (joint, part) in parts_of(&rest, hearing.language) {
         place(&mut named, joint, &part, hearing)?;
     }
     Some(named)
@@ -408,18 +442,18 @@ fn people_in(words: &[Word], language: Language) -> Option<(u32, usize, usize)> 
 }
 
 /// The words in parts: at commas, and before "for", "with" and the like.
-fn parts_of(words: &[Word]) -> Vec<(Joint, Vec<Word>)> {
+fn parts_of(words: &[Word], language: Language) -> Vec<(Joint, Vec<Word>)> {
     const FOR: &[&str] = &["?in the name of", "a nombre de", "on behalf of", "under ?the ?name ?of", "for|para|to ?the|el|la ?customer|client|cliente", "for|para|to", "al cliente", "a"];
     const WITH: &[&str] = &["with|con|in|en|on|at|down"];
     let mut parts: Vec<(Joint, Vec<Word>)> = vec![(Joint::Bare, Vec::new())];
     let mut at = 0;
     while at < words.len() {
-        let article = words[at].folded == "a" && words.get(at + 1).is_some();
-        let spanish_to = article && at == 0;
+        // "A" is an article in English and leads to a person in Spanish.
+        let article = words[at].folded == "a" && language != Language::Es;
         if words[at].parts() {
             parts.push((Joint::Bare, Vec::new()));
             at += 1;
-        } else if let Some(end) = longest_at(words, at, FOR).filter(|_| !article || spanish_to) {
+        } else if let Some(end) = longest_at(words, at, FOR).filter(|end| !article || *end > at + 1) {
             // The article stays with what it leads to.
             let keep = longest_at(words, at, &["for|para|to the|el|la"]).filter(|k| *k == end);
             parts.push((Joint::For, Vec::new()));
@@ -575,7 +609,8 @@ fn reschedule(words: &[Word], hearing: &Hearing) -> Option<Wish> {
         "reprograma|reprogramar|reprograme|reagenda|reagendar|pospon|posponer|aplaza|aplazar",
     ];
     const VERBS: &[&str] = &[
-        "move|change|shift|push|bring|switch|put|transfer ?back|forward|off",
+        "move|change|shift|push|bring|switch|transfer ?back|forward",
+        "put off|back",
         "mueve|mover|mueva|cambia|cambiar|cambie|cambiame|pasa|pasar|pasame|traslada|adelanta|adelantar|atrasa|retrasa",
     ];
     const TO: &[&str] = &["to|until|till|a|al|para|hasta|for"];

@@ -31,18 +31,17 @@ fn write_off(words: &[Word]) -> Option<Wish> {
     const BAD: &[&str] = &["?as ?an ?a uncollectible|uncollectable|lost", "?as ?a bad debt", "?como|por incobrable|perdida"];
     let end = starts(words, VERBS)?;
     let verb = &words[..end];
-    let (rest, reason) = parted_by_reason(&words[end..]);
+    let said = &words[end..];
+    // "As a bad debt" says what it is, not why.
+    let bad = find(said, BAD).filter(|(at, end)| end > at);
+    let said = bad.map_or_else(|| said.to_vec(), |(at, end)| without(said, at, end));
+    let (rest, reason) = parted_by_reason(&said);
     let off = has(verb, &["off|up|castiga|castigar|perdida|perdido|incobrable|baja"]);
     let trailing_off = words[0].folded == "write" && find(rest, &["off"]).is_some();
-    let bad = find(rest, BAD);
     if !off && !trailing_off && bad.is_none() {
         return None;
     }
-    let rest = match bad {
-        Some((at, end)) => without(rest, at, end),
-        None => rest.to_vec(),
-    };
-    let rest = drop_all(&rest, &["off"]);
+    let rest = drop_all(rest, &["off"]);
     let bill = the_bill(trimmed(&rest))?;
     Some(Wish::Do(Plan::new(
         WRITE_OFF_BILL,
@@ -52,6 +51,9 @@ fn write_off(words: &[Word]) -> Option<Wish> {
 
 /// The bill that all of the words name; the inner `None` for "a bill", the outer one for anything else.
 fn the_bill(words: &[Word]) -> Option<Option<String>> {
+    if words.is_empty() {
+        return Some(None);
+    }
     let rest = &words[starts(words, &["for|on|of|de|para|a|sobre ?the|la|el", "the|la|el|my|our|this|that|esa|esta"]).unwrap_or(0)..];
     if let Some(bill) = bill_in(rest) {
         let before = find(rest, &[BILL]).map_or(0, |(at, _)| at);
@@ -89,7 +91,7 @@ fn credit(words: &[Word], hearing: &Hearing) -> Option<Wish> {
     let (goods, bill) = match the_bill(rest) {
         Some(bill) => (&rest[..0], bill),
         None => {
-            let (at, noun) = (0..rest.len()).rev().find_map(|at| {
+            let (at, noun) = (0..rest.len()).find_map(|at| {
                 let start = longest_at(rest, at, &["?on|of|from|off|for|against ?the|his|her", "?de|sobre|en ?la|su"]).unwrap_or(at);
                 longest_at(rest, start, &[BILL]).map(|noun| (at, noun))
             })?;

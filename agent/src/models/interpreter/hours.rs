@@ -39,7 +39,7 @@ fn opening(words: &[Word], hearing: &Hearing) -> Option<Wish> {
     ];
     const HOURS: &[&str] = &["?opening|working|business|open hours|times", "horario|horarios ?de ?atencion|apertura|trabajo", "?las horas ?de ?apertura|trabajo"];
     const OPENS: &[&str] = &["is|are ?now open", "works|work|opens|open|working", "?esta|estan abierto|abierta|abiertos", "trabaja|trabajan|atiende|atienden|abre|abren|abrir"];
-    const CLOSED: &[&str] = &["?is|are|will|be closed|off|shut", "close|closes|shut", "?esta|estan cerrado|cerrada|cerrados", "cierra|cierran|cerrar|libra|no ?se trabaja|atiende|abre"];
+    const CLOSED: &[&str] = &["?is|are|will|be closed|off|shut", "close|closes|shut", "?esta|estan cerrado|cerrada|cerrados", "cierra|cierran|cerrar|libra|libran", "no ?se trabaja|atiende|abre"];
     let words = &spread(words);
     let closing = has(words, CLOSED);
     let named = has(words, HOURS);

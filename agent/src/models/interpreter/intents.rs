@@ -387,7 +387,8 @@ pub(super) fn small_talk(words: &[Word]) -> Option<Saying> {
 /// Verbs that begin a new clause after "and", a comma or a full stop.
 const COMMANDS: &[&str] = &[
     "add|create|make|show|list|delete|remove|erase|set|change|update|rename|increase|reduce|decrease|restock|bill|invoice|sell|void|cancel|count|move|register|raise|lower|check|display|tell|give",
-    "collect|refund|reschedule|reserve|book|write off",
+    "collect|refund|reschedule|reserve|book",
+    "write off",
     "top up",
     "cobra|cobrale|reserva|reembolsa|mueve|cancela|recarga",
     "what|whats|which|who ?is",
@@ -455,6 +456,17 @@ fn mended(words: &[Word]) -> Vec<Word> {
         .collect();
     near.sort_unstable();
     near.dedup();
+    // "Cancell" is nearer to "cancel" than to "cancela".
+    if let Some((_, whole)) = near
+        .iter()
+        .find(|(distance, verb)| {
+            near.first().is_some_and(|(nearest, _)| nearest == distance)
+                && head.folded.starts_with(verb)
+        })
+    {
+        head.folded = (*whole).to_owned();
+        return kept;
+    }
     match near.as_slice() {
         [(_, only)] => head.folded = (*only).to_owned(),
         [(nearest, verb), (next, _), ..] if nearest < next => head.folded = (*verb).to_owned(),
@@ -466,7 +478,7 @@ fn mended(words: &[Word]) -> Vec<Word> {
 fn is_known(folded: &str) -> bool {
     const OTHERS: &str = "charge sale sales salt still bell pills ball full fill lists shows bills sold agregue agregale vendes vendi \
     cambiar facturas void avoid created added removed deleted muestras books booked bookings look cook hook reserved reserves reservas \
-    reservo collects collection refunds refunded cancels move cobras cobro mover";
+    reservo collects collection refunds refunded cancels move cobras cobro mover lista listas";
     among(VERBS, folded) || among(OTHERS, folded)
 }
 

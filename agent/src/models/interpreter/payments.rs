@@ -363,7 +363,7 @@ fn paying_in(words: &[Word], hearing: &Hearing) -> Option<Result<Paying, Saying>
         "in full",
         "?the rest|remainder",
         "?todo lo que ?nos debe|deben",
-        "?toda ?de ?su|sus|la|las|el|mi ?factura|facturas|deuda|deudas|cuenta|recibo ?completa|pendiente|pendientes",
+        "?toda|todas ?de ?su|sus|la|las|el|mi factura|facturas|deuda|deudas|cuenta|recibo ?completa|pendiente|pendientes",
         "?el resto",
     ];
     let mut paying = Paying::default();
@@ -400,6 +400,15 @@ fn paying_in(words: &[Word], hearing: &Hearing) -> Option<Result<Paying, Saying>
         paying.all_owed = true;
         rest = cut(&rest, at, end);
     }
+    // "Everything Ali owes": the name stands inside.
+    if let Some((at, end)) = find(
+        &rest,
+        &["?all|everything what|whatever", "everything|all ?that", "?todo lo que"],
+    ) && let Some((owes, after)) = find(&rest[end..], &["owes|owe ?us", "?nos debe|adeuda"])
+    {
+        paying.all_owed = true;
+        rest = cut(&cut(&rest, end + owes, end + after), at, end);
+    }
     let rest = drop_all(
         &rest,
         &[
@@ -420,12 +429,12 @@ fn paying_in(words: &[Word], hearing: &Hearing) -> Option<Result<Paying, Saying>
 
 /// The words without "from", "for" and the like before them and "a" after.
 fn past_joints(words: &[Word]) -> &[Word] {
-    const JOINTS: &[&str] = &["from|for|of|to|by|the|at|de|del|a|al|por|para|le|:|with|con"];
+    const JOINTS: &[&str] = &["from|for|of|to|by|the|at|in|into|onto|on|en|de|del|a|al|por|para|le|:|with|con"];
     let mut rest = trimmed(words);
     while let Some(end) = starts(rest, JOINTS) {
         rest = trimmed(&rest[end..]);
     }
-    while let Some(at) = ends(rest, &["from|for|of|to|a|de|por|para|with|y|and"]) {
+    while let Some(at) = ends(rest, &["from|for|of|to|a|de|por|para|with|con|y|and"]) {
         rest = trimmed(&rest[..at]);
     }
     rest
@@ -522,14 +531,22 @@ fn collect(words: &[Word], hearing: &Hearing) -> Option<Wish> {
     if let Some(end) = starts(words, SURE) {
         let listing = has(&words[..end], &["payment|deposit|pago"]);
         let bare = end == words.len() && !listing;
-        return said(paying_in(&words[end..], hearing), |p| {
+        let head = method_in(&words[1..end]).map(|(method, ..)| method);
+        let from = longest_at(words, 1, &["from|de|a"]).is_some();
+        let paying = paying_in(&words[end..], hearing).map(|p| {
+            p.map(|p| Paying {
+                method: p.method.or(head),
+                ..p
+            })
+        });
+        return said(paying, |p| {
             !bare
                 && (listing
                     || p.bill.is_some()
                     || p.amount.is_some()
                     || p.phone.is_some()
                     || p.all_owed
-                    || (p.customer.is_some() && words[0].folded == "collect"))
+                    || (p.customer.is_some() && from && words[0].folded == "collect"))
         });
     }
     let end = starts(words, PERHAPS)?;
@@ -573,7 +590,7 @@ fn paid(words: &[Word], hearing: &Hearing) -> Option<Wish> {
         .find_map(|at| longest_at(words, at, PAYS).map(|end| (at, end)))?;
     let who = trimmed(&words[..at]);
     if who.iter().any(|w| w.parts() || w.is_mark(":"))
-        || has(who, &["we|i|you|will|bill for|wants|takes|took|bought|buys|create|make|sell|who|what|how|once|when|before|after|until|y|and"])
+        || has(who, &["we|i|you|will|bill for|wants|takes|took|bought|buys|create|make|sell|list|print|see|which|who|what|how|once|when|before|after|until|y|and"])
     {
         return None;
     }
@@ -600,7 +617,7 @@ fn paid(words: &[Word], hearing: &Hearing) -> Option<Wish> {
 /// Why, at the end of a sentence.
 pub(super) const BECAUSE: &[&str] = &[
     "?, because ?it|they|he|she ?was|is|were ?of",
-    "?, since|as ?it ?was",
+    "?, since|as it|he|she|they ?was|is|were",
     "?, due to",
     "?, for ?the reason ?: ?that",
     "?, reason ?: ?is",
@@ -720,7 +737,7 @@ fn top_up(words: &[Word], hearing: &Hearing) -> Option<Wish> {
                 longest_at(
                     words,
                     at,
-                    &["tops up|topped up", "deposits|deposited|loads|loaded|adds|added|recarga|recargo|deposita|deposito|abona"],
+                    &["tops|topped up", "deposits|deposited|loads|loaded|adds|added|recarga|recargo|deposita|deposito|abona"],
                 )
                 .map(|end| (at, end))
             })?;

@@ -91,7 +91,7 @@ fn find_customers(words: &[Word], hearing: &Hearing) -> Option<Wish> {
         "?who ?are ?our|my|the customers|clients",
         "how many customers|clients do|have ?we ?have ?got",
         "?muestra|muestrame|lista|ver|dame|ensename ?todos ?a ?los|mis|nuestros clientes",
-        "lista de clientes",
+        "list|lista de clientes",
         "quienes son ?los|nuestros|mis clientes",
         "cuantos clientes tenemos|hay",
     ];
@@ -274,7 +274,7 @@ fn details(words: &[Word], hearing: &Hearing) -> Option<Wish> {
 
 /// "Ali's new number is", "the phone of Ali to", "el número de Ali es".
 fn whose_detail(words: &[Word], key: &str, hearing: &Hearing) -> Option<String> {
-    const PHONE: &[&str] = &["?new ?phone|telephone|mobile|contact|cell number", "?new phone|telephone|mobile|tel", "?nuevo telefono|numero|celular|movil ?de ?telefono ?nuevo"];
+    const PHONE: &[&str] = &["?new ?phone|telephone|mobile|contact|cell number", "?new phone|telephone|mobile|tel", "?nuevo telefono|numero|celular|movil ?nuevo", "?nuevo numero de telefono|celular"];
     const EMAIL: &[&str] = &["?new email|e-mail|mail ?address", "?nuevo correo ?electronico ?nuevo", "?nuevo email"];
     let nouns = if key == "phone" { PHONE } else { EMAIL };
     let said = &words[..ends(words, &["?has ?have ?is ?now is|to|at|as|:|=|es|a|por ?now|ahora ?:", "now|ahora|:"]).unwrap_or(words.len())];

@@ -114,7 +114,7 @@ fn nearby(words: &[Word], hearing: &Hearing) -> Option<Wish> {
     let close = has(words, &[CLOSE]);
     let many = has(words, &["branches|shops|stores|locations|outlets|sucursales|tiendas|locales"]);
     let where_is = has(words, &["where|wheres|donde"]);
-    if !noun || starts(words, ASKED).is_none() || !(close || many || where_is || has(words, &["branch|sucursal"])) || has(words, DETAILS) {
+    if !noun || starts(words, ASKED).is_none() || !(close || many || where_is || has(words, &["branch|sucursal", "is there", "do you have", "hay|tienen"])) || has(words, DETAILS) {
         return None;
     }
     let mut rest = words.to_vec();

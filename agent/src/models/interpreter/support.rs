@@ -52,7 +52,7 @@ pub(super) fn read(words: &[Word], hearing: &Hearing) -> Option<Wish> {
         &[
             PLURAL,
             "show|list|see|view|display|give|tell|get|check|what|whats|which|all|any|every|the|our|my|are|is|there|do|does|we|i|you|have|has|me|us|how|many|still|support|recent|latest|new",
-            "muestra|muestrame|lista|ver|dame|dime|que|cuales|cuantos|cuantas|todos|todas|los|las|mis|hay|son|estan|tenemos|tengo|nuestros|recientes|de soporte",
+            "muestra|muestrame|lista|ver|dame|dime|que|cuales|cuantos|cuantas|todos|todas|los|las|mis|hay|son|estan|tenemos|tengo|nuestros|recientes", "de soporte",
         ],
     );
     let rest = trimmed(&rest);
@@ -205,7 +205,7 @@ fn open(words: &[Word], hearing: &Hearing) -> Option<Wish> {
             text = trimmed(&text[colon..]);
         }
     }
-    while let Some(end) = starts(text, &["about|that|with|saying|because|on|regarding|for|over|:|-|,|the fact that", "sobre|que|con|porque|por|de|acerca ?de", "title|subject|asunto ?:"]) {
+    while let Some(end) = starts(text, &["about|that|with|saying|because|on|regarding|for|over|:|-|,", "the fact that", "sobre|que|con|porque|por|de|acerca ?de", "title|subject|asunto ?:"]) {
         text = trimmed(&text[end..]);
     }
     let priority = priority_in(head).or_else(|| {

@@ -143,7 +143,7 @@ pub(super) fn when_in(words: &[Word], hearing: &Hearing) -> When {
     }
     if when.time.is_none()
         && let Some((at, said, end)) = (0..rest.len()).find_map(|at| {
-            let start = longest_at(&rest, at, &["for|to|by|until|from|para|desde"]).unwrap_or(at);
+            let start = longest_at(&rest, at, &["for|to|by|until|from|para|desde|de"]).unwrap_or(at);
             time_at(&rest, start, hearing.language).map(|(said, end)| (at, said, end))
         })
     {
