@@ -70,6 +70,8 @@ pub struct ModelManner {
     pub idle: Duration,
     /// `MODEL_RETRIES`: attempts after the first.
     pub retries: usize,
+    /// `MODEL_REST_SECONDS`: how long a provider rests after its first failure; each further one in a row doubles it.
+    pub rest: Duration,
     /// `MODEL_TEMPERATURE`: 0 to 2; the provider's own when unset.
     pub temperature: Option<f64>,
     /// `MODEL_MAX_TOKENS`: most tokens of one answer.
@@ -297,6 +299,7 @@ fn manner(settings: &Reader) -> Result<ModelManner, BadSetting> {
         timeout,
         idle: seconds(settings, "MODEL_IDLE_TIMEOUT_SECONDS", 20, 1, 600)?.min(timeout),
         retries: settings.number("MODEL_RETRIES", 2, 0, 10)? as usize,
+        rest: seconds(settings, "MODEL_REST_SECONDS", 15, 1, 300)?,
         temperature: settings.checked(
             "MODEL_TEMPERATURE",
             "",

@@ -37,7 +37,7 @@ pub async fn main() -> ExitCode {
 }
 
 async fn serve() -> anyhow::Result<()> {
-    logs("info,rmcp=warn,sqlx=warn");
+    logs("info,rmcp=warn,sqlx=warn,graphile_worker=off");
     let settings = Reader::environment();
     let config = Config::read(&settings)?;
     let whole = Whole::start(&settings, config, &mut say).await?;

@@ -122,7 +122,7 @@ fn configured_model(config: &Config) -> anyhow::Result<Arc<dyn Model>> {
         .map(|address| Provider::new(address, &settings.manner, Arc::clone(&config.clock)))
         .collect::<Result<Vec<_>, _>>()
         .map_err(anyhow::Error::msg)?;
-    Ok(Arc::new(Fallback::new(providers, settings.manner.timeout)))
+    Ok(Arc::new(Fallback::new(providers, &settings.manner)))
 }
 
 async fn serve(listener: TcpListener, app: Arc<App>) -> io::Result<()> {

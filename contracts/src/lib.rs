@@ -5,6 +5,7 @@
 //! - [`tool`]: what a tool is; [`tools`]: the one list of them, a file per toolset.
 //! - [`confirmation`]: the question a `commit` tool asks; [`failure`]: the answer when nothing was done.
 //! - [`money`], [`quantity`], [`mod@unit`]: exact numbers and how they are said.
+//! - [`documents`]: a bill as a document.
 //! - [`http`]: the agent's requests, responses and run events.
 //! - [`shop`]: what a client learns about the business itself.
 //! - [`token`]: what the agent says about its end user when it calls a tool.
@@ -12,6 +13,7 @@
 //! Nothing here does I/O: schemas and documents are generated without compiling a server.
 
 pub mod confirmation;
+pub mod documents;
 pub mod failure;
 pub mod http;
 pub mod ids;

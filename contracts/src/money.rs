@@ -342,5 +342,20 @@ mod tests {
             let again = Money::from_major(money.major(), money.currency).unwrap();
             prop_assert_eq!(again, money);
         }
+
+        #[test]
+        fn no_code_and_no_amount_makes_the_readers_fail_hard(text in ".{0,20}", units: i64, scale in 0_u32..=6) {
+            if let Ok(currency) = text.parse::<Currency>() {
+                prop_assert_eq!(currency.code(), text.trim().to_ascii_uppercase());
+            }
+            let json = format!(r#"{{"amount_minor": {text}, "currency": "RWF"}}"#);
+            let _ = serde_json::from_str::<Money>(&json);
+            for currency in Currency::all() {
+                let amount = Exact(Decimal::new(units, scale));
+                if let Ok(money) = Money::from_major(amount, currency) {
+                    prop_assert_eq!(money.major().0, amount.0, "exactly that, or refused");
+                }
+            }
+        }
     }
 }

@@ -4,8 +4,13 @@
 //! here without a handler does not compile there.
 
 pub mod billing;
+pub mod booking;
 pub mod confirm;
 pub mod inventory;
+pub mod location;
+pub mod profile;
+pub mod support;
+pub mod payment;
 
 use crate::tool::{ToolSheet, sheet};
 
@@ -24,6 +29,30 @@ macro_rules! every_tool {
             $crate::tools::billing::ListBills,
             $crate::tools::billing::SalesSummary,
             $crate::tools::billing::VoidBill,
+            $crate::tools::profile::GetUserProfile,
+            $crate::tools::profile::FindCustomers,
+            $crate::tools::profile::CreateCustomer,
+            $crate::tools::profile::UpdatePreferences,
+            $crate::tools::location::FindNearby,
+            $crate::tools::location::CalculateDistance,
+            $crate::tools::support::CreateTicket,
+            $crate::tools::support::ListTickets,
+            $crate::tools::support::UpdateTicket,
+            $crate::tools::support::EscalateToHuman,
+            $crate::tools::billing::CreditBill,
+            $crate::tools::billing::WriteOffBill,
+            $crate::tools::payment::CheckBalance,
+            $crate::tools::payment::CollectPayment,
+            $crate::tools::payment::TransactionHistory,
+            $crate::tools::payment::RefundPayment,
+            $crate::tools::payment::TopUpWallet,
+            $crate::tools::booking::SetResource,
+            $crate::tools::booking::SetHours,
+            $crate::tools::booking::CheckAvailability,
+            $crate::tools::booking::CreateBooking,
+            $crate::tools::booking::RescheduleBooking,
+            $crate::tools::booking::CancelBooking,
+            $crate::tools::booking::ViewBookings,
             $crate::tools::confirm::ConfirmAction,
         }
     };

@@ -13,6 +13,8 @@ use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
 use crate::error::CallError;
 use crate::handler::{Shop, UnaskedClients};
+use crate::outgoing::Outgoing;
+use crate::providers::Providers;
 
 /// What every call and page shares. Holds no state a restart would lose.
 pub struct App {
@@ -32,6 +34,10 @@ pub struct App {
     pub call_deadline: Duration,
     /// Places where a test may stop or break a call.
     pub hooks: Hooks,
+    /// How others are reached.
+    pub outgoing: Outgoing,
+    /// Who moves money that leaves the process.
+    pub providers: Providers,
     shops: moka::sync::Cache<TenantId, Arc<Shop>>,
 }
 
@@ -59,6 +65,8 @@ impl App {
             local_mode: true,
             call_deadline: Duration::from_secs(10),
             hooks: Hooks::default(),
+            outgoing: Outgoing::default(),
+            providers: Providers::default(),
             shops: moka::sync::Cache::builder()
                 .max_capacity(SHOPS_MAX)
                 .time_to_live(SHOP_CACHE)
@@ -109,7 +117,7 @@ impl App {
 
 async fn read_shop(conn: &mut PgConnection, tenant: TenantId) -> Result<Shop, CallError> {
     let row = sqlx::query!(
-        "select name, currency, time_zone, locale, tax_inclusive, allow_negative_stock, confirmation_ttl_seconds, unasked_clients
+        "select name, currency, country, time_zone, locale, tax_inclusive, allow_negative_stock, confirmation_ttl_seconds, unasked_clients
          from shop.tenants where id = $1",
         tenant.0
     )
@@ -121,6 +129,10 @@ async fn read_shop(conn: &mut PgConnection, tenant: TenantId) -> Result<Shop, Ca
         tenant,
         name: row.name,
         currency: row.currency.parse().map_err(|_| broken("currency"))?,
+        country: row
+            .country
+            .map(|code| code.parse().map_err(|_| broken("country")))
+            .transpose()?,
         time_zone: row.time_zone.parse().map_err(|_| broken("time zone"))?,
         locale: Locale::from_tag(&row.locale).unwrap_or_default(),
         tax_inclusive: row.tax_inclusive,

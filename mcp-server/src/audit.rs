@@ -1,12 +1,13 @@
 //! The one audit row of every effect, and what others are told of it.
 
 use contracts::ids::TenantId;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::error::CallError;
 use crate::handler::{Audit, Call, Event};
+use crate::ledger::Desk;
 
 /// Who said yes, and how we know.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +51,25 @@ pub(crate) async fn write(
         arguments,
         trace,
         &event_ids,
+    )
+    .await?;
+    Ok(())
+}
+
+/// The trace of an effect that no call had: a provider said something, a time came.
+pub(crate) async fn write_told(
+    conn: &mut PgConnection,
+    desk: Desk<'_>,
+    tool: &str,
+    audit: &Audit,
+    events: &[Event],
+) -> Result<(), CallError> {
+    let id = desk.new_id();
+    let event_ids: Vec<Uuid> = events.iter().map(|_| desk.new_id()).collect();
+    let (tenant, nothing) = (TenantId(desk.tenant), Value::Object(Map::new()));
+    let trace = Trace { audit, events };
+    insert(
+        conn, tenant, id, desk.now, tool, desk.actor, None, &nothing, trace, &event_ids,
     )
     .await?;
     Ok(())

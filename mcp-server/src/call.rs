@@ -261,6 +261,8 @@ async fn once(
         locale,
         now: app.clock.now(),
         public_url: &app.public_url,
+        providers: app.providers.configured(),
+        confirmation: None,
         clock: &*app.clock,
     };
     let answer = match route.runner {
@@ -317,7 +319,7 @@ async fn effect(
         Runner::Write(write) => write(&mut inner, arguments).await,
         Runner::Commit { execute, .. } => match execute(&mut inner, arguments, None).await {
             Ok(Agreed::Done(done)) => Ok(done),
-            Ok(Agreed::Changed(_)) => Err(broken("changed what nobody had agreed to")),
+            Ok(Agreed::Changed) => Err(broken("changed what nobody had agreed to")),
             Err(error) => Err(error),
         },
     };
@@ -377,7 +379,8 @@ async fn commit(
             route.sheet.name
         )));
     };
-    let preview = match prepare(call, checked.arguments.clone()).await {
+    let open = confirmation::open(call)?;
+    let preview = match prepare(call, checked.arguments.clone(), policy, open).await {
         Ok(preview) => preview,
         Err(CallError::Refused(failure)) => {
             let finished = Finished::Refused(failure);
@@ -396,6 +399,7 @@ async fn commit(
         tool: route.sheet.name,
         arguments: &checked.arguments,
         preview,
+        open,
         approver: policy.approver,
         idempotency_key: checked.key.as_deref(),
     };

@@ -2,6 +2,7 @@
 
 pub(crate) mod likeness;
 pub(crate) mod lookup;
+pub(crate) mod ranking;
 pub(crate) mod units;
 
 use contracts::failure::Candidate;

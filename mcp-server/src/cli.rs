@@ -1,5 +1,8 @@
 //! The command line of `mcp-server`.
 
+mod webhook;
+mod shop;
+
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
@@ -26,6 +29,19 @@ pub struct Cli {
 enum Command {
     /// Bring the schema of `DATABASE_OWNER_URL` up to date and make the shop of local mode.
     Migrate,
+    /// Tell other programs what happens in the shop.
+    #[command(subcommand)]
+    Webhook(webhook::Webhook),
+    /// Say where the shop's branches are.
+    Place {
+        #[command(subcommand)]
+        command: shop::Place,
+    },
+    /// Take the demo out of the shop of local mode, or put it back.
+    Demo {
+        #[command(subcommand)]
+        command: shop::Demo,
+    },
 }
 
 /// Runs the program; what goes wrong is one sentence on standard error.
@@ -45,6 +61,9 @@ async fn run(cli: Cli, hooks: Hooks) -> anyhow::Result<()> {
     let config = Config::read(&Reader::environment())?;
     match cli.command {
         Some(Command::Migrate) => migrate(&config).await,
+        Some(Command::Webhook(command)) => webhook::run(command, &config).await,
+        Some(Command::Place { command }) => shop::place(&config, hooks, command).await,
+        Some(Command::Demo { command }) => shop::demo(&config, hooks, command).await,
         None if cli.stdio => {
             start::stdio(config, hooks, &mut |line| tracing::info!("{line}")).await
         }
@@ -95,10 +114,11 @@ async fn stopped() {
     }
 }
 
-/// Logs go to standard error: standard output belongs to the protocol. rmcp's debug logs hold whole payloads, so they stay off.
+/// Logs go to standard error: standard output belongs to the protocol. rmcp's debug logs hold whole payloads, so they stay off;
+/// what the job queue says of every job, `jobs` says better.
 fn logs() {
     let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("info,rmcp=warn,sqlx=warn"));
+        .unwrap_or_else(|_| EnvFilter::new("info,rmcp=warn,sqlx=warn,graphile_worker=off"));
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -9,6 +9,8 @@ use migrations::database::{DatabaseSettings, Role};
 use migrations::keys::{self, Key};
 use migrations::settings::{BadSetting, Reader};
 
+use crate::providers::ProviderSettings;
+
 /// Settings of `mcp-server`.
 #[derive(Clone)]
 pub struct Config {
@@ -30,6 +32,8 @@ pub struct Config {
     pub confirmation_key: Option<Key>,
     /// `DATABASE_URL`, `DATABASE_OWNER_URL`, `DATABASE_POOL_SIZE`.
     pub database: DatabaseSettings,
+    /// `MOMO_…`, `STRIPE_…`: who moves money that leaves the process. Without them those ways of paying are not offered.
+    pub providers: ProviderSettings,
     /// `COUNTERSIGN_CLOCK_OFFSET_FILE`: moves the clock, for tests.
     pub clock: SharedClock,
 }
@@ -69,6 +73,7 @@ impl Config {
             agent_token_key: key(settings, "AGENT_TOKEN_KEY")?,
             confirmation_key: key(settings, "CONFIRMATION_KEY")?,
             database: database(settings, home.clone(), Role::Shop)?,
+            providers: ProviderSettings::read(settings)?,
             clock: clock::from_setting(
                 settings
                     .optional("COUNTERSIGN_CLOCK_OFFSET_FILE")
@@ -156,6 +161,9 @@ mod tests {
         assert!(
             read(&[("MCP_LOCAL_MODE", "yes")])
                 .is_err_and(|e| e.starts_with("MCP_LOCAL_MODE: `yes`"))
+        );
+        assert!(
+            read(&[("MOMO_API_KEY", "k")]).is_err_and(|e| e.starts_with("MOMO_SUBSCRIPTION_KEY"))
         );
         assert!(read(&[("AGENT_TOKEN_KEY", "short")]).is_err_and(|e| e.contains("32 characters")));
     }

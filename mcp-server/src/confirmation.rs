@@ -27,7 +27,7 @@ use crate::audit::{self, Decided, Trace};
 use crate::caller::{Caller, Door};
 use crate::canonical;
 use crate::error::CallError;
-use crate::handler::{Call, Shop};
+use crate::handler::{Call, Open, Shop};
 use crate::idempotency::{self, Finished};
 use crate::routes::{Agreed, Preview, Route, Runner};
 
@@ -68,6 +68,14 @@ enum Ask {
 }
 
 impl Policy {
+    /// Asks whatever it comes to.
+    fn always(approver: Approver) -> Policy {
+        Policy {
+            ask: Ask::Always,
+            approver,
+        }
+    }
+
     /// Nothing is ever asked, so there is no preview to look at.
     pub(crate) fn never_asks(self) -> bool {
         self.ask == Ask::Never
@@ -88,10 +96,7 @@ pub(crate) async fn policy(call: &mut Call<'_>, sheet: &ToolSheet) -> Result<Pol
     let tenant = call.shop.tenant;
     let Some((ask, above_minor, approver)) = find_policy(call.conn, tenant, sheet.name).await?
     else {
-        return Ok(Policy {
-            ask: Ask::Always,
-            approver: sheet.approver,
-        });
+        return Ok(Policy::always(sheet.approver));
     };
     let ask = match (ask.as_str(), above_minor) {
         ("never", _) => Ask::Never,
@@ -125,8 +130,19 @@ pub(crate) struct Asking<'a> {
     pub(crate) tool: &'a str,
     pub(crate) arguments: &'a Value,
     pub(crate) preview: Preview,
+    pub(crate) open: Open,
     pub(crate) approver: Approver,
     pub(crate) idempotency_key: Option<&'a str>,
+}
+
+/// The id and the end of a question that is about to be asked.
+pub(crate) fn open(call: &Call<'_>) -> Result<Open, CallError> {
+    let ttl = TimeDelta::from_std(call.shop.confirmation_ttl)
+        .map_err(|e| CallError::Broken(format!("confirmation ttl: {e}")))?;
+    Ok(Open {
+        confirmation_id: call.new_id(),
+        expires_at: call.now + ttl,
+    })
 }
 
 /// Stores the question and returns it. The caller of `call` is the one who asks.
@@ -135,9 +151,7 @@ pub(crate) async fn ask(
     call: &mut Call<'_>,
     asking: Asking<'_>,
 ) -> Result<Question, CallError> {
-    let id = call.new_id();
-    let ttl = TimeDelta::from_std(call.shop.confirmation_ttl)
-        .map_err(|e| CallError::Broken(format!("confirmation ttl: {e}")))?;
+    let id = asking.open.confirmation_id;
     let Preview {
         message,
         lines,
@@ -156,7 +170,7 @@ pub(crate) async fn ask(
         informative,
         approver: asking.approver,
         requested_by: call.caller.subject.clone(),
-        expires_at: call.now + ttl,
+        expires_at: asking.open.expires_at,
     };
     let hash = token_hash(&token(&app.confirmation_key, call.shop.tenant, id));
     let (tenant, now, locale, role) = (call.shop.tenant, call.now, call.locale, call.caller.role);
@@ -239,8 +253,11 @@ pub(crate) async fn decide(
     if let Some(settled) = already_settled(conn, shop, &stored, answer).await? {
         return Ok(settled);
     }
+    let route = route(&stored.question.tool)
+        .ok_or_else(|| CallError::Broken(format!("no tool {}", stored.question.tool)))?;
     if stored.question.expires_at <= now {
         set_status(conn, shop.tenant, id, "expired", None).await?;
+        release(route, conn, shop.tenant, id, now).await?;
         return Ok(Decision::NotTaken(expired(stored.locale)));
     }
     if !stored.question.approver.admits(
@@ -256,10 +273,9 @@ pub(crate) async fn decide(
         let refused = Finished::Refused(declined(stored.locale));
         settle(conn, shop.tenant, &stored, "declined", None, answer, now).await?;
         remember(conn, shop.tenant, &stored, &refused).await?;
+        release(route, conn, shop.tenant, id, now).await?;
         return Ok(Decision::Finished(refused));
     }
-    let route = route(&stored.question.tool)
-        .ok_or_else(|| CallError::Broken(format!("no tool {}", stored.question.tool)))?;
     let asker = Caller {
         tenant: shop.tenant,
         subject: stored.question.requested_by.clone(),
@@ -377,14 +393,13 @@ impl Yes<'_> {
                 self.settle(conn, "done", Finished::Done(outcome.output))
                     .await
             }
-            Ok(Agreed::Changed(preview)) => {
+            Ok(Agreed::Changed) => {
                 savepoint.rollback().await?;
-                self.ask_anew(conn, preview).await
+                self.ask_anew(conn).await
             }
             Err(CallError::Refused(failure)) => {
                 savepoint.rollback().await?;
-                self.settle(conn, "failed", Finished::Refused(failure))
-                    .await
+                self.fail(conn, failure).await
             }
             Err(fault) => Err(fault),
         }
@@ -411,21 +426,56 @@ impl Yes<'_> {
         Ok(Decision::Finished(finished))
     }
 
-    async fn ask_anew(
+    /// The business says no after all; what was held for the question is free.
+    async fn fail(
         &self,
         conn: &mut PgConnection,
-        preview: Preview,
+        failure: ToolFailure,
     ) -> Result<Decision, CallError> {
+        self.release(conn).await?;
+        self.settle(conn, "failed", Finished::Refused(failure))
+            .await
+    }
+
+    async fn release(&self, conn: &mut PgConnection) -> Result<(), CallError> {
+        let (tenant, old) = (self.shop.tenant, self.stored.question.id);
+        release(self.route, conn, tenant, old, self.now).await
+    }
+
+    /// What was held for the old question is given back, and the new one holds what it is about.
+    async fn ask_anew(&self, conn: &mut PgConnection) -> Result<Decision, CallError> {
+        let Runner::Commit { prepare, .. } = self.route.runner else {
+            return Err(CallError::Broken("a question about nothing".to_owned()));
+        };
+        let mut savepoint = conn.begin().await?;
+        self.release(&mut savepoint).await?;
+        let mut call = Call {
+            confirmation: None,
+            ..self.call(&mut savepoint)
+        };
+        let open = open(&call)?;
+        let approver = self.stored.question.approver;
+        let arguments = self.stored.arguments.clone();
+        let preview = match prepare(&mut call, arguments, Policy::always(approver), open).await {
+            Ok(preview) => preview,
+            Err(CallError::Refused(failure)) => {
+                savepoint.rollback().await?;
+                return self.fail(conn, failure).await;
+            }
+            Err(fault) => return Err(fault),
+        };
         let asking = Asking {
             tool: self.route.sheet.name,
             arguments: &self.stored.arguments,
             preview,
-            approver: self.stored.question.approver,
+            open,
+            approver,
             idempotency_key: self.stored.idempotency_key.as_deref(),
         };
-        let question = ask(self.app, &mut self.call(conn), asking).await?;
+        let question = ask(self.app, &mut call, asking).await?;
         let (tenant, old) = (self.shop.tenant, self.stored.question.id);
-        set_status(conn, tenant, old, "superseded", Some(question.id)).await?;
+        set_status(call.conn, tenant, old, "superseded", Some(question.id)).await?;
+        savepoint.commit().await?;
         Ok(Decision::AskedAnew(question))
     }
 
@@ -437,8 +487,24 @@ impl Yes<'_> {
             locale: self.stored.locale,
             now: self.now,
             public_url: &self.app.public_url,
+            providers: self.app.providers.configured(),
+            confirmation: Some(self.stored.question.id),
             clock: &*self.app.clock,
         }
+    }
+}
+
+/// What was held for a question is free from now on.
+async fn release(
+    route: &Route,
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: Uuid,
+    now: DateTime<Utc>,
+) -> Result<(), CallError> {
+    match route.runner {
+        Runner::Commit { release, .. } => release(conn, tenant.0, id, now).await,
+        Runner::Read(_) | Runner::Write(_) => Ok(()),
     }
 }
 

@@ -44,6 +44,8 @@ fn holds_control_characters(json: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -57,5 +59,22 @@ mod tests {
             assert_eq!(read::<(String, String, i64)>(bad), None, "{bad}");
         }
         assert_eq!(read::<(String, i64)>(&write(&("a\0b", 1))), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_is_more_than_a_place_or_nothing(text in ".{0,80}", bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+            let _ = read::<(String, String, i64)>(&text);
+            // What decodes is read no less carefully.
+            let place: Option<(String, i64)> = read(&URL_SAFE_NO_PAD.encode(&bytes));
+            if let Some((name, _)) = place {
+                prop_assert!(!name.chars().any(char::is_control));
+            }
+        }
+
+        #[test]
+        fn every_place_we_write_comes_back(name in "\\PC{0,80}", number: i64) {
+            prop_assert_eq!(read::<(String, i64)>(&write(&(name.clone(), number))), Some((name, number)));
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! Finding customers by name. Somebody unknown is a new customer; somebody whose name is nearly one we know is asked about, so that
 //! Ali does not become Aly on the next bill.
 
-use contracts::failure::Candidate;
+use contracts::failure::{Candidate, ToolFailure};
+use contracts::locale::Locale;
 use contracts::quantity::Exact;
 use rust_decimal::Decimal;
 use sqlx::PgConnection;
@@ -10,6 +11,7 @@ use uuid::Uuid;
 use crate::catalogue::likeness::{Folded, OFFERED_MAX, score};
 use crate::error::CallError;
 use crate::handler::Call;
+use crate::phones::{self, E164};
 use crate::typed::{self, CUSTOMER_CHARS_MAX};
 use crate::words::arguments::Thing;
 use crate::words::billing;
@@ -81,13 +83,76 @@ pub(crate) async fn buyer(
             Err(billing::ambiguous_customer(call.locale, &text, candidates(&people), field).into())
         }
         Lookup::Nobody(near) if near.is_empty() => Ok(Buyer::New {
-            name: capitalised_words(text),
+            // Somebody named by a number has that number, however it was spelt.
+            name: phones::read(&text, call.shop.country)
+                .map_or_else(|_| capitalised_words(text), E164::into_string),
             insisted: false,
         }),
         Lookup::Nobody(near) => {
             Err(billing::nearly_a_customer(call.locale, &text, candidates(&near), field).into())
         }
     }
+}
+
+/// The name of somebody new, and whether the person insisted on it with "new customer …".
+pub(crate) fn new_name(
+    text: &str,
+    field: &str,
+    locale: Locale,
+) -> Result<(String, bool), ToolFailure> {
+    let text = typed::line(text, Thing::Customer, field, CUSTOMER_CHARS_MAX, locale)?;
+    let insisted = insisted_name(&text);
+    let is_insisted = insisted.is_some();
+    Ok((capitalised_words(insisted.unwrap_or(text)), is_insisted))
+}
+
+/// Whose number this is.
+///
+/// # Errors
+/// When the database fails.
+pub(crate) async fn by_phone(
+    conn: &mut PgConnection,
+    tenant: Uuid,
+    phone: &E164,
+) -> Result<Option<Customer>, sqlx::Error> {
+    sqlx::query_as!(
+        Customer,
+        "select id, name from shop.customers where tenant_id = $1 and deleted_at is null and phone_e164 = $2",
+        tenant,
+        phone.as_str()
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Somebody of exactly this name, who may have a number of their own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Namesake {
+    /// The name, and what tells them apart.
+    pub candidate: Candidate,
+    /// Whether their number is known.
+    pub has_phone: bool,
+}
+
+/// Everybody of this name. Nobody else of that name can be made until the commit.
+///
+/// # Errors
+/// When the database fails.
+pub(crate) async fn namesakes(call: &mut Call<'_>, name: &str) -> Result<Vec<Namesake>, CallError> {
+    let tenant = call.tenant();
+    lock_name(call.conn, tenant, name).await?;
+    let mut people = select_exact(call.conn, tenant, name, None, None).await?;
+    people.retain(|person| person.kind == NAME);
+    let has_phone: Vec<bool> = people.iter().map(|p| p.phone.is_some()).collect();
+    let people: Vec<(Person, u16)> = people.into_iter().map(|person| (person, 1000)).collect();
+    Ok(candidates(&people)
+        .into_iter()
+        .zip(has_phone)
+        .map(|(candidate, has_phone)| Namesake {
+            candidate,
+            has_phone,
+        })
+        .collect())
 }
 
 /// The customer a name in a question means.
@@ -138,7 +203,15 @@ pub(crate) async fn create(
         }
     }
     let id = call.new_id();
-    insert(call.conn, tenant, id, name, call.now).await?;
+    let phone = phones::read(name, None).ok().filter(|_| !insisted);
+    if !insert(call.conn, tenant, id, name, phone.as_ref(), call.now).await?
+        && let Some(phone) = phone
+    {
+        // Somebody with that number was written in between.
+        return by_phone(call.conn, tenant, &phone)
+            .await?
+            .ok_or_else(|| CallError::Broken(format!("nobody has the taken number {phone}")));
+    }
     Ok(Customer {
         id,
         name: name.to_owned(),
@@ -155,9 +228,9 @@ async fn look_up(call: &mut Call<'_>, text: &str) -> Result<Lookup, CallError> {
     let tenant = call.tenant();
     let (name, inside) = pointed_at(text);
     let id = inside.unwrap_or(name).parse::<Uuid>().ok();
-    let phone = inside.unwrap_or(name).replace([' ', '-'], "");
-    let phone = Some(phone).filter(|p| p.starts_with('+'));
-    let people = select_exact(call.conn, tenant, text, id, phone.as_deref()).await?;
+    let phone = phones::read(inside.unwrap_or(name), call.shop.country).ok();
+    let number = phone.as_ref().map(E164::as_str);
+    let people = select_exact(call.conn, tenant, text, id, number).await?;
     let best = people.iter().map(|person| person.kind).min();
     let same: Vec<Person> = people
         .into_iter()
@@ -365,18 +438,21 @@ async fn insert(
     tenant: Uuid,
     id: Uuid,
     name: &str,
+    phone: Option<&E164>,
     now: chrono::DateTime<chrono::Utc>,
-) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "insert into shop.customers (tenant_id, id, name, created_at) values ($1, $2, $3, $4)",
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!(
+        "insert into shop.customers (tenant_id, id, name, phone_e164, created_at) values ($1, $2, $3, $4, $5)
+         on conflict (tenant_id, phone_e164) where phone_e164 is not null and deleted_at is null do nothing",
         tenant,
         id,
         name,
+        phone.map(E164::as_str),
         now
     )
     .execute(conn)
     .await?;
-    Ok(())
+    Ok(done.rows_affected() == 1)
 }
 
 #[cfg(test)]

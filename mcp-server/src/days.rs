@@ -62,6 +62,8 @@ pub(crate) fn span(period: Period, today: NaiveDate) -> Option<(NaiveDate, Naive
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn day(text: &str) -> NaiveDate {
@@ -97,5 +99,23 @@ mod tests {
         assert_eq!(said(Period::LastWeek).unwrap(), "2026-11-09 2026-11-15");
         assert_eq!(said(Period::ThisMonth).unwrap(), "2026-11-01 2026-11-20");
         assert_eq!(said(Period::LastMonth).unwrap(), "2026-10-01 2026-10-31");
+    }
+
+    proptest! {
+        /// Every day of every zone begins, once, and on that day or, where the clock left it out, on the next.
+        #[test]
+        fn every_day_begins_on_itself(days in -40_000_i64..3_000_000, zone in 0..chrono_tz::TZ_VARIANTS.len()) {
+            let zone = chrono_tz::TZ_VARIANTS[zone];
+            let day = NaiveDate::from_ymd_opt(1970, 1, 1).unwrap() + TimeDelta::days(days);
+            let Some(start) = start_of(day, zone) else {
+                prop_assert!(!YEARS.contains(&day.year()), "{day} has no beginning in {zone}");
+                return Ok(());
+            };
+            let begun = day_of(start, zone);
+            prop_assert!(begun == day || Some(begun) == day.succ_opt(), "{day} {zone} {start}");
+            if let Some(end) = end_of(day, zone) {
+                prop_assert!(end >= start && end - start <= TimeDelta::hours(50));
+            }
+        }
     }
 }

@@ -20,6 +20,8 @@ use uuid::Uuid;
 
 use crate::caller::Caller;
 use crate::error::CallError;
+use crate::providers::Configured;
+use crate::phones::Country;
 
 /// What the business has settled for itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +32,8 @@ pub struct Shop {
     pub name: String,
     /// The one currency of its prices and bills.
     pub currency: Currency,
+    /// Where telephone numbers without a country code belong; `None` until the owner has said so.
+    pub country: Option<Country>,
     /// Where its days begin.
     pub time_zone: Tz,
     /// The language when a request names none.
@@ -69,6 +73,10 @@ pub struct Call<'a> {
     pub now: DateTime<Utc>,
     /// Where people reach our pages: `http://127.0.0.1:8001`.
     pub public_url: &'a str,
+    /// Which providers of payments can be asked.
+    pub providers: Configured,
+    /// The question this call answers; what is held for it is the call's own.
+    pub confirmation: Option<Uuid>,
     pub(crate) clock: &'a dyn Clock,
 }
 
@@ -154,10 +162,19 @@ pub trait WriteTool: Tool<Kind = Write> {
     ) -> impl Future<Output = Result<Effected<Self::Output>, CallError>> + Send;
 }
 
+/// A question that is about to be stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Open {
+    /// Its id.
+    pub confirmation_id: Uuid,
+    /// When it lapses, and with it what is held for it.
+    pub expires_at: DateTime<Utc>,
+}
+
 /// A tool that needs a countersignature.
 pub trait CommitTool: Tool<Kind = Commit> {
     /// What `prepare` worked out for `execute`.
-    type Plan: Send;
+    type Plan: Send + Sync;
     /// Validates, resolves names, computes the preview. Writes nothing. Runs once for the question and again for the yes.
     fn prepare(
         call: &mut Call<'_>,
@@ -169,4 +186,22 @@ pub trait CommitTool: Tool<Kind = Commit> {
         input: Self::Input,
         plan: Self::Plan,
     ) -> impl Future<Output = Result<Effected<Self::Output>, CallError>> + Send;
+    /// Keeps what the question is about from others until it is answered or lapses, in the transaction that stores the question.
+    /// Not called where nobody is asked. What it holds has to end by itself at `open.expires_at`: nobody may come and say so.
+    fn hold(
+        _call: &mut Call<'_>,
+        _plan: &Self::Plan,
+        _open: Open,
+    ) -> impl Future<Output = Result<(), CallError>> + Send {
+        async { Ok(()) }
+    }
+    /// Gives back what [`CommitTool::hold`] kept: the question was declined, has lapsed, failed, or another takes its place.
+    fn release(
+        _conn: &mut PgConnection,
+        _tenant: Uuid,
+        _confirmation_id: Uuid,
+        _now: DateTime<Utc>,
+    ) -> impl Future<Output = Result<(), CallError>> + Send {
+        async { Ok(()) }
+    }
 }

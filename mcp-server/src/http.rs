@@ -1,4 +1,4 @@
-//! The HTTP door: `/mcp`, the approval page, health. One router, used by the program and by tests alike.
+//! The HTTP door: `/mcp`, the approval page, bills, health. One router, used by the program and by tests alike.
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,7 +22,7 @@ use tower::Layer as _;
 
 use crate::app::App;
 use crate::guard::{self, Guard};
-use crate::pages;
+use crate::{callbacks, pages};
 #[cfg(not(feature = "conformance-fixtures"))]
 use crate::server::Server;
 use crate::written::{self, Place};
@@ -51,8 +51,12 @@ pub fn router(app: Arc<App>, allowed_hosts: Vec<String>) -> Router {
         )
         // Where a person answers a question that a client could not ask.
         .route("/approvals/{id}", get(pages::show).post(pages::answer))
+        // A bill on a page, and as PDF under the same name with `.pdf`.
+        .route("/bills/{name}", get(pages::bill))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(guard, guard::admit))
+        // Providers, who have no token of ours: nothing they say is believed.
+        .merge(callbacks::routes())
         // For operators and balancers; tells nothing about any tenant.
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))

@@ -5,6 +5,10 @@
 //! 15 calls.
 
 mod bills;
+mod bookings;
+mod ledger;
+mod payments;
+mod people;
 mod stock;
 
 /// One rule.
@@ -20,5 +24,14 @@ pub struct Invariant {
 
 /// Every rule.
 pub fn all() -> impl Iterator<Item = &'static Invariant> {
-    [stock::RULES, bills::RULES].into_iter().flatten()
+    [
+        stock::RULES,
+        bills::RULES,
+        ledger::RULES,
+        payments::RULES,
+        people::RULES,
+        bookings::RULES,
+    ]
+    .into_iter()
+    .flatten()
 }

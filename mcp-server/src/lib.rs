@@ -6,12 +6,21 @@
 //! - [`server`]: the protocol around it; `written`: a result's way into the reply; `confirmation`: the question a `commit` tool asks; `pages`: where a person answers it.
 //! - [`handler`]: what a tool's file provides; `tools`: those files.
 //! - `catalogue`, `customers`, `stock`, `pricing`, `bills`, `numbering`, `days`: the business facts tools build on.
+//! - `documents`: a bill as JSON and as PDF, read as a resource or on a page.
+//! - `phones`, `places`, `geo`, `opening`: how people are reached, and where and when the shop is open.
+//! - `catalogue`, `customers`, `stock`, `pricing`, `bills`, `ledger`, `payments`, `bookings`, `numbering`, `days`: the business facts tools build on; `calendar`: a
+//!   booking as a file.
+//! - [`jobs`]: what is done after the answer; [`providers`]: who moves money; [`webhooks`]: what others are told; [`outgoing`]: how others
+//!   are reached; `callbacks`: where they reach us.
 //! - `typed`, `cursor`: what a person or a client sent, made safe; `words`: every sentence that is answered.
 
 pub mod app;
 mod audit;
 pub mod bills;
+pub mod bookings;
+pub mod calendar;
 pub mod call;
+mod callbacks;
 pub mod caller;
 mod canonical;
 pub mod catalogue;
@@ -22,17 +31,27 @@ pub mod cursor;
 pub mod customers;
 pub mod days;
 pub mod demo;
+mod documents;
 pub mod error;
 #[cfg(feature = "conformance-fixtures")]
 pub mod fixtures;
+mod geo;
 pub mod guard;
 pub mod handler;
 pub mod http;
 mod idempotency;
 pub mod invariants;
+pub mod jobs;
+mod ledger;
 pub mod numbering;
+mod opening;
+pub mod outgoing;
 mod pages;
+pub mod phones;
+mod places;
+mod payments;
 pub mod pricing;
+pub mod providers;
 mod routes;
 pub mod server;
 pub mod start;
@@ -43,5 +62,6 @@ mod testing;
 mod tokens;
 pub mod tools;
 pub mod typed;
+pub mod webhooks;
 pub mod words;
 mod written;

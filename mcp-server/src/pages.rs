@@ -1,4 +1,6 @@
-//! The page where a person answers a question that a client could not ask.
+//! The pages people open: where a person answers a question that a client could not ask, and bills.
+
+mod documents;
 
 use std::sync::Arc;
 
@@ -22,6 +24,8 @@ use crate::caller::Caller;
 use crate::confirmation::{self, Stored};
 use crate::error::CallError;
 use crate::handler::{Call, Shop};
+
+pub(crate) use documents::bill;
 
 #[derive(Template)]
 #[template(path = "approval.html")]
@@ -157,6 +161,8 @@ async fn load(
         locale: shop.locale,
         now,
         public_url: &app.public_url,
+        providers: app.providers.configured(),
+        confirmation: None,
         clock: &*app.clock,
     };
     let stored = confirmation::visible(&mut call, id).await?;
@@ -203,6 +209,7 @@ fn outcome(stored: &Stored, lapsed: bool) -> String {
 #[derive(Template)]
 #[template(path = "notice.html")]
 struct Notice {
+    locale: Locale,
     title: &'static str,
     text: &'static str,
 }
@@ -211,6 +218,7 @@ fn missing() -> Response {
     html(
         StatusCode::NOT_FOUND,
         &Notice {
+            locale: Locale::En,
             title: "Not found",
             text: "There is no such question here. It may be somebody else's, or the address is incomplete.",
         },
@@ -221,6 +229,7 @@ fn unreadable() -> Response {
     html(
         StatusCode::BAD_REQUEST,
         &Notice {
+            locale: Locale::En,
             title: "Nothing was answered",
             text: "The answer could not be read. Go back to the question and press one of its buttons.",
         },
@@ -232,6 +241,7 @@ fn unavailable(error: &CallError) -> Response {
     html(
         StatusCode::SERVICE_UNAVAILABLE,
         &Notice {
+            locale: Locale::En,
             title: "One moment",
             text: "Unable to reach the system. Please try again.",
         },

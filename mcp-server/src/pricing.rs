@@ -144,7 +144,8 @@ fn allocate(discount: i64, gross: &[i64]) -> Vec<i64> {
 }
 
 /// Tax of an amount, rounded half away from zero: on top of it, or within it.
-fn tax_of(net_minor: i64, tax_bp: i32, inclusive: bool) -> i64 {
+#[must_use]
+pub(crate) fn tax_of(net_minor: i64, tax_bp: i32, inclusive: bool) -> i64 {
     let rate = i128::from(tax_bp);
     let whole = if inclusive { WHOLE_BP + rate } else { WHOLE_BP };
     let tax = (2 * i128::from(net_minor) * rate + whole) / (2 * whole);

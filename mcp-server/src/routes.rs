@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use contracts::failure::{FailureCode, ToolFailure};
 use contracts::locale::Locale;
 use contracts::tool::{Commit, Read, Tool, ToolSheet, Write, sheet};
@@ -10,32 +11,41 @@ use futures::future::BoxFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use sqlx::PgConnection;
+use uuid::Uuid;
 
+use crate::confirmation::Policy;
 use crate::error::CallError;
-use crate::handler::{Audit, Call, CommitTool, Effected, Prepared, ReadTool, WriteTool};
+use crate::handler::{Audit, Call, CommitTool, Effected, Open, Prepared, ReadTool, WriteTool};
 
 /// An effect and its trace, untyped.
 pub(crate) type Outcome = Effected<Value>;
 /// A preview, untyped.
 pub(crate) type Preview = Prepared<()>;
-/// What the yes does: `None` when what was agreed to is no longer true, with the new preview.
+/// What the yes does.
 pub(crate) enum Agreed {
     /// Done as agreed.
     Done(Outcome),
     /// The binding part has changed.
-    Changed(Preview),
+    Changed,
 }
 
 /// Answers with JSON that is written straight from the tool's type: nothing looks into it on its way to the client.
 type ReadFn = for<'a, 'c> fn(&'a mut Call<'c>, Value) -> BoxFuture<'a, Result<String, CallError>>;
 type WriteFn = for<'a, 'c> fn(&'a mut Call<'c>, Value) -> BoxFuture<'a, Result<Outcome, CallError>>;
-type PrepareFn =
-    for<'a, 'c> fn(&'a mut Call<'c>, Value) -> BoxFuture<'a, Result<Preview, CallError>>;
+type PrepareFn = for<'a, 'c> fn(
+    &'a mut Call<'c>,
+    Value,
+    Policy,
+    Open,
+) -> BoxFuture<'a, Result<Preview, CallError>>;
 type ExecuteFn = for<'a, 'c> fn(
     &'a mut Call<'c>,
     Value,
     Option<[u8; 32]>,
 ) -> BoxFuture<'a, Result<Agreed, CallError>>;
+type ReleaseFn =
+    fn(&mut PgConnection, Uuid, Uuid, DateTime<Utc>) -> BoxFuture<'_, Result<(), CallError>>;
 
 /// The functions of a tool, by its effect.
 #[derive(Clone, Copy)]
@@ -46,10 +56,12 @@ pub(crate) enum Runner {
     Write(WriteFn),
     /// Asks, and does once agreed.
     Commit {
-        /// The question.
+        /// The question; where the policy asks it, what it is about is held.
         prepare: PrepareFn,
         /// The effect: prepares again and compares with the digest of what was agreed to.
         execute: ExecuteFn,
+        /// Gives back what was held for a question, by tenant and question.
+        release: ReleaseFn,
     },
 }
 
@@ -84,9 +96,15 @@ impl<T: WriteTool> Runnable<Write> for T {
 
 impl<T: CommitTool> Runnable<Commit> for T {
     const RUNNER: Runner = Runner::Commit {
-        prepare: |call, arguments| {
-            async move { Ok(without_plan(T::prepare(call, &decode::<T>(arguments)?).await?).0) }
-                .boxed()
+        prepare: |call, arguments, policy, open| {
+            async move {
+                let prepared = T::prepare(call, &decode::<T>(arguments)?).await?;
+                if policy.asks(prepared.total) {
+                    T::hold(call, &prepared.plan, open).await?;
+                }
+                Ok(without_plan(prepared).0)
+            }
+            .boxed()
         },
         execute: |call, arguments, agreed| {
             async move {
@@ -94,11 +112,14 @@ impl<T: CommitTool> Runnable<Commit> for T {
                 let (preview, plan) = without_plan(T::prepare(call, &input).await?);
                 if agreed.is_some_and(|digest| digest != crate::canonical::digest(&preview.binding))
                 {
-                    return Ok(Agreed::Changed(preview));
+                    return Ok(Agreed::Changed);
                 }
                 untyped(T::execute(call, input, plan).await?).map(Agreed::Done)
             }
             .boxed()
+        },
+        release: |conn, tenant, confirmation_id, now| {
+            async move { T::release(conn, tenant, confirmation_id, now).await }.boxed()
         },
     };
 }

@@ -13,8 +13,9 @@ use tokio_util::sync::CancellationToken;
 use crate::app::{App, Hooks};
 use crate::caller::Caller;
 use crate::config::Config;
+use crate::providers::Providers;
 use crate::server::Server;
-use crate::{demo, http, sweeper};
+use crate::{demo, http, jobs, sweeper};
 
 /// A running server. Stop it with [`Started::stop`]; dropping it stops it without waiting.
 pub struct Started {
@@ -25,6 +26,7 @@ pub struct Started {
     stop: CancellationToken,
     serving: JoinHandle<std::io::Result<()>>,
     sweeping: JoinHandle<()>,
+    working: JoinHandle<()>,
     database: Database,
 }
 
@@ -44,13 +46,14 @@ impl Started {
             .map(migrations::embedded::Embedded::data_dir)
     }
 
-    /// Lets open requests finish, then closes the database.
+    /// Lets open requests and running jobs finish, then closes the database.
     pub async fn stop(mut self) {
         self.stop.cancel();
         if let Ok(Err(error)) = (&mut self.serving).await {
             tracing::error!(%error, "serving ended");
         }
         let _ = (&mut self.sweeping).await;
+        let _ = (&mut self.working).await;
         self.database.pool.close().await;
     }
 }
@@ -91,12 +94,14 @@ pub async fn start_on(
     let router = http::router(Arc::clone(&app), config.allowed_hosts);
     let serving = tokio::spawn(http::serve(listener, router, stop.clone()));
     let sweeping = tokio::spawn(sweeper::run(Arc::clone(&app), stop.clone()));
+    let working = tokio::spawn(jobs::run(Arc::clone(&app), stop.clone()));
     Ok(Started {
         app,
         address,
         stop,
         serving,
         sweeping,
+        working,
         database,
     })
 }
@@ -123,6 +128,7 @@ pub async fn stdio(
         }
     }
     let sweeping = tokio::spawn(sweeper::run(Arc::clone(&app), stop.clone()));
+    let working = tokio::spawn(jobs::run(Arc::clone(&app), stop.clone()));
     let server = Server::stdio(app, Caller::local_owner());
     let ended = match server.serve(rmcp::transport::stdio()).await {
         Ok(running) => running
@@ -136,11 +142,28 @@ pub async fn stdio(
     };
     stop.cancel();
     let _ = sweeping.await;
+    let _ = working.await;
     database.pool.close().await;
     ended
 }
 
 async fn open(
+    config: &Config,
+    address: SocketAddr,
+    hooks: Hooks,
+    progress: &mut (dyn FnMut(&str) + Send),
+) -> anyhow::Result<(Arc<App>, Database)> {
+    let (app, database) = open_shop(config, address, hooks, progress).await?;
+    if database.embedded.is_some() {
+        demo::fill(&app)
+            .await
+            .context("The demo shop could not be filled")?;
+    }
+    Ok((app, database))
+}
+
+/// The shop without its doors, for one command of the owner's.
+pub(crate) async fn open_shop(
     config: &Config,
     address: SocketAddr,
     hooks: Hooks,
@@ -172,11 +195,7 @@ async fn open(
     app.local_mode = config.local_mode;
     app.call_deadline = config.call_deadline;
     app.hooks = hooks;
-    if embedded.is_some() {
-        demo::stock(&app)
-            .await
-            .context("The demo shop could not be filled")?;
-    }
+    app.providers = Providers::new(&config.providers);
     Ok((Arc::new(app), database))
 }
 

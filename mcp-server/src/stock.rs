@@ -211,7 +211,7 @@ pub(crate) async fn apply(
     Ok(())
 }
 
-/// Gives a new item its level row.
+/// Gives a new item its level row, which knows from where on the item runs low.
 ///
 /// # Errors
 /// When the database fails.
@@ -220,12 +220,14 @@ pub(crate) async fn open_level(
     tenant: Uuid,
     item_id: Uuid,
     may_go_below_zero: bool,
+    low_at: Option<Decimal>,
 ) -> Result<(), CallError> {
     sqlx::query!(
-        "insert into shop.stock_levels (tenant_id, item_id, allow_negative) values ($1, $2, $3)",
+        "insert into shop.stock_levels (tenant_id, item_id, allow_negative, low_at) values ($1, $2, $3, $4)",
         tenant,
         item_id,
-        may_go_below_zero
+        may_go_below_zero,
+        low_at
     )
     .execute(conn)
     .await?;

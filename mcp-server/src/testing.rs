@@ -1,6 +1,6 @@
 //! A shop of its own for each test, the tools called as the call path calls them, and the invariants that hold after every effect.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use contracts::failure::ToolFailure;
@@ -16,12 +16,17 @@ use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
+use crate::app::App;
+use crate::calendar;
+use crate::call::{self, Answer, ToolRequest};
 use crate::caller::{Caller, Door};
 use crate::error::CallError;
 use crate::handler::{
     Audit, Call, CommitTool, Effected, Prepared, ReadTool, Shop, UnaskedClients, WriteTool,
 };
 use crate::invariants::{self, Invariant};
+use crate::providers::Configured;
+use crate::phones::Country;
 
 /// Enough for sixteen callers at once.
 const CONNECTIONS: u32 = 16;
@@ -35,10 +40,17 @@ impl Clock for StandingClock {
     }
 }
 
+impl StandingClock {
+    pub(crate) fn pass(&self, seconds: i64) {
+        *self.0.lock().unwrap() += TimeDelta::seconds(seconds);
+    }
+}
+
 /// One shop in a database of its own.
 pub(crate) struct World {
     pub(crate) shop: Shop,
     pub(crate) locale: Locale,
+    pub(crate) providers: Configured,
     caller: Caller,
     clock: StandingClock,
     pool: PgPool,
@@ -69,6 +81,7 @@ impl World {
             tenant: TenantId(Uuid::from_u128(rand::random())),
             name: "Kimironko Corner".to_owned(),
             currency: "RWF".parse().unwrap(),
+            country: Some("RW".parse().unwrap()),
             time_zone: chrono_tz::Africa::Kigali,
             locale: Locale::En,
             tax_inclusive: true,
@@ -87,6 +100,7 @@ impl World {
                 door: Door::Local,
             },
             locale: shop.locale,
+            providers: Configured::default(),
             shop,
             clock: StandingClock(Mutex::new(now)),
             pool,
@@ -117,7 +131,8 @@ impl World {
         *self.clock.0.lock().unwrap() += TimeDelta::seconds(1);
     }
 
-    fn call<'a>(&'a self, conn: &'a mut PgConnection) -> Call<'a> {
+    /// A call as the call path makes it.
+    pub(crate) fn call<'a>(&'a self, conn: &'a mut PgConnection) -> Call<'a> {
         Call {
             conn,
             shop: &self.shop,
@@ -125,6 +140,8 @@ impl World {
             locale: self.locale,
             now: self.clock.now(),
             public_url: "http://127.0.0.1:8001",
+            providers: self.providers,
+            confirmation: None,
             clock: &self.clock,
         }
     }
@@ -203,9 +220,54 @@ impl World {
         transaction
     }
 
+    /// The program around the tools, on this world's database, with a clock of its own that stands still until it is moved.
+    pub(crate) fn app(&self) -> (App, Arc<StandingClock>) {
+        let clock = Arc::new(StandingClock(Mutex::new(self.clock.now())));
+        let app = App::new(
+            self.pool.clone(),
+            Arc::<StandingClock>::clone(&clock),
+            "http://127.0.0.1:8001".to_owned(),
+            [1; 32],
+            [2; 32],
+        );
+        (app, clock)
+    }
+
+    /// A call as a client makes it.
+    pub(crate) async fn run<T: Tool>(
+        &self,
+        app: &App,
+        arguments: &Value,
+        answering: Option<(&str, bool)>,
+    ) -> Answer {
+        let request = ToolRequest {
+            name: T::NAME.to_owned(),
+            arguments: arguments.as_object().unwrap().clone(),
+            locale: Some(self.locale),
+            request_state: answering.map(|(token, _)| token.to_owned()),
+            person_says: answering.map(|(_, yes)| yes),
+            ..ToolRequest::default()
+        };
+        call::run(app, &self.caller, request, true).await
+    }
+
+    /// The calendar file of a booking.
+    pub(crate) async fn calendar_file(&self, reference: &str) -> Result<String, CallError> {
+        let mut transaction = self.begin().await;
+        calendar::file(&mut self.call(&mut transaction), reference).await
+    }
+
     /// One number, asked as the owner of the database.
     pub(crate) async fn number(&self, sql: &'static str) -> i64 {
         sqlx::query_scalar(sql)
+            .fetch_one(&self.owner)
+            .await
+            .unwrap()
+    }
+
+    /// The newest bill.
+    pub(crate) async fn newest_bill(&self) -> Uuid {
+        sqlx::query_scalar("select id from shop.bills where kind = 'invoice' order by number desc limit 1")
             .fetch_one(&self.owner)
             .await
             .unwrap()
@@ -277,8 +339,8 @@ pub(crate) fn refusal<T>(result: Result<T, CallError>) -> ToolFailure {
 
 async fn insert_tenant(owner: &PgPool, shop: &Shop, now: DateTime<Utc>) {
     sqlx::query(
-        "insert into shop.tenants (id, name, currency, time_zone, locale, tax_inclusive, allow_negative_stock, created_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "insert into shop.tenants (id, name, currency, time_zone, locale, tax_inclusive, allow_negative_stock, created_at, country)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     )
     .bind(shop.tenant.0)
     .bind(&shop.name)
@@ -288,6 +350,7 @@ async fn insert_tenant(owner: &PgPool, shop: &Shop, now: DateTime<Utc>) {
     .bind(shop.tax_inclusive)
     .bind(shop.allow_negative_stock)
     .bind(now)
+    .bind(shop.country.as_ref().map(Country::code))
     .execute(owner)
     .await
     .unwrap();

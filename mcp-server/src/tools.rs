@@ -1,5 +1,10 @@
 //! The tools' handlers, a file each.
 
 pub mod billing;
+pub mod booking;
 mod confirm_action;
 pub mod inventory;
+pub mod location;
+pub mod profile;
+pub mod support;
+pub mod payment;

@@ -4,7 +4,13 @@
 
 pub(crate) mod arguments;
 pub(crate) mod billing;
+pub(crate) mod booking;
+pub(crate) mod documents;
 pub(crate) mod inventory;
+pub(crate) mod location;
+pub(crate) mod profile;
+pub(crate) mod support;
+pub(crate) mod payment;
 
 use chrono::NaiveDate;
 use contracts::locale::Locale;

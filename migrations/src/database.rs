@@ -4,6 +4,7 @@
 //! security holds for every statement a program sends.
 
 mod prerequisites;
+pub mod queue;
 pub(crate) mod schema;
 mod target;
 

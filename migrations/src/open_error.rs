@@ -309,6 +309,21 @@ pub enum OpenError {
         needed: i64,
     },
 
+    /// The job queue's schema is missing or older than this program's.
+    #[error(
+        "The schema of the job queue is missing or old, and the login in DATABASE_URL may not change it: run `mcp-server migrate` with DATABASE_OWNER_URL set to a login that owns the database."
+    )]
+    QueueMissing,
+
+    /// The job queue's schema could not be made.
+    #[error(
+        "The job queue's schema could not be made: {source}. Give DATABASE_OWNER_URL a login that owns the database and may create schemas in it."
+    )]
+    Queue {
+        /// What the database said.
+        source: sqlx::Error,
+    },
+
     /// The schema is newer than this program.
     #[error(
         "The schema of the database ({found}) is newer than this program ({needed}): start the newer version of the program that belongs to it."

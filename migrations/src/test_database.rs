@@ -16,7 +16,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, PgPool};
 use tokio::sync::OnceCell;
 
-use crate::database::{self, Role, schema};
+use crate::database::{self, Role, queue, schema};
 use crate::embedded::{self, ADMIN, Embedded, OWNER, Storage};
 
 /// Changes when this crate makes the test server differently, so that an old one is not taken for a new one.
@@ -328,6 +328,7 @@ fn fingerprint() -> String {
         digest.update(migration.version.to_be_bytes());
         digest.update(&migration.checksum);
     }
+    digest.update(queue::fingerprint());
     let mut short = [0; 8];
     short.copy_from_slice(&digest.finalize()[..8]);
     format!("{:016x}", u64::from_be_bytes(short))

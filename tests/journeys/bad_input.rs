@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use contracts::http::problem::Problem;
-use e2e::world::mcp::{MODERN, McpClient, OLDER, asked, refused, send, signed_with};
+use e2e::examples;
+use e2e::world::mcp::{MODERN, McpClient, OLDER, refused, send, signed_with};
 use e2e::world::model::Rehearsed;
 use e2e::world::sse::Stream;
 use e2e::world::{Setting, World};
@@ -537,22 +538,6 @@ async fn words_that_look_like_code_are_words() {
     );
 }
 
-/// Good arguments of every tool, so that what is spoiled is the only thing wrong.
-fn good(tool: &str) -> Value {
-    match tool {
-        "billing_create_bill" => {
-            json!({"customer": "Ali", "lines": [{"item": "Soap", "quantity": "1"}]})
-        }
-        "billing_get_bill" | "billing_void_bill" => json!({"bill": "last"}),
-        "billing_list_bills" | "inventory_list_items" | "sales_summary" => json!({}),
-        "confirm_action" => json!({"confirmation_id": "00000000-0000-7000-8000-00000000ffff"}),
-        "inventory_add_item" => json!({"name": "Sugar", "unit_price": "160"}),
-        "inventory_delete_item" | "inventory_get_item" => json!({"item": "Soap"}),
-        "inventory_update_item" => json!({"item": "Soap", "adjust": {"delta": "1"}}),
-        other => panic!("{other} has no good arguments here"),
-    }
-}
-
 /// Every way to spoil one value of a schema: the path to it, and what to put there. Objects and lists are spoilt inside as well.
 fn spoilt(schema: &Value, path: &str, found: &mut Vec<(String, Value)>) {
     for (name, property) in schema["properties"].as_object().into_iter().flatten() {
@@ -578,7 +563,8 @@ fn spoilt(schema: &Value, path: &str, found: &mut Vec<(String, Value)>) {
             ("object", json!({})),
             ("object", json!({"a": {"b": []}})),
         ] {
-            let taken = kinds.contains(&kind) || (lenient && kind == "integer");
+            let number = kind == "integer" && (lenient || kinds.contains(&"number"));
+            let taken = kinds.contains(&kind) || number;
             if !taken {
                 found.push((path.clone(), wrong));
             }
@@ -591,8 +577,11 @@ fn spoilt(schema: &Value, path: &str, found: &mut Vec<(String, Value)>) {
             found.push((format!("{path}/unheard_of"), json!(1)));
         }
         if kinds.contains(&"array") {
+            let text = property["items"]["type"] == "string";
             for wrong in [json!(7), json!("x"), json!([["a", "1"]]), json!(true)] {
-                found.push((path.clone(), json!([wrong])));
+                if !(text && wrong.is_string()) {
+                    found.push((path.clone(), json!([wrong])));
+                }
             }
             spoilt(&property["items"], &format!("{path}/0"), found);
             found.push((format!("{path}/0/unheard_of"), json!(1)));
@@ -623,31 +612,40 @@ fn put(arguments: &mut Value, path: &str, value: Value) {
     *place = value;
 }
 
+/// A shop that has lived through the examples, so that their arguments name what is there.
+async fn lived_in() -> World {
+    let world = examples::shop().await;
+    examples::play(&world).await;
+    world
+}
+
+/// Name and schema of every tool, as a client is offered them.
+async fn offered(client: &McpClient) -> Vec<(String, Value)> {
+    let listed = client.request("tools/list", json!({})).await.result();
+    let tools = listed["tools"].as_array().expect("tools").iter();
+    tools
+        .map(|tool| {
+            let name = tool["name"].as_str().unwrap_or_default().to_owned();
+            (name, tool["inputSchema"].clone())
+        })
+        .collect()
+}
+
 #[tokio::test]
 async fn every_argument_of_every_tool_is_checked() {
-    let world = World::open().await;
+    let world = lived_in().await;
     let client = world.asking_client();
-    // Something to show and to void.
-    let bill = json!({"lines": [{"item": "Soap", "quantity": "1"}]});
-    let state = asked(&client.call("billing_create_bill", &bill).await);
-    client
-        .retry("billing_create_bill", &bill, &state, e2e::world::mcp::yes())
-        .await;
     let before = world.content("shop").await;
-    let tools = client.request("tools/list", json!({})).await.result();
     let mut tried = 0;
     let mut wrong = Vec::new();
-    for tool in tools["tools"].as_array().expect("tools") {
-        let (name, schema) = (
-            tool["name"].as_str().unwrap_or_default(),
-            &tool["inputSchema"],
-        );
+    for (name, schema) in offered(&client).await {
+        let good = examples::good(&name);
         let mut ways = Vec::new();
-        spoilt(schema, "", &mut ways);
+        spoilt(&schema, "", &mut ways);
         let mut all: Vec<Value> = ways
             .into_iter()
             .map(|(path, value)| {
-                let mut arguments = good(name);
+                let mut arguments = good.clone();
                 put(&mut arguments, &path, value);
                 arguments
             })
@@ -658,7 +656,7 @@ async fn every_argument_of_every_tool_is_checked() {
             .flatten()
             .filter_map(Value::as_str)
         {
-            let mut arguments = good(name);
+            let mut arguments = good.clone();
             arguments
                 .as_object_mut()
                 .and_then(|map| map.remove(required))
@@ -667,13 +665,13 @@ async fn every_argument_of_every_tool_is_checked() {
         }
         for arguments in all {
             tried += 1;
-            let result = client.call(name, &arguments).await;
-            let code = if result["isError"] == true {
-                refused(&result)["code"].clone()
+            let result = client.call(&name, &arguments).await;
+            let failure = if result["isError"] == true {
+                refused(&result)
             } else {
                 Value::Null
             };
-            if code != "invalid_arguments" {
+            if failure["code"] != "invalid_arguments" || !failure["field"].is_string() {
                 wrong.push(format!("{name} {arguments}: {result}"));
             }
         }
@@ -686,6 +684,237 @@ async fn every_argument_of_every_tool_is_checked() {
     );
     assert!(tried > 300, "only {tried} ways to be wrong");
     assert_eq!(world.content("shop").await, before);
+}
+
+/// Text that looks like something else, or is unlike what programmers type. No reason to refuse it where a name is wanted, none to
+/// fail over it anywhere.
+const STRANGE: [&str; 12] = [
+    "",
+    " ",
+    "last",
+    "0",
+    "-1",
+    "'; drop table shop.items; --",
+    "\\'; select pg_sleep(60); --",
+    "{\"$gt\": \"\"}",
+    "{{7*7}} ${7*7} %s%n",
+    "<script>alert(1)</script>",
+    "\u{645}\u{62d}\u{645}\u{62f} \u{1f35a} \u{7cd6} e\u{301}",
+    "../../etc/passwd",
+];
+const NO_DATES: [&str; 7] = [
+    "tomorrow",
+    "2030-02-30",
+    "2030-13-01",
+    "0000-00-00",
+    "01/02/2030",
+    "100000000000-01-01",
+    "2030-01-07'; --",
+];
+
+/// What one argument may be given by somebody careless or hostile.
+struct Values {
+    /// Refused, whatever else the call says.
+    wrong: Vec<Value>,
+    /// Refused, or done as it says.
+    strange: Vec<Value>,
+}
+
+/// The values to try for a schema that is not an object.
+fn hostile(path: &str, schema: &Value) -> Values {
+    let texts = |all: &[&str]| all.iter().map(|t| json!(t)).collect::<Vec<_>>();
+    let long = json!("x".repeat(100_000));
+    let choice = schema["enum"].is_array() || schema["oneOf"].is_array();
+    let (wrong, strange) = match (schema["type"].as_str(), schema["format"].as_str()) {
+        _ if choice => (texts(&STRANGE), vec![]),
+        (Some("string"), Some("date")) => (
+            texts(&NO_DATES),
+            texts(&["0001-01-01", "9999-12-31", "2028-02-29"]),
+        ),
+        (Some("string"), Some(_)) => (texts(&STRANGE), vec![]),
+        (Some("string"), None) if schema["pattern"].is_string() => {
+            let mut wrong = texts(&NO_NUMBERS);
+            wrong.extend([long, json!(1e300), json!(i64::MAX), json!(u64::MAX)]);
+            let edges = [
+                "0",
+                "-1",
+                "-0",
+                "0.000001",
+                "999999999999.999999",
+                "-999999999999.999999",
+            ];
+            (wrong, texts(&edges))
+        }
+        // A key is never shown or stored as a name: all it must not be is too long, or impossible to store.
+        (Some("string"), None) if path.ends_with("/idempotency_key") => (
+            vec![long, json!("x".repeat(256)), json!("a\0b"), json!("")],
+            vec![],
+        ),
+        (Some("string"), None) => {
+            let mut wrong = texts(&UNSEEN);
+            wrong.push(long);
+            (wrong, texts(&STRANGE))
+        }
+        (Some("integer"), _) => (
+            vec![json!(u64::MAX), json!(1e19), json!(-1e19), json!(0.5)],
+            vec![
+                json!(0),
+                json!(-1),
+                json!(i64::MAX),
+                json!(i64::MIN),
+                json!(u32::MAX),
+            ],
+        ),
+        (Some("number"), _) => (
+            vec![json!(1e300), json!(-1e300)],
+            vec![json!(0), json!(-90), json!(180), json!(5e-324)],
+        ),
+        (Some("array"), _) => (vec![json!(vec!["x"; 10_000])], vec![json!([])]),
+        _ => (vec![], vec![]),
+    };
+    Values { wrong, strange }
+}
+
+/// Every argument of a schema that is not an object, with its path.
+fn leaves(schema: &Value, path: &str, found: &mut Vec<(String, Value)>) {
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        let path = format!("{path}/{name}");
+        match property["type"].as_str() {
+            Some("object") => leaves(property, &path, found),
+            Some("array") => {
+                found.push((path.clone(), property.clone()));
+                let item = &property["items"];
+                if item["type"] == "object" {
+                    leaves(item, &format!("{path}/0"), found);
+                } else {
+                    found.push((format!("{path}/0"), item.clone()));
+                }
+            }
+            _ => found.push((path, property.clone())),
+        }
+    }
+}
+
+/// What must hold of every refusal: something a model can repair, said without our inside.
+fn is_repairable(failure: &Value) -> Result<(), &'static str> {
+    let text = failure.to_string();
+    if ["internal", "timeout", "unavailable"]
+        .contains(&failure["code"].as_str().unwrap_or_default())
+    {
+        return Err("a fault of ours");
+    }
+    if text.len() > 4_000 {
+        return Err("echoes too much");
+    }
+    match ["sqlx", "relation", "violates", "syntax error", "panicked"]
+        .iter()
+        .any(|t| text.contains(t))
+    {
+        true => Err("shows our inside"),
+        false => Ok(()),
+    }
+}
+
+/// Tables that a question may write to although nothing is done: the question, its key, and what it holds while it is open.
+const OF_QUESTIONS: [&str; 3] = ["confirmations", "idempotency", "booking_claims"];
+
+async fn business(world: &World) -> std::collections::BTreeMap<String, String> {
+    let mut content = world.content("shop").await;
+    content.retain(|table, _| !OF_QUESTIONS.contains(&table.as_str()));
+    content
+}
+
+/// What came of one call.
+#[derive(Default)]
+struct Tally {
+    refused: usize,
+    done: usize,
+    faults: Vec<String>,
+}
+
+impl Tally {
+    /// Makes a call, and says whether it was refused.
+    async fn call(
+        &mut self,
+        client: &McpClient,
+        tool: &str,
+        arguments: &Value,
+        wrong: bool,
+    ) -> bool {
+        let shown: String = arguments.to_string().chars().take(300).collect();
+        let result = client.call(tool, arguments).await;
+        if result["isError"] == true {
+            self.refused += 1;
+            if let Err(fault) = is_repairable(&refused(&result)) {
+                self.faults
+                    .push(format!("{fault}: {tool} {shown}: {result}"));
+            }
+            return true;
+        }
+        if wrong {
+            self.faults.push(format!("taken: {tool} {shown}: {result}"));
+        }
+        self.done += usize::from(result["resultType"] != "input_required");
+        false
+    }
+}
+
+#[tokio::test]
+async fn whatever_an_argument_holds_the_answer_can_be_repaired_and_nothing_is_half_done() {
+    let world = lived_in().await;
+    let client = world.asking_client();
+    let mut tally = Tally::default();
+    for (name, schema) in offered(&client).await {
+        let good = examples::good(&name);
+        let with = |path: &str, value: Value| {
+            let mut call = good.clone();
+            put(&mut call, path, value);
+            call
+        };
+        let mut arguments = Vec::new();
+        leaves(&schema, "", &mut arguments);
+        let mut before = business(&world).await;
+        for (path, leaf) in &arguments {
+            for value in hostile(path, leaf).wrong {
+                tally.call(&client, &name, &with(path, value), true).await;
+            }
+        }
+        assert_eq!(
+            business(&world).await,
+            before,
+            "{name} wrote what it refused"
+        );
+        for (path, leaf) in &arguments {
+            for value in hostile(path, leaf).strange {
+                let call = with(path, value);
+                let refused = tally.call(&client, &name, &call, false).await;
+                let after = business(&world).await;
+                assert!(
+                    !refused || after == before,
+                    "{name} wrote and refused {call}"
+                );
+                before = after;
+            }
+        }
+    }
+    let Tally {
+        refused,
+        done,
+        faults,
+    } = tally;
+    assert!(
+        faults.is_empty(),
+        "{}:\n{}",
+        faults.len(),
+        faults.join("\n")
+    );
+    assert!(
+        refused > 500 && done > 100,
+        "{refused} refused, {done} done"
+    );
+    for rule in mcp_server::invariants::all() {
+        assert_eq!(world.number(rule.broken).await, 0, "{}", rule.says);
+    }
 }
 
 fn delete(client: &McpClient) -> RequestBuilder {

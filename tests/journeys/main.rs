@@ -9,10 +9,13 @@
 mod bad_input;
 mod confirmation;
 mod crash;
+mod documents;
 mod door;
+mod examples;
 mod foreign;
 mod isolation;
 mod models;
+mod payments;
 mod protocol;
 mod providers;
 mod restarts;
@@ -21,6 +24,7 @@ mod stories;
 mod streams;
 mod terminal;
 mod together;
+mod webhooks;
 
 /// The programs of this package, which only its tests know.
 const PROGRAMS: e2e::program::Executables = e2e::program::Executables {

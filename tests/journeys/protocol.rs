@@ -5,6 +5,7 @@ use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use e2e::examples;
 use e2e::program::Pause;
 use e2e::world::mcp::{MODERN, McpClient, OLDER, OLDEST, Reply, asked, done, refused, send, yes};
 use e2e::world::{Setting, World, until};
@@ -255,46 +256,9 @@ async fn what_is_no_call_is_a_protocol_error_and_what_is_a_wrong_one_a_result() 
     assert_eq!(world.content("shop").await, before);
 }
 
-/// One good call of every tool, in an order in which each finds what it needs. The tools that ask are answered yes.
-async fn every_tool(client: &McpClient) -> Vec<(String, Value)> {
-    let mut results = Vec::new();
-    let sugar = json!({"name": "Sugar", "category": "grocery", "unit": "kg", "unit_price": "160", "quantity": "20", "sku": "S-1",
-        "low_stock_level": "5", "aliases": [{"name": "azúcar", "locale": "es"}], "units": [{"unit": "bag", "quantity": "25", "of": "kg"}]});
-    let bill = |customer: &str| {
-        json!({"customer": customer, "lines": [{"item": "sugar", "quantity": "2", "unit": "kg"}, {"item": "Soap", "quantity": "1"}],
-        "discount": "10", "due_on": "2030-01-31"})
-    };
-    let calls = [
-        ("inventory_add_item", sugar),
-        (
-            "inventory_update_item",
-            json!({"item": "sugar", "adjust": {"delta": "5", "unit": "kg", "reason": "purchase"}}),
-        ),
-        ("inventory_list_items", json!({"limit": 2})),
-        ("inventory_get_item", json!({"item": "azucar"})),
-        ("billing_create_bill", bill("Ali")),
-        ("billing_get_bill", json!({"bill": "last"})),
-        ("billing_list_bills", json!({"status": "open"})),
-        (
-            "billing_void_bill",
-            json!({"bill": "INV-1", "reason": "a mistake"}),
-        ),
-        ("inventory_delete_item", json!({"item": "Milk"})),
-        ("sales_summary", json!({"period": "today"})),
-    ];
-    for (tool, arguments) in calls {
-        let mut result = client.call(tool, &arguments).await;
-        if result["resultType"] == "input_required" {
-            result = client.retry(tool, &arguments, &asked(&result), yes()).await;
-        }
-        results.push((tool.to_owned(), done(&result)));
-    }
-    results
-}
-
 #[tokio::test]
 async fn every_result_is_of_the_schema_its_tool_names() {
-    let world = World::open().await;
+    let world = examples::shop().await;
     let committed = committed();
     let schema = |tool: &str| {
         let sheet = committed
@@ -303,29 +267,18 @@ async fn every_result_is_of_the_schema_its_tool_names() {
             .unwrap_or_else(|| panic!("{tool} is not listed"));
         sheet["outputSchema"].clone()
     };
-    let mut results = every_tool(&world.asking_client()).await;
-    // A client that cannot be asked gets the other kind of answer, and collects the outcome.
-    let client = world.mcp(OLDER);
-    for (tool, arguments) in [
-        (
-            "billing_create_bill",
-            json!({"lines": [{"item": "Soap", "quantity": "1"}], "payment": {"method": "cash"}}),
-        ),
-        ("inventory_delete_item", json!({"item": "Rice"})),
-    ] {
-        let required = done(&client.call(tool, &arguments).await);
-        assert_eq!(required["status"], "confirmation_required");
-        let id = required["confirmation_id"].clone();
-        results.push((tool.to_owned(), required));
-        results.push((
-            "confirm_action".to_owned(),
-            done(
-                &client
-                    .call("confirm_action", &json!({"confirmation_id": id}))
-                    .await,
-            ),
-        ));
-    }
+    // The examples bring both kinds of answer of a tool that asks: to a client that can be asked, and to one that cannot.
+    let results: Vec<(String, Value)> = examples::play(&world)
+        .await
+        .into_iter()
+        .map(|(example, result)| (example.tool, result))
+        .collect();
+    assert!(
+        results
+            .iter()
+            .any(|(_, r)| r["status"] == "confirmation_required"),
+        "one answer of each kind"
+    );
     for (tool, result) in &results {
         let faults = faults(&schema(tool), result, tool);
         assert!(faults.is_empty(), "{faults:?}: {result}");
@@ -517,14 +470,20 @@ async fn what_is_not_declared_is_not_there() {
         .expect("capabilities")
         .keys()
         .collect();
-    assert_eq!(declared, ["tools"]);
+    assert_eq!(declared, ["resources", "tools"]);
+    assert_eq!(
+        told["capabilities"]["resources"],
+        json!({}),
+        "no subscriptions"
+    );
     let prompt = json!({"ref": {"type": "ref/prompt", "name": "x"}, "argument": {"name": "y", "value": "z"}});
     for (method, params) in [
         ("prompts/list", json!({})),
         ("prompts/get", json!({"name": "x"})),
-        ("resources/list", json!({})),
-        ("resources/templates/list", json!({})),
-        ("resources/read", json!({"uri": "test://x"})),
+        (
+            "resources/subscribe",
+            json!({"uri": "countersign://bills/INV-1"}),
+        ),
         ("completion/complete", prompt),
         (
             "subscriptions/listen",
@@ -532,11 +491,7 @@ async fn what_is_not_declared_is_not_there() {
         ),
         ("tools/burn", json!({})),
     ] {
-        let mut request = world.mcp(MODERN).prepare(method, params.clone());
-        if let Some(uri) = params["uri"].as_str() {
-            request = request.header("mcp-name", uri);
-        }
-        let modern = send(request).await;
+        let modern = world.mcp(MODERN).request(method, params.clone()).await;
         assert_eq!(
             (modern.status, modern.error_code()),
             (StatusCode::NOT_FOUND, -32601),

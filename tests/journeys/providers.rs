@@ -3,7 +3,6 @@
 mod faults;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use agent::stub_provider::Received;
 use contracts::http::chat::{ChatStatus, ToolCallStatus};
@@ -224,7 +223,11 @@ async fn a_model_that_repeats_an_action_is_asked_about_each_time() {
 async fn a_provider_that_is_back_is_used_again() {
     let hello = |fault: &Value| scene("Hello", &json!([{"say": "Good morning.", "fault": fault}]));
     let provider = Provider::scenes(&hello(&json!("server_error"))).await;
-    let world = provider.world(true).await;
+    let mut setting = provider.setting(true);
+    setting
+        .variables
+        .insert("MODEL_REST_SECONDS", "2".to_owned());
+    let world = World::open_with(setting).await;
     let by_rules = world.say("s", "Hello").await;
     assert_eq!(by_rules.status, ChatStatus::Success);
     assert_ne!(by_rules.response, "Good morning.");
@@ -239,8 +242,6 @@ async fn a_provider_that_is_back_is_used_again() {
         "it is left in peace for a while"
     );
     until("asked again", || async {
-        // Once a second is often enough for a rest of a quarter of a minute.
-        tokio::time::sleep(Duration::from_secs(1)).await;
         world.say("s", "Hello").await.response == "Good morning."
     })
     .await;

@@ -9,7 +9,9 @@
     reason = "what reads an answer for a scene fails it with what it saw"
 )]
 
+pub mod examples;
 pub mod meter;
 pub mod program;
 pub mod recording;
+pub mod tool_pages;
 pub mod world;

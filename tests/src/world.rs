@@ -3,8 +3,11 @@
 pub mod foreign;
 pub mod mcp;
 pub mod model;
+pub mod momo;
 pub mod provider;
+pub mod receiver;
 pub mod sse;
+pub mod stripe;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;

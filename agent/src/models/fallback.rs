@@ -11,11 +11,10 @@ use tokio::time::Instant;
 use super::interpreter::{self, Interpreter};
 use super::openai::Provider;
 use super::{Answering, Model, ModelAnswer, ModelError, ModelRequest, TextSink, ToolCall};
+use crate::config::ModelManner;
 use crate::language::Language;
 
-/// How long a provider rests after it has failed for the first time.
-const REST_FIRST: Duration = Duration::from_secs(15);
-/// How long it rests at most; each failure in a row doubles the rest.
+/// How long a provider rests at most; each failure in a row doubles the rest.
 const REST_MAX: Duration = Duration::from_secs(300);
 
 /// Providers in the order in which they are asked, then the interpreter.
@@ -25,13 +24,13 @@ pub struct Fallback {
 }
 
 impl Fallback {
-    /// The providers in the order in which they are asked. `timeout` is for one answer, whoever gives it.
+    /// The providers in the order in which they are asked, and how: one answer has the manner's time, whoever gives it.
     #[must_use]
-    pub fn new(providers: Vec<Provider>, timeout: Duration) -> Fallback {
-        let providers = providers.into_iter().map(|p| (p, Rest::default()));
+    pub fn new(providers: Vec<Provider>, manner: &ModelManner) -> Fallback {
+        let providers = providers.into_iter().map(|p| (p, Rest::new(manner.rest)));
         Fallback {
             providers: providers.collect(),
-            timeout,
+            timeout: manner.timeout,
         }
     }
 
@@ -160,8 +159,12 @@ const fn reason(language: Language) -> &'static str {
 }
 
 /// Whether a provider rests after a failure, and for how long.
-#[derive(Debug, Default)]
-struct Rest(Mutex<Resting>);
+#[derive(Debug)]
+struct Rest {
+    /// The rest after a failure that follows an answer.
+    first: Duration,
+    state: Mutex<Resting>,
+}
 
 #[derive(Debug, Default)]
 struct Resting {
@@ -173,8 +176,15 @@ struct Resting {
 }
 
 impl Rest {
+    fn new(first: Duration) -> Rest {
+        Rest {
+            first,
+            state: Mutex::default(),
+        }
+    }
+
     fn with<T>(&self, what: impl FnOnce(&mut Resting) -> T) -> T {
-        what(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        what(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn is_awake(&self, now: Instant) -> bool {
@@ -208,7 +218,7 @@ impl Rest {
             if let Some(until) = r.until.filter(|u| now < *u) {
                 return until - now;
             }
-            let rest = r.last.map_or(REST_FIRST, |last| (last * 2).min(REST_MAX));
+            let rest = r.last.map_or(self.first, |last| (last * 2).min(REST_MAX));
             *r = Resting {
                 last: Some(rest),
                 until: Some(now + rest),
@@ -225,16 +235,16 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::config::ModelManner;
     use crate::models::openai::testing::{Reply, Screen, Stub, asks, delta, manner, sse};
     use crate::models::{Message, ToolOutcome};
 
     const ANSWER_MAX: Duration = Duration::from_secs(60);
+    const REST_FIRST: Duration = Duration::from_secs(15);
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
     fn a_provider_that_fails_rests_longer_each_time_and_is_probed_by_one() {
-        let rest = Rest::default();
+        let rest = Rest::new(REST_FIRST);
         let mut now = Instant::now();
         for expected in [15, 30, 60, 120, 240, 300, 300] {
             assert!(rest.admits(now, ANSWER_MAX));
@@ -257,7 +267,7 @@ mod tests {
 
     #[test]
     fn what_fails_together_counts_once() {
-        let rest = Rest::default();
+        let rest = Rest::new(REST_FIRST);
         let now = Instant::now();
         for _ in 0..10 {
             rest.failed(now);
@@ -267,7 +277,7 @@ mod tests {
 
     fn fallback(stubs: &[&Stub], manner: &ModelManner) -> Fallback {
         let providers = stubs.iter().map(|s| s.provider(manner)).collect();
-        Fallback::new(providers, manner.timeout)
+        Fallback::new(providers, manner)
     }
 
     fn quick() -> ModelManner {
@@ -524,7 +534,7 @@ mod tests {
 
     #[test]
     fn a_refused_conversation_does_not_keep_others_from_looking() {
-        let rest = Rest::default();
+        let rest = Rest::new(REST_FIRST);
         let now = Instant::now();
         rest.failed(now);
         assert!(rest.admits(now + REST_FIRST, ANSWER_MAX));

@@ -5,10 +5,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::confirmation::Approver;
 use crate::money::Money;
 use crate::quantity::{Exact, Measure};
 use crate::token::PrincipalRole;
 use crate::tool::{Commit, Read, Tool, Toolset};
+use crate::tools::payment::{PaymentMethod, PaymentView, RefundTo};
 
 /// Where a bill stands. Part payment is an amount, not a status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -71,13 +73,38 @@ pub struct BillLineView {
     pub text: String,
 }
 
+/// Whether a document asks for money or takes some of it back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BillKind {
+    /// A bill.
+    #[default]
+    Invoice,
+    /// A credit note.
+    CreditNote,
+}
+
+/// A credit note as its bill names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CreditNoteHead {
+    /// Its id.
+    pub bill_id: Uuid,
+    /// Its number: "CN-3".
+    pub number: String,
+    /// What it credits.
+    pub total: Money,
+}
+
 /// A bill as it is shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BillView {
     /// The bill's id.
     pub bill_id: Uuid,
-    /// Its number: gapless within the shop, such as "INV-12".
+    /// Its number: gapless within the shop, such as "INV-12"; "CN-3" for a credit note.
     pub number: String,
+    /// A bill or a credit note.
+    #[serde(default)]
+    pub kind: BillKind,
     /// Where it stands.
     pub status: BillStatus,
     /// The customer's name; absent for a counter sale.
@@ -97,6 +124,8 @@ pub struct BillView {
     pub total: Money,
     /// What has been paid of it.
     pub paid: Money,
+    /// What has been credited: by credit notes and refunds.
+    pub credited: Money,
     /// What is still owed.
     pub owed: Money,
     /// When it was issued.
@@ -107,6 +136,15 @@ pub struct BillView {
     /// Why it was voided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub void_reason: Option<String>,
+    /// Why it was given up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub write_off_reason: Option<String>,
+    /// Its credit notes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub credit_notes: Vec<CreditNoteHead>,
+    /// For a credit note, the number of the bill it credits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credits: Option<String>,
 }
 
 /// `billing_create_bill`.
@@ -129,23 +167,19 @@ pub struct BillLine {
     pub unit_price: Option<Exact>,
 }
 
-/// How money came in over the counter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum CounterMethod {
-    /// Notes and coins.
-    Cash,
-}
-
-/// Money taken with the bill.
+/// How a bill is paid with its issue.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BillPayment {
-    /// How it is paid: cash.
-    pub method: CounterMethod,
+    /// How it is paid: cash, wallet (the customer's, with the shop), `mobile_money` or card. Cash and wallet pay at once; the others are
+    /// asked for with the bill, which stays open until the money has come.
+    pub method: PaymentMethod,
     /// How much, in the shop's currency: "570". The whole total when absent; never more than that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub amount: Option<Exact>,
+    /// For mobile money, the telephone that is asked, where it is not the customer's own: "+250788123456".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phone: Option<String>,
 }
 
 /// A new bill.
@@ -182,6 +216,9 @@ pub struct BillOutput {
     pub number: String,
     /// The bill.
     pub bill: BillView,
+    /// A payment that was asked for with the bill and has not come yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<PaymentView>,
 }
 
 impl Tool for CreateBill {
@@ -192,6 +229,7 @@ impl Tool for CreateBill {
         shown the exact lines and total and asked first. Too little stock is refused with what is left.";
     const TOOLSET: Toolset = Toolset::Billing;
     const IDEMPOTENT: bool = false;
+    const OPEN_WORLD: bool = true;
     type Kind = Commit;
     type Input = CreateBillInput;
     type Output = BillOutput;
@@ -261,8 +299,13 @@ pub struct BillHead {
     /// The customer's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub customer: Option<String>,
+    /// A bill or a credit note.
+    #[serde(default)]
+    pub kind: BillKind,
     /// What it comes to.
     pub total: Money,
+    /// What has been credited of it.
+    pub credited: Money,
     /// What is still owed.
     pub owed: Money,
     /// When it was issued.
@@ -311,13 +354,115 @@ pub struct VoidBillInput {
 impl Tool for VoidBill {
     const NAME: &'static str = "billing_void_bill";
     const TITLE: &'static str = "Void a bill";
-    const DESCRIPTION: &'static str = "Takes back a bill on which nothing has been paid: the goods return to stock, the bill keeps its \
+    const DESCRIPTION: &'static str = "Takes back a bill on which nothing has been paid or credited: the goods return to stock, the bill keeps its \
         number and shows as void. A person is asked first. A bill with payments cannot be voided.";
     const TOOLSET: Toolset = Toolset::Billing;
     const IDEMPOTENT: bool = true;
     const DESTRUCTIVE: bool = true;
     type Kind = Commit;
     type Input = VoidBillInput;
+    type Output = BillOutput;
+}
+
+/// `billing_credit_bill`.
+#[derive(Debug)]
+pub struct CreditBill;
+
+/// Goods of a bill that are credited.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreditLine {
+    /// The item's name, alias, sku or id, as it stands on the bill: "sugar".
+    pub item: String,
+    /// How many: "2". More than 0, at most six decimals, at most what was billed and not yet credited.
+    pub quantity: Exact,
+    /// The unit of `quantity`, where it is another than the item's: "kg", "g", "bag".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+}
+
+/// What is credited, and where what was overpaid goes.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreditBillInput {
+    /// The bill: "12", "INV-12" or "last".
+    pub bill: String,
+    /// What of it is credited. The whole bill when absent. At most 100 lines.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lines: Vec<CreditLine>,
+    /// Why, for the record: "brought back". Up to 200 characters.
+    #[serde(default)]
+    pub reason: String,
+    /// Whether the goods go back to stock; true when absent.
+    #[serde(default = "yes")]
+    pub restock: bool,
+    /// Where money goes that was paid beyond what is then owed: wallet, cash or original (the way it was paid). When absent: the wallet
+    /// when the bill has a customer, else cash.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refund_to: Option<RefundTo>,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+/// A credit note and the bill it credits.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct CreditBillOutput {
+    /// One sentence for the person.
+    pub summary: String,
+    /// The credit note's number: "CN-3".
+    pub number: String,
+    /// The credit note.
+    pub credit_note: BillView,
+    /// The bill as it stands now.
+    pub bill: BillView,
+    /// The money given back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refunds: Vec<PaymentView>,
+}
+
+impl Tool for CreditBill {
+    const NAME: &'static str = "billing_credit_bill";
+    const TITLE: &'static str = "Credit a bill";
+    const DESCRIPTION: &'static str = "Issues a credit note for a bill, whole or by line: the goods go back to stock, less is owed, and \
+        what was paid beyond that is given back to the wallet, in cash or the way it was paid. \"Ali brought back 1 shampoo of bill 12\" \
+        is bill 12 with one line. A person is asked first. An unpaid bill that was a mistake is voided instead (billing_void_bill).";
+    const TOOLSET: Toolset = Toolset::Billing;
+    const IDEMPOTENT: bool = false;
+    const DESTRUCTIVE: bool = true;
+    type Kind = Commit;
+    type Input = CreditBillInput;
+    type Output = CreditBillOutput;
+}
+
+/// `billing_write_off_bill`.
+#[derive(Debug)]
+pub struct WriteOffBill;
+
+/// Which bill is given up, and why.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WriteOffBillInput {
+    /// Its number ("12" or "INV-12") or id; "last" for the newest.
+    pub bill: String,
+    /// Why, for the record: "moved away". Up to 200 characters.
+    #[serde(default)]
+    pub reason: String,
+}
+
+impl Tool for WriteOffBill {
+    const NAME: &'static str = "billing_write_off_bill";
+    const TITLE: &'static str = "Write off a bill";
+    const DESCRIPTION: &'static str = "Gives up what is still owed on an open bill: it becomes uncollectible and is owed no longer. The \
+        goods stay sold. Only the owner may; a person is asked first.";
+    const TOOLSET: Toolset = Toolset::Billing;
+    const IDEMPOTENT: bool = true;
+    const DESTRUCTIVE: bool = true;
+    const LEAST_ROLE: PrincipalRole = PrincipalRole::Owner;
+    const APPROVER: Approver = Approver::Owner;
+    type Kind = Commit;
+    type Input = WriteOffBillInput;
     type Output = BillOutput;
 }
 
@@ -382,7 +527,9 @@ pub struct SalesSummaryOutput {
     pub bills: i64,
     /// What they come to.
     pub sales: Money,
-    /// Money that came in.
+    /// What was credited in the period, by credit notes and refunds; sales are before it.
+    pub credited: Money,
+    /// Money that came in, less what was given back.
     pub takings: Money,
     /// What customers owe on open bills in all, whenever issued.
     pub owed: Money,

@@ -18,9 +18,9 @@ use crate::words::arguments::Thing;
 use crate::words::inventory;
 
 /// Up to this many names a shop's names are all compared here; beyond it Postgres narrows them down by trigrams first.
-pub(crate) const NAMES_MAX: usize = 5_000;
+const NAMES_MAX: usize = 2_000;
 /// How many names Postgres narrows them down to, per name asked for.
-const NARROWED_TO: i64 = 50;
+const NARROWED_TO: i32 = 50;
 /// Most misspelt names of one call that are looked up by likeness; a call with more is better typed again.
 const MISSPELT_MAX: usize = 20;
 
@@ -255,11 +255,8 @@ async fn by_likeness(
     tenant: Uuid,
     missing: &[&String],
 ) -> Result<BTreeMap<String, Found>, CallError> {
-    let mut known = all_names(conn, tenant).await?;
-    if known.len() > NAMES_MAX {
-        let texts: Vec<String> = missing.iter().map(|m| (*m).clone()).collect();
-        known = select_narrowed(conn, tenant, &texts, NARROWED_TO).await?;
-    }
+    let texts: Vec<String> = missing.iter().map(|m| (*m).clone()).collect();
+    let known = names_near(conn, tenant, &texts, NARROWED_TO).await?;
     let folded: Vec<(Uuid, Folded)> = known
         .iter()
         .map(|named| (named.id, Folded::new(&named.name)))
@@ -289,64 +286,69 @@ fn closest(name: &str, known: &[(Uuid, Folded)]) -> Found {
     }
 }
 
-/// Every name and alias of the items on sale; one more than [`NAMES_MAX`] when there are too many.
+/// The names among which these could be found: every name and alias of the items on sale, or, where a shop has more than [`NAMES_MAX`],
+/// the `most` that are most like each of `texts`.
 ///
 /// # Errors
 /// When the database fails.
-pub(crate) async fn all_names(
+pub(crate) async fn names_near(
     conn: &mut PgConnection,
     tenant: Uuid,
-) -> Result<Vec<Named>, CallError> {
-    let most = i64::try_from(NAMES_MAX + 1).unwrap_or(i64::MAX);
-    Ok(sqlx::query_as!(
+    texts: &[String],
+    most: i32,
+) -> Result<Vec<Named>, sqlx::Error> {
+    let few = i64::try_from(NAMES_MAX).unwrap_or(i64::MAX);
+    let all = select_all_names(conn, tenant, few).await?;
+    if all.is_empty() {
+        return select_narrowed(conn, tenant, texts, most).await;
+    }
+    Ok(all)
+}
+
+/// Nothing when there are more than `most` items, or none.
+async fn select_all_names(
+    conn: &mut PgConnection,
+    tenant: Uuid,
+    most: i64,
+) -> Result<Vec<Named>, sqlx::Error> {
+    sqlx::query_as!(
         Named,
-        r#"select i.id as "id!", i.name as "name!" from shop.items i where i.tenant_id = $1 and i.archived_at is null
+        r#"with few as materialized (
+               select count(*) <= $2::bigint as few from (
+                   select from shop.items i where i.tenant_id = $1 and i.archived_at is null limit $2::bigint + 1
+               ) counted
+           )
+           select i.id as "id!", i.name as "name!" from shop.items i
+           where i.tenant_id = $1 and i.archived_at is null and (select few from few)
            union all
            select a.item_id, a.name from shop.item_aliases a
            join shop.items i on i.tenant_id = $1 and i.id = a.item_id and i.archived_at is null
-           where a.tenant_id = $1
-           limit $2"#,
+           where a.tenant_id = $1 and (select few from few)"#,
         tenant,
         most
     )
     .fetch_all(conn)
-    .await?)
+    .await
 }
 
-/// The names most like each of `texts` by trigrams, for shops with too many names to compare them all here.
-///
-/// # Errors
-/// When the database fails.
-pub(crate) async fn select_narrowed(
+/// The names most like each of `texts` by trigrams, through the index.
+async fn select_narrowed(
     conn: &mut PgConnection,
     tenant: Uuid,
     texts: &[String],
-    most: i64,
-) -> Result<Vec<Named>, CallError> {
-    Ok(sqlx::query_as!(
+    most: i32,
+) -> Result<Vec<Named>, sqlx::Error> {
+    sqlx::query_as!(
         Named,
-        r#"with named as materialized (
-               select i.id, i.name, i.name_norm from shop.items i where i.tenant_id = $1 and i.archived_at is null
-               union all
-               select a.item_id, a.name, a.name_norm from shop.item_aliases a
-               join shop.items i on i.tenant_id = $1 and i.id = a.item_id and i.archived_at is null
-               where a.tenant_id = $1
-           ), asked as materialized (
-               select shop.norm(a.name) as norm from unnest($2::text[]) as a (name)
-           )
-           select close.id as "id!", close.name as "name!"
-           from asked
-           cross join lateral (
-               select n.id, n.name from named n
-               order by greatest(public.similarity(asked.norm, n.name_norm), public.word_similarity(asked.norm, n.name_norm)) desc, n.id
-               limit $3
-           ) close"#,
+        r#"select close.id as "id!", close.name as "name!"
+           from unnest($2::text[]) as asked (name)
+           cross join lateral shop.names_alike($1, asked.name, $3) as close"#,
         tenant,
         texts,
         most
     )
     .fetch_all(conn)
-    .await?)
+    .await
 }
 
 struct Hit {

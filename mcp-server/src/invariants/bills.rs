@@ -26,21 +26,44 @@ pub(super) const RULES: &[Invariant] = &[
         broken: "select count(*) from (
          select b.tenant_id, b.series, count(*) as bills, max(b.number) as last, count(distinct b.number) as numbers
          from shop.bills b group by b.tenant_id, b.series
-     ) b full join shop.counters c on c.tenant_id = b.tenant_id and c.series = b.series
+     ) b full join (select * from shop.counters where series in ('INV', 'CN')) c on c.tenant_id = b.tenant_id and c.series = b.series
      where b.bills is distinct from b.last or b.numbers is distinct from b.bills or c.last is distinct from b.last",
     },
     Invariant {
         number: 8,
-        says: "paid is the sum of the payments, and says paid exactly when it covers the total",
+        says: "paid is what payments brought less what refunds took, and it is paid exactly when nothing is owed",
         broken: "select count(*) from shop.bills b
-     where b.paid <> (select coalesce(sum(p.amount), 0) from shop.payments p where p.tenant_id = b.tenant_id and p.bill_id = b.id)
-        or (b.status = 'paid') <> (b.paid = b.total and b.status not in ('void', 'uncollectible'))",
+     where b.paid <> (select coalesce(sum(case p.direction when 'refund' then -a.amount else a.amount end), 0)
+                      from shop.payment_allocations a join shop.payments p on p.tenant_id = a.tenant_id and p.id = a.payment_id
+                      where a.tenant_id = b.tenant_id and a.bill_id = b.id)
+        or (b.kind = 'invoice' and (b.status = 'paid') <> (b.paid + b.credited = b.total and b.status not in ('void', 'uncollectible')))",
+    },
+    Invariant {
+        number: 8,
+        says: "credited is what credit notes and refunds credited, and never more than the total",
+        broken: "select count(*) from shop.bills b
+     where b.paid + b.credited > b.total
+        or b.credited <> (select coalesce(sum(n.total), 0) from shop.bills n where n.tenant_id = b.tenant_id and n.credits_bill = b.id)
+                       + (select coalesce(sum(a.amount), 0) from shop.payment_allocations a
+                          join shop.payments p on p.tenant_id = a.tenant_id and p.id = a.payment_id
+                          where a.tenant_id = b.tenant_id and a.bill_id = b.id and p.direction = 'refund' and p.credit_note_id is null)",
+    },
+    Invariant {
+        number: 9,
+        says: "no line is credited beyond what was billed, and every line of a credit note credits one",
+        broken: "select count(*) from (
+         select 1 from shop.bills n
+         join shop.bill_lines c on c.tenant_id = n.tenant_id and c.bill_id = n.id
+         left join shop.bill_lines l on l.tenant_id = n.tenant_id and l.bill_id = n.credits_bill and l.line_no = c.credits_line
+                   and l.item_id = c.item_id
+         where n.kind = 'credit_note'
+         group by n.tenant_id, n.credits_bill, c.credits_line having sum(c.quantity) > max(l.quantity) or count(l.line_no) <> count(*)) broken",
     },
 ];
 
 #[cfg(test)]
 mod tests {
-    use contracts::tools::billing::CreateBill;
+    use contracts::tools::billing::{CreateBill, CreditBill};
     use contracts::tools::inventory::AddItem;
     use serde_json::json;
 
@@ -57,8 +80,10 @@ mod tests {
         (1, "update shop.bill_lines set tax = tax + 1"),
         (2, "update shop.bills set number = number + 1"),
         (2, "update shop.counters set last = last + 1"),
-        (3, "update shop.bills set paid = paid + 1"),
-        (3, "delete from shop.payments"),
+        (3, "update shop.bills set paid = paid + 1 where status = 'open'"),
+        (3, "delete from shop.payment_allocations"),
+        (4, "update shop.bills set credited = credited + 1 where status = 'open'"),
+        (5, "update shop.bill_lines set credits_line = 9 where credits_line = 1"),
     ];
 
     #[tokio::test]
@@ -68,6 +93,8 @@ mod tests {
         world.write::<AddItem>(sugar).await.unwrap();
         let bill = json!({"lines": [{"item": "sugar", "quantity": "2"}], "payment": {"method": "cash", "amount": "20"}});
         world.agree::<CreateBill>(bill).await.unwrap();
+        let note = json!({"bill": "1", "lines": [{"item": "sugar", "quantity": "1"}]});
+        world.agree::<CreditBill>(note).await.unwrap();
         world.every_rule_can_fail(RULES, BREAKS).await;
     }
 }

@@ -23,15 +23,24 @@ pub(super) const RULES: &[Invariant] = &[
     },
     Invariant {
         number: 9,
-        says: "every line has its sale, every line of a void bill its return, and nothing else moves for a bill",
+        says: "every line has its sale, every line of a void bill or of a credit note that takes goods back its return, and nothing else moves for a bill",
         broken: "select count(*) from (select 1 from (
-         select l.tenant_id, l.bill_id, l.item_id, 'sale' as reason, -l.quantity as delta, 1 as n from shop.bill_lines l
+         select l.tenant_id, l.bill_id, l.item_id, case b.kind when 'invoice' then 'sale' else 'return' end as reason,
+                case b.kind when 'invoice' then -l.quantity else l.quantity end as delta, 1 as n
+         from shop.bill_lines l join shop.bills b on b.tenant_id = l.tenant_id and b.id = l.bill_id
+         where b.kind = 'invoice' or b.goods_returned
          union all
          select l.tenant_id, l.bill_id, l.item_id, 'void', l.quantity, 1 from shop.bill_lines l
          join shop.bills b on b.tenant_id = l.tenant_id and b.id = l.bill_id and b.status = 'void'
          union all
          select m.tenant_id, m.bill_id, m.item_id, m.reason, m.delta, -1 from shop.stock_movements m where m.bill_id is not null
      ) x group by tenant_id, bill_id, item_id, reason, delta having sum(n) <> 0) broken",
+    },
+    Invariant {
+        number: 5,
+        says: "a level knows from where on its item runs low",
+        broken: "select count(*) from shop.stock_levels l join shop.items i on i.tenant_id = l.tenant_id and i.id = l.item_id
+         where l.low_at is distinct from i.low_stock_level",
     },
 ];
 
@@ -62,6 +71,7 @@ mod tests {
             2,
             "update shop.stock_movements set delta = delta - 1 where reason = 'sale'",
         ),
+        (3, "update shop.items set low_stock_level = 7"),
     ];
 
     #[tokio::test]

@@ -4,6 +4,8 @@ use contracts::failure::{FailureCode, ToolFailure};
 use contracts::locale::Locale;
 use contracts::money::Currency;
 
+use crate::phones::NotAPhone;
+
 /// What an argument is, as a person calls it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Thing {
@@ -41,6 +43,27 @@ pub(crate) enum Thing {
     Item,
     /// A text that is searched for.
     Query,
+    /// What is written down about a customer.
+    Notes,
+    /// What a ticket is about.
+    Subject,
+    /// A request in full.
+    Body,
+    /// Something written on a ticket.
+    Note,
+    /// Who takes care of something.
+    Assignee,
+    /// A conversation.
+    Session,
+    /// A branch, or where somebody is.
+    Place,
+    /// Street and town.
+    Address,
+    /// An amount of money to move.
+    Amount,
+    /// Something that can be booked.
+    Resource,
+    /// What is to be known about something.
 }
 
 impl Thing {
@@ -63,6 +86,16 @@ impl Thing {
             Thing::Customer => "The customer's name",
             Thing::Item => "The item",
             Thing::Query => "The search text",
+            Thing::Notes => "The text of the notes",
+            Thing::Subject => "The subject",
+            Thing::Body => "The text",
+            Thing::Note => "The note",
+            Thing::Assignee => "The name of who takes care of it",
+            Thing::Session => "The name of the conversation",
+            Thing::Place => "The place",
+            Thing::Address => "The address",
+            Thing::Amount => "The amount",
+            Thing::Resource => "The name of what is booked",
         }
     }
 
@@ -85,13 +118,23 @@ impl Thing {
             Thing::Customer => "El nombre del cliente",
             Thing::Item => "El artículo",
             Thing::Query => "El texto de búsqueda",
+            Thing::Notes => "El texto de las notas",
+            Thing::Subject => "El asunto",
+            Thing::Body => "El texto",
+            Thing::Note => "La nota",
+            Thing::Assignee => "El nombre de quien se encarga",
+            Thing::Session => "El nombre de la conversación",
+            Thing::Place => "El lugar",
+            Thing::Address => "La dirección",
+            Thing::Amount => "El importe",
+            Thing::Resource => "El nombre de lo que se reserva",
         }
     }
 
     /// The ending of an adjective that goes with the Spanish word.
     const fn ending(self) -> &'static str {
         match self {
-            Thing::Category | Thing::Unit | Thing::Quantity => "a",
+            Thing::Category | Thing::Unit | Thing::Quantity | Thing::Note | Thing::Address => "a",
             _ => "o",
         }
     }
@@ -284,6 +327,58 @@ pub(crate) fn bad_language(locale: Locale, field: &str) -> ToolFailure {
         field,
         message.to_owned(),
         "Give a BCP 47 tag, or leave it out for any language.",
+    )
+}
+
+/// "This is not a telephone number that can exist."
+#[must_use]
+pub(crate) fn bad_phone(locale: Locale, why: NotAPhone, field: &str) -> ToolFailure {
+    let (message, hint) = match (locale, why) {
+        (Locale::En, NotAPhone::NoCountry) => (
+            "Which country is that number in? Please give it with its country code, such as +250 788 123 456.",
+            "Ask for the number with a plus sign and the country code; the shop's own country is not known.",
+        ),
+        (Locale::Es, NotAPhone::NoCountry) => (
+            "¿De qué país es ese número? Indíquelo con el prefijo del país, por ejemplo +250 788 123 456.",
+            "Ask for the number with a plus sign and the country code; the shop's own country is not known.",
+        ),
+        (Locale::En, NotAPhone::Impossible) => (
+            "That is not a telephone number. Please check the digits, and give it with its country code if it is abroad.",
+            "Ask the person to check it. Only digits, spaces and a plus sign: no letters, no extension.",
+        ),
+        (Locale::Es, NotAPhone::Impossible) => (
+            "Eso no es un número de teléfono. Revise las cifras, e indique el prefijo del país si es extranjero.",
+            "Ask the person to check it. Only digits, spaces and a plus sign: no letters, no extension.",
+        ),
+    };
+    refused(field, message.to_owned(), hint)
+}
+
+/// "That is not an email address."
+#[must_use]
+pub(crate) fn bad_email(locale: Locale, field: &str) -> ToolFailure {
+    let message = match locale {
+        Locale::En => "That is not an email address. It looks like ali@example.com.",
+        Locale::Es => "Eso no es una dirección de correo. Se escribe como ali@example.com.",
+    };
+    refused(
+        field,
+        message.to_owned(),
+        "Give the bare address: no name around it, no spaces.",
+    )
+}
+
+/// "There is no such time zone."
+#[must_use]
+pub(crate) fn bad_time_zone(locale: Locale, field: &str) -> ToolFailure {
+    let message = match locale {
+        Locale::En => "There is no such time zone. It is named like Africa/Kigali.",
+        Locale::Es => "No existe esa zona horaria. Se nombra como Africa/Kigali.",
+    };
+    refused(
+        field,
+        message.to_owned(),
+        "Give an IANA name: continent and city, such as Europe/Madrid.",
     )
 }
 

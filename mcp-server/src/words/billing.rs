@@ -6,6 +6,7 @@ use contracts::locale::Locale;
 use contracts::money::{Money, unit_price_number};
 use contracts::quantity::{Exact, Measure};
 use contracts::tools::billing::{BillStatus, Period};
+use contracts::tools::payment::PaymentMethod;
 use contracts::unit::EACH;
 use rust_decimal::Decimal;
 
@@ -59,7 +60,7 @@ impl For<'_> {
 
 /// What a bill comes to, as the question says it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Sum {
+pub(crate) struct Sum<'a> {
     /// What is taken off.
     pub discount: Money,
     /// Tax of all lines.
@@ -70,11 +71,11 @@ pub(crate) struct Sum {
     pub total: Money,
     /// When it is due.
     pub due_on: Option<NaiveDate>,
-    /// What is paid in cash at once.
-    pub cash: Option<Money>,
+    /// How it is paid with its issue: "Paid in cash: RWF 570".
+    pub payment: Option<&'a str>,
 }
 
-impl Sum {
+impl Sum<'_> {
     fn said(&self, locale: Locale) -> String {
         let word = |en: &'static str, es: &'static str| match locale {
             Locale::En => en,
@@ -98,12 +99,7 @@ impl Sum {
         if let Some(due_on) = self.due_on {
             parts.push(format!("{}: {}", word("Due", "Vence"), day(due_on)));
         }
-        if let Some(cash) = self.cash {
-            parts.push(format!(
-                "{}: {cash}",
-                word("Paid in cash", "Pagado en efectivo")
-            ));
-        }
+        parts.extend(self.payment.map(str::to_owned));
         parts.join(", ")
     }
 }
@@ -111,7 +107,12 @@ impl Sum {
 /// "Are you sure you want to create a bill for Ali: 2 kg Sugar @ 160 = 320, 1 Shampoo = 250 (Total: RWF 570)? Reply 'yes' to
 /// confirm."
 #[must_use]
-pub(crate) fn ask_create(locale: Locale, buyer: For<'_>, lines: &[String], sum: &Sum) -> String {
+pub(crate) fn ask_create(
+    locale: Locale,
+    buyer: For<'_>,
+    lines: &[String],
+    sum: &Sum<'_>,
+) -> String {
     let (who, lines, sum) = (buyer.said(locale), lines.join(", "), sum.said(locale));
     let reply = reply_yes(locale);
     match locale {
@@ -132,15 +133,17 @@ pub(crate) fn created(
     customer: Option<&str>,
     total: Money,
     paid: Money,
+    method: PaymentMethod,
 ) -> String {
     let who = customer.map_or(For::Counter, For::Known).said(locale);
     let owed = Money::minor(total.amount_minor - paid.amount_minor, total.currency);
+    let how = super::payment::how(locale, method);
     let settled = match (locale, paid.amount_minor, owed.amount_minor) {
         (_, 0, _) => String::new(),
-        (Locale::En, _, 0) => ", paid in cash".to_owned(),
-        (Locale::Es, _, 0) => ", pagado en efectivo".to_owned(),
-        (Locale::En, _, _) => format!(", {paid} paid in cash, {owed} owed"),
-        (Locale::Es, _, _) => format!(", {paid} pagado en efectivo, quedan {owed}"),
+        (Locale::En, _, 0) => format!(", paid {how}"),
+        (Locale::Es, _, 0) => format!(", pagado {how}"),
+        (Locale::En, _, _) => format!(", {paid} paid {how}, {owed} owed"),
+        (Locale::Es, _, _) => format!(", {paid} pagado {how}, quedan {owed}"),
     };
     match locale {
         Locale::En => format!("Created bill {number}{who}. Total: {total}{settled}."),
@@ -324,6 +327,187 @@ pub(crate) fn voided(
     }
 }
 
+/// "Are you sure you want to write off bill INV-12 for Ali? RWF 570 is given up. Reply 'yes' to confirm."
+#[must_use]
+pub(crate) fn ask_write_off(
+    locale: Locale,
+    number: &str,
+    customer: Option<&str>,
+    owed: Money,
+) -> String {
+    let who = customer.map_or(For::Counter, For::Known).said(locale);
+    let reply = reply_yes(locale);
+    match locale {
+        Locale::En => format!(
+            "Are you sure you want to write off bill {number}{who}? {owed} is given up; the goods stay sold. {reply}"
+        ),
+        Locale::Es => format!(
+            "¿Seguro que quiere dar por incobrable la factura {number}{who}? Se renuncia a {owed}; los artículos siguen vendidos. {reply}"
+        ),
+    }
+}
+
+/// "Wrote off bill INV-12 for Ali: RWF 570 is given up."
+#[must_use]
+pub(crate) fn written_off(
+    locale: Locale,
+    number: &str,
+    customer: Option<&str>,
+    given_up: Money,
+) -> String {
+    let who = customer.map_or(For::Counter, For::Known).said(locale);
+    match locale {
+        Locale::En => format!("Wrote off bill {number}{who}: {given_up} is given up."),
+        Locale::Es => {
+            format!("Factura {number}{who} dada por incobrable: se renuncia a {given_up}.")
+        }
+    }
+}
+
+/// "Bill INV-12 is paid, so nothing can be changed about it."
+#[must_use]
+pub(crate) fn not_open(locale: Locale, number: &str, stands: BillStatus) -> ToolFailure {
+    let word = status(locale, stands);
+    let message = match locale {
+        Locale::En => format!("Bill {number} is {word}, so this cannot be done with it."),
+        Locale::Es => format!("La factura {number} está {word}, así que no se puede hacer eso."),
+    };
+    ToolFailure::new(
+        FailureCode::BillNotOpen,
+        message,
+        "Tell the person where the bill stands (billing_get_bill).",
+    )
+    .at("bill")
+}
+
+/// What a credit note comes to, as the question says it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CreditSum<'a> {
+    /// What is credited.
+    pub total: Money,
+    /// What is given back of it, and how: "to the wallet".
+    pub back: Option<(Money, &'a str)>,
+    /// The goods return to stock.
+    pub restock: bool,
+}
+
+impl CreditSum<'_> {
+    fn said(&self, locale: Locale) -> String {
+        let back = match (locale, self.back) {
+            (_, None) => String::new(),
+            (Locale::En, Some((amount, way))) => format!(" {amount} is given back {way}."),
+            (Locale::Es, Some((amount, way))) => format!(" Se devuelven {amount} {way}."),
+        };
+        let goods = match (locale, self.restock) {
+            (Locale::En, true) => " The goods return to stock.",
+            (Locale::En, false) => " The goods do not return to stock.",
+            (Locale::Es, true) => " Los artículos vuelven a existencias.",
+            (Locale::Es, false) => " Los artículos no vuelven a existencias.",
+        };
+        format!("{back}{goods}")
+    }
+}
+
+/// "Are you sure you want to credit bill INV-12 for Ali: 1 Shampoo = 250 (Total: RWF 250)? RWF 250 is given back to the wallet. The goods
+/// return to stock. Reply 'yes' to confirm."
+#[must_use]
+pub(crate) fn ask_credit(
+    locale: Locale,
+    number: &str,
+    customer: Option<&str>,
+    lines: &[String],
+    sum: &CreditSum<'_>,
+) -> String {
+    let who = customer.map_or(For::Counter, For::Known).said(locale);
+    let (lines, total, rest) = (lines.join(", "), sum.total, sum.said(locale));
+    let reply = reply_yes(locale);
+    match locale {
+        Locale::En => format!(
+            "Are you sure you want to credit bill {number}{who}: {lines} (Total: {total})?{rest} {reply}"
+        ),
+        Locale::Es => format!(
+            "¿Seguro que quiere abonar la factura {number}{who}: {lines} (Total: {total})?{rest} {reply}"
+        ),
+    }
+}
+
+/// "Issued credit note CN-1 for bill INV-12: RWF 250. RWF 250 is given back to the wallet. The goods return to stock."
+#[must_use]
+pub(crate) fn credited(locale: Locale, note: &str, number: &str, sum: &CreditSum<'_>) -> String {
+    let (total, rest) = (sum.total, sum.said(locale));
+    match locale {
+        Locale::En => format!("Issued credit note {note} for bill {number}: {total}.{rest}"),
+        Locale::Es => {
+            format!("Nota de crédito {note} emitida para la factura {number}: {total}.{rest}")
+        }
+    }
+}
+
+/// "Nothing of bill INV-12 is left to credit."
+#[must_use]
+pub(crate) fn nothing_to_credit(locale: Locale, number: &str) -> ToolFailure {
+    let message = match locale {
+        Locale::En => format!("Nothing of bill {number} is left to credit."),
+        Locale::Es => format!("De la factura {number} no queda nada por abonar."),
+    };
+    ToolFailure::new(
+        FailureCode::BillNotOpen,
+        message,
+        "All of it has been credited or given back already; billing_get_bill shows its credit notes.",
+    )
+    .at("bill")
+}
+
+/// "There is no soap on bill INV-12."
+#[must_use]
+pub(crate) fn not_on_bill(locale: Locale, item: &str, number: &str, field: &str) -> ToolFailure {
+    let message = match locale {
+        Locale::En => format!("There is no {item} on bill {number}."),
+        Locale::Es => format!("En la factura {number} no hay {item}."),
+    };
+    refused(
+        field,
+        message,
+        "Name the items as they stand on the bill (billing_get_bill).",
+    )
+}
+
+/// "Only 1 kg of Sugar on bill INV-12 is left to credit."
+#[must_use]
+pub(crate) fn more_than_billed(
+    locale: Locale,
+    item: &str,
+    left: &Measure,
+    number: &str,
+    field: &str,
+) -> ToolFailure {
+    let left = &left.text;
+    let message = match locale {
+        Locale::En => format!("Only {left} of {item} on bill {number} is left to credit."),
+        Locale::Es => format!("De la factura {number} solo quedan {left} de {item} por abonar."),
+    };
+    refused(field, message, "Give at most that quantity.")
+}
+
+/// "CN-3 is a credit note. It credits bill INV-12."
+#[must_use]
+pub(crate) fn is_credit_note(locale: Locale, number: &str, credits: &str) -> ToolFailure {
+    let message = match locale {
+        Locale::En => {
+            format!("{number} is a credit note of bill {credits}. Name the bill instead.")
+        }
+        Locale::Es => {
+            format!("{number} es una nota de crédito de la factura {credits}. Indique la factura.")
+        }
+    };
+    ToolFailure::new(
+        FailureCode::BillNotOpen,
+        message,
+        "A credit note is neither paid nor changed; repeat the call with the number of the bill.",
+    )
+    .at("bill")
+}
+
 /// "Bill INV-12 is paid. Only an open bill on which nothing has been paid can be voided."
 #[must_use]
 pub(crate) fn not_voidable(
@@ -349,7 +533,7 @@ pub(crate) fn not_voidable(
     ToolFailure::new(
         FailureCode::BillNotOpen,
         message,
-        "Only an open bill on which nothing has been paid can be voided. Tell the person where it stands (billing_get_bill).",
+        "Only an open bill on which nothing has been paid or credited can be voided; others are credited with billing_credit_bill. Tell the person where it stands (billing_get_bill).",
     )
     .at("bill")
 }
@@ -424,7 +608,7 @@ pub(crate) fn unknown_customer(
     ToolFailure::new(
         FailureCode::UnknownCustomer,
         message,
-        "Ask the person for the name; a customer is created with the first bill.",
+        "Ask the person for the name; find_customers shows who there is, create_customer or a first bill makes somebody new.",
     )
     .at(field)
     .offering(candidates)
@@ -558,6 +742,8 @@ pub(crate) struct Takings<'a> {
     pub bills: i64,
     /// What they come to.
     pub sales: Money,
+    /// What was credited.
+    pub credited: Money,
     /// What came in.
     pub takings: Money,
     /// What is owed in all.
@@ -578,6 +764,11 @@ pub(crate) fn takings(locale: Locale, period: Option<Period>, sums: &Takings<'_>
         ..
     } = sums;
     let plural = if *bills == 1 { "" } else { "s" };
+    let credited = match (locale, sums.credited.amount_minor) {
+        (_, 0) => String::new(),
+        (Locale::En, _) => format!("{} credited, ", sums.credited),
+        (Locale::Es, _) => format!("{} abonados, ", sums.credited),
+    };
     let best = match (locale, sums.best) {
         (_, None) => String::new(),
         (Locale::En, Some(best)) => format!(" Best seller: {best}."),
@@ -591,10 +782,12 @@ pub(crate) fn takings(locale: Locale, period: Option<Period>, sums: &Takings<'_>
     };
     match locale {
         Locale::En => {
-            format!("{when}: {bills} bill{plural}, {sales} sold, {takings} received. {owes}{best}")
+            format!(
+                "{when}: {bills} bill{plural}, {sales} sold, {credited}{takings} received. {owes}{best}"
+            )
         }
         Locale::Es => format!(
-            "{when}: {bills} factura{plural}, {sales} vendidos, {takings} cobrados. {owes}{best}"
+            "{when}: {bills} factura{plural}, {sales} vendidos, {credited}{takings} cobrados. {owes}{best}"
         ),
     }
 }

@@ -4,13 +4,14 @@
 
 use sqlx::{AssertSqlSafe, Connection, Executor, FromRow, PgConnection};
 
+use super::queue;
 use super::schema::{self, State};
 use super::target::Target;
 use super::{Role, STATEMENT_TIMEOUT_MS};
 use crate::open_error::{OLDEST_MAJOR, OpenError};
 
 /// Extensions the migrations use, each creatable without a superuser where Postgres trusts it.
-const EXTENSIONS: [&str; 3] = ["pg_trgm", "unaccent", "btree_gist"];
+const EXTENSIONS: [&str; 4] = ["pg_trgm", "unaccent", "btree_gist", "btree_gin"];
 
 /// What one login is and may, in one database.
 #[derive(Debug, Clone, FromRow)]
@@ -135,10 +136,12 @@ pub(super) async fn migrate(
     let facts = facts(&mut connection).await?;
     check_server(owner, &facts)?;
     let state = schema::state(&mut connection).await?;
+    let has_queue = queue::is_current(&mut connection).await?;
     let grants = plan(&mut connection, &facts, &state, wants).await?;
-    if state != State::Current {
+    if state != State::Current || !has_queue {
         progress("Bringing the schema up to date ...");
         schema::run(&mut connection).await?;
+        queue::migrate(owner, &mut connection).await?;
     }
     for grant in grants {
         connection.execute(AssertSqlSafe(grant)).await?;
@@ -298,7 +301,8 @@ async fn become_role(
 /// The schema must be what this program needs.
 async fn check_schema(connection: &mut PgConnection) -> Result<(), OpenError> {
     match schema::state(connection).await? {
-        State::Current => Ok(()),
+        State::Current if queue::is_current(connection).await? => Ok(()),
+        State::Current => Err(OpenError::QueueMissing),
         state => Err(needs_migration(&state)),
     }
 }

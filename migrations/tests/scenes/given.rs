@@ -198,6 +198,7 @@ async fn an_owner_url_without_rights_gets_all_of_them_in_one_message() {
         "create extension pg_trgm with schema public;",
         "create extension unaccent with schema public;",
         "create extension btree_gist with schema public;",
+        "create extension btree_gin with schema public;",
     ] {
         assert!(sql.contains(line), "{line} is missing in:\n{sql}");
     }

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::calls::{Client, token};
 use crate::provider::{GREETING, SLOW_GREETING, THINK, WELCOME};
+use crate::report::at;
 
 /// What the command line calls it.
 pub(crate) const TITLE: &str = "first byte";
@@ -107,11 +108,4 @@ fn median(times: Vec<Duration>) -> f64 {
     let mut all: Vec<f64> = times.into_iter().map(ms).collect();
     all.sort_by(f64::total_cmp);
     at(&all, 50)
-}
-
-/// The value that so many of a hundred do not exceed.
-fn at(sorted: &[f64], of_a_hundred: usize) -> f64 {
-    let place = sorted.len() * of_a_hundred / 100;
-    let last = sorted.len().saturating_sub(1);
-    sorted.get(place.min(last)).copied().unwrap_or_default()
 }

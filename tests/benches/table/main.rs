@@ -5,10 +5,12 @@
 //! "identical" is checked in every run: see `replay.rs`.
 //!
 //! `--quick` runs every cell for 0.3 s, to see that it works. `BENCH_SECONDS` sets the seconds per cell. Any other word selects the rows whose
-//! title holds it: `cargo bench -p e2e -- chat`. `first` selects the second table: how long the first byte of a stream takes.
+//! title holds it: `cargo bench -p e2e -- chat`. `first` selects the second table: how long the first byte of a stream takes. `growth`, which a
+//! run without words leaves out unless it is quick, fills the shop up to a million items.
 
 mod calls;
 mod first;
+mod growth;
 mod load;
 mod provider;
 mod replay;
@@ -42,6 +44,8 @@ const ROUNDS: u32 = 2;
 const WARM_UP_PART: u32 = 5;
 /// Phases of a cell: the product, the same SQL, the bare SQL.
 const PHASES: u32 = 3;
+/// What the growth table may take: most of it is the filling.
+const GROWTH: Duration = Duration::from_secs(1200);
 /// What everything but the cells may take.
 const REST: Duration = Duration::from_secs(180);
 
@@ -81,7 +85,21 @@ async fn measured() -> anyhow::Result<Vec<String>> {
             .sum::<usize>(),
     )?;
     let limit = REST + time * cells * PHASES * 2;
-    tokio::time::timeout(limit, table(time, &rows))
+    let mut failures = Vec::new();
+    if rows.first_bytes || !rows.kinds.is_empty() {
+        failures = within(limit, table(time, &rows)).await?;
+    }
+    if rows.growth || quick {
+        print(&within(GROWTH, growth::run(time, quick)).await?);
+    }
+    Ok(failures)
+}
+
+async fn within<T>(
+    limit: Duration,
+    work: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
+    tokio::time::timeout(limit, work)
         .await
         .with_context(|| format!("not done within {} s", limit.as_secs()))?
 }
@@ -90,6 +108,7 @@ async fn measured() -> anyhow::Result<Vec<String>> {
 struct Rows {
     kinds: Vec<Kind>,
     first_bytes: bool,
+    growth: bool,
 }
 
 impl Rows {
@@ -107,9 +126,12 @@ impl Rows {
                 .filter(|k| wanted(k.title()))
                 .collect(),
             first_bytes: wanted(first::TITLE),
+            growth: words
+                .iter()
+                .any(|word| growth::TITLE.contains(word.as_str())),
         };
         anyhow::ensure!(
-            rows.first_bytes || !rows.kinds.is_empty(),
+            rows.first_bytes || rows.growth || !rows.kinds.is_empty(),
             "no row is called {words:?}"
         );
         Ok(rows)

@@ -139,6 +139,13 @@ pub(crate) async fn heading(stage: &Stage, times: Times, rounds: u32) -> anyhow:
     ))
 }
 
+/// The value that so many of a hundred do not exceed.
+pub(crate) fn at(sorted: &[f64], of_a_hundred: usize) -> f64 {
+    let place = sorted.len() * of_a_hundred / 100;
+    let last = sorted.len().saturating_sub(1);
+    sorted.get(place.min(last)).copied().unwrap_or_default()
+}
+
 fn processor() -> String {
     let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = text.lines().find(|line| line.starts_with("model name"));

@@ -361,6 +361,12 @@ impl Stage {
         self.database.url(role)
     }
 
+    /// What Postgres does by itself now and then, done at once: statistics and visibility are those of the rows that are there.
+    pub(crate) async fn tidy(&self) -> anyhow::Result<()> {
+        self.as_admin("vacuum analyze").await?;
+        self.settle().await
+    }
+
     /// Closes the connections; the server stops when this value is gone.
     pub(crate) async fn close(self) {
         self.owner.close().await;

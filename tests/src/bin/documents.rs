@@ -1,5 +1,5 @@
-//! Writes the generated documents: `contracts/mcp-tools.json` and `contracts/agent-api.yaml`. With `--check` it only says which are out
-//! of date. Run by `cargo generate`.
+//! Writes the generated documents: `contracts/mcp-tools.json`, `contracts/agent-api.yaml` and the pages in `contracts/tools`. With
+//! `--check` it only says which are out of date. Run by `cargo generate`.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -26,20 +26,21 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(check: bool) -> anyhow::Result<Vec<&'static str>> {
+fn run(check: bool) -> anyhow::Result<Vec<String>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .context("the workspace's folder")?;
-    let documents = [
-        ("contracts/mcp-tools.json", tools()?),
+    let mut documents = vec![
+        ("contracts/mcp-tools.json".to_owned(), tools()?),
         (
-            "contracts/agent-api.yaml",
+            "contracts/agent-api.yaml".to_owned(),
             agent::http::api_document().to_yaml()?,
         ),
     ];
+    documents.extend(e2e::tool_pages::pages());
     let mut stale = Vec::new();
     for (path, text) in documents {
-        let file = root.join(path);
+        let file = root.join(&path);
         if fs::read_to_string(&file).is_ok_and(|old| old == text) {
             continue;
         }
@@ -47,7 +48,7 @@ fn run(check: bool) -> anyhow::Result<Vec<&'static str>> {
             stale.push(path);
         } else {
             fs::write(&file, text)?;
-            say(path);
+            say(&path);
         }
     }
     Ok(stale)

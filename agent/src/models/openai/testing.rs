@@ -220,6 +220,7 @@ pub(in crate::models) fn manner() -> ModelManner {
         timeout: Duration::from_secs(30),
         idle: Duration::from_secs(30),
         retries: 2,
+        rest: Duration::from_secs(15),
         temperature: None,
         tokens_max: 100,
     }

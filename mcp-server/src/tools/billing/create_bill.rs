@@ -7,23 +7,29 @@ use contracts::locale::Locale;
 use contracts::money::Money;
 use contracts::quantity::Exact;
 use contracts::tools::billing::{
-    BillLine, BillOutput, BillPayment, BillStatus, CounterMethod, CreateBill, CreateBillInput,
+    BillLine, BillOutput, BillPayment, BillStatus, CreateBill, CreateBillInput,
 };
+use contracts::tools::payment::PaymentMethod;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::bills::owed::Part;
 use crate::catalogue::{self, Asked, Entered, Item};
 use crate::customers::{self, Buyer};
 use crate::error::CallError;
-use crate::handler::{Audit, Call, CommitTool, Effected, Prepared, Shop};
+use crate::handler::{Audit, Call, CommitTool, Effected, Event, Prepared, Shop};
+use crate::ledger::{self, Desk};
+use crate::payments::way::{self, Way};
+use crate::payments::{self, Direction, NewPayment, Payment};
 use crate::pricing::{self, Goods, Priced, PricedLine, Unpriceable};
 use crate::stock::{self, Level, Movement, Occasion, Reason, Wanted};
 use crate::words::arguments::{self, Thing};
 use crate::words::billing::{self, For, Sum};
 use crate::words::inventory::{self, Purpose};
-use crate::{bills, days, numbering, typed};
+use crate::words::payment as said;
+use crate::{bills, days, numbering, providers, typed};
 
 /// Most lines of one bill.
 const LINES_MAX: usize = 100;
@@ -34,7 +40,13 @@ pub struct Plan {
     lines: Vec<PlannedLine>,
     priced: Priced,
     due_on: Option<NaiveDate>,
-    cash: Option<Money>,
+    paying: Option<Paying>,
+}
+
+/// How the bill is paid with its issue.
+struct Paying {
+    amount: Money,
+    way: Way,
 }
 
 struct PlannedLine {
@@ -66,14 +78,18 @@ impl CommitTool for CreateBill {
             .transpose()?;
         let priced = priced(&lines, discount, shop, locale)?;
         let total = Money::minor(priced.total_minor, shop.currency);
-        let cash = input
+        let amount = input
             .payment
             .as_ref()
-            .map(|payment| cash(payment, total, shop, locale))
+            .map(|payment| amount_paid(payment, total, shop, locale))
             .transpose()?;
         refuse_shortage(&lines, level_of, locale)?;
         let buyer = match &input.customer {
             Some(name) => Some(customers::buyer(call, name, "customer").await?),
+            None => None,
+        };
+        let paying = match input.payment.as_ref().zip(amount) {
+            Some((payment, amount)) => Some(paying(call, payment, amount, buyer.as_ref()).await?),
             None => None,
         };
         let plan = Plan {
@@ -81,7 +97,7 @@ impl CommitTool for CreateBill {
             lines,
             priced,
             due_on,
-            cash,
+            paying,
         };
         Ok(plan.prepared(shop, locale))
     }
@@ -99,28 +115,45 @@ impl CommitTool for CreateBill {
             }
         };
         let bill_id = call.new_id();
-        take_goods(call, bill_id, &plan).await?;
-        // Last, because everybody else who wants a number waits from here on.
-        let tenant = call.tenant();
-        let number = numbering::next(call.conn, tenant, numbering::BILLS).await?;
-        write_bill(call, bill_id, number, customer.as_ref(), &plan).await?;
+        let mut events = take_goods(call, bill_id, &plan).await?;
+        let payment = write_bill(call, bill_id, customer.as_ref(), &plan).await?;
 
         let bill = bills::load(call, bill_id).await?;
+        let method = plan
+            .paying
+            .as_ref()
+            .map_or(PaymentMethod::Cash, |p| p.way.method);
         let summary = billing::created(
             call.locale,
             &bill.number,
             bill.customer.as_deref(),
             bill.total,
             bill.paid,
+            method,
         );
-        let output = bill.output(summary, call.locale);
+        let mut output = bill.output(summary, call.locale);
+        events.insert(0, bill.event("bill.issued"));
+        if let Some(payment) = payment {
+            if payment.provider.is_some() {
+                let view = payment.view(bill.customer.as_deref(), &[], None);
+                let asked = said::asked_with_bill(call.locale, &view);
+                output.summary = format!("{} {asked}", output.summary);
+                output.pending = Some(view);
+                events.push(payment.event("payment.pending"));
+                let tenant = call.tenant();
+                let pending = payments::as_pending(call.conn, tenant, payment).await?;
+                providers::request(call, &pending).await?;
+            } else {
+                events.push(payment.event("payment.settled"));
+            }
+        }
         Ok(Effected {
             audit: Audit {
                 subject: format!("bill:{bill_id}"),
                 before: None,
                 after: Some(json!(output.bill)),
             },
-            events: Vec::new(),
+            events,
             output,
         })
     }
@@ -227,7 +260,7 @@ fn priced(
     })
 }
 
-fn cash(
+fn amount_paid(
     payment: &BillPayment,
     total: Money,
     shop: &Shop,
@@ -239,18 +272,53 @@ fn cash(
     let Some(amount) = payment.amount else {
         return Ok(total);
     };
-    let cash = typed::amount(amount, Thing::Payment, shop, "payment.amount", locale)?;
-    if cash.amount_minor == 0 {
+    let paid = typed::amount(amount, Thing::Payment, shop, "payment.amount", locale)?;
+    if paid.amount_minor == 0 {
         return Err(arguments::not_positive(
             locale,
             Thing::Payment,
             "payment.amount",
         ));
     }
-    if cash.amount_minor > total.amount_minor {
+    if paid.amount_minor > total.amount_minor {
         return Err(billing::payment_too_large(locale, total));
     }
-    Ok(cash)
+    Ok(paid)
+}
+
+async fn paying(
+    call: &mut Call<'_>,
+    payment: &BillPayment,
+    amount: Money,
+    buyer: Option<&Buyer>,
+) -> Result<Paying, CallError> {
+    let known = match buyer {
+        Some(Buyer::Known(customer)) => Some(customer),
+        Some(Buyer::New { .. }) | None => None,
+    };
+    if payment.method == PaymentMethod::Wallet {
+        let Some(customer) = known else {
+            return Err(said::wallet_of_nobody(call.locale, "payment.method").into());
+        };
+        let (field, minor) = ("payment.amount", amount.amount_minor);
+        way::holds(call, customer.id, &customer.name, minor, field).await?;
+    }
+    let phone = match &payment.phone {
+        Some(text) => Some(way::phone(call, text, "payment.phone")?),
+        None => None,
+    };
+    let direction = Direction::Collect;
+    let customer_id = known.map(|customer| customer.id);
+    let way = way::way(
+        call,
+        payment.method,
+        direction,
+        phone,
+        customer_id,
+        "payment.phone",
+    )
+    .await?;
+    Ok(Paying { amount, way })
 }
 
 fn level_of(item: &Item) -> Level {
@@ -285,13 +353,17 @@ impl Plan {
         let money = |amount: i64| Money::minor(amount, shop.currency);
         let lines = self.preview_lines(shop, locale);
         let texts: Vec<String> = lines.iter().map(|line| line.text.clone()).collect();
+        let payment = self
+            .paying
+            .as_ref()
+            .map(|p| said::paid_with_bill(locale, p.way.method, p.way.phone.as_deref(), p.amount));
         let sum = Sum {
             discount: money(self.priced.discount_minor),
             tax: money(self.priced.tax_minor),
             tax_inclusive: shop.tax_inclusive,
             total: money(self.priced.total_minor),
             due_on: self.due_on,
-            cash: self.cash,
+            payment: payment.as_deref(),
         };
         let buyer = match &self.buyer {
             None => For::Counter,
@@ -361,7 +433,7 @@ impl Plan {
             "total_minor": self.priced.total_minor,
             "currency": shop.currency,
             "due_on": self.due_on,
-            "payment": self.cash.map(|cash| json!({"method": CounterMethod::Cash, "amount_minor": cash.amount_minor})),
+            "payment": self.paying.as_ref().map(|p| json!({"method": p.way.method, "amount_minor": p.amount.amount_minor, "phone": p.way.phone})),
         })
     }
 
@@ -394,7 +466,65 @@ impl Plan {
     }
 
     fn paid_minor(&self) -> i64 {
-        self.cash.map_or(0, |cash| cash.amount_minor)
+        self.paying
+            .as_ref()
+            .filter(|paying| paying.way.provider.is_none())
+            .map_or(0, |paying| paying.amount.amount_minor)
+    }
+
+    fn new_payment(&self, id: Uuid, bill_id: Uuid, customer: Option<Uuid>) -> Option<NewPayment> {
+        let Paying { amount, way } = self.paying.as_ref()?;
+        let amount_minor = amount.amount_minor;
+        let mut payment = NewPayment::incoming(
+            id,
+            Direction::Collect,
+            way.method,
+            way.provider,
+            amount_minor,
+        );
+        payment.customer_id = customer;
+        payment.bill_id = Some(bill_id);
+        payment.phone.clone_from(&way.phone);
+        if way.provider.is_none() {
+            payment.parts.push(Part {
+                bill_id,
+                number: String::new(),
+                owner: customer,
+                amount_minor,
+            });
+        }
+        Some(payment)
+    }
+
+    /// What tells others that an item has run low: it was above its level before, and is no longer.
+    fn ran_low(&self, before: impl Fn(&Item) -> Level) -> Vec<Event> {
+        let mut events: Vec<Event> = Vec::new();
+        for (i, line) in self.lines.iter().enumerate() {
+            let item = &line.item;
+            let same = |other: &&PlannedLine| other.item.id == item.id;
+            let (Some(low), false) = (
+                item.low_stock_level,
+                self.lines[..i].iter().any(|l| same(&l)),
+            ) else {
+                continue;
+            };
+            let taken: Decimal = self
+                .lines
+                .iter()
+                .filter(same)
+                .map(|l| l.entered.quantity.0)
+                .sum();
+            let before = before(item).on_hand;
+            let after = Exact((before.0 - taken).normalize());
+            if before.0 > low.0 && after.0 <= low.0 {
+                events.push(Event {
+                    topic: "stock.low",
+                    subject: format!("item:{}", item.id),
+                    data: json!({"item_id": item.id, "item": item.name, "stock": item.measure(after), "low_stock_level": item.measure(low)}),
+                });
+            }
+        }
+        events
     }
 
     /// Where the bill stands from its first moment: nothing is owed on a bill that comes to nothing.
@@ -408,7 +538,11 @@ impl Plan {
 }
 
 /// Locks the levels, checks them as they are now, and moves the goods out.
-async fn take_goods(call: &mut Call<'_>, bill_id: Uuid, plan: &Plan) -> Result<(), CallError> {
+async fn take_goods(
+    call: &mut Call<'_>,
+    bill_id: Uuid,
+    plan: &Plan,
+) -> Result<Vec<Event>, CallError> {
     let tenant = call.tenant();
     let mut ids: Vec<Uuid> = plan.lines.iter().map(|line| line.item.id).collect();
     ids.sort_unstable();
@@ -436,17 +570,35 @@ async fn take_goods(call: &mut Call<'_>, bill_id: Uuid, plan: &Plan) -> Result<(
         actor: &call.caller.subject,
         at: call.now,
     };
-    stock::apply(call.conn, tenant, occasion, &movements, call.locale).await
+    stock::apply(call.conn, tenant, occasion, &movements, call.locale).await?;
+    Ok(plan.ran_low(now))
 }
 
+/// Posts to the ledger, takes the numbers, and writes bill, lines and payment.
 async fn write_bill(
     call: &mut Call<'_>,
     bill_id: Uuid,
-    number: i64,
     customer: Option<&customers::Customer>,
     plan: &Plan,
-) -> Result<(), CallError> {
-    let tenant = call.tenant();
+) -> Result<Option<Payment>, CallError> {
+    let (tenant, desk) = (call.tenant(), Desk::of(call));
+    let owner = customer.map(|c| c.id);
+    let payment = plan.new_payment(call.new_id(), bill_id, owner);
+    let issue = ledger::issue(
+        bill_id,
+        owner,
+        plan.priced.total_minor,
+        plan.priced.tax_minor,
+    );
+    let transfer_ids = payments::post(call.conn, desk, bill_id, payment.as_slice(), &issue)
+        .await
+        .map_err(|error| way::floor_met(call, error))?;
+    // Last, because everybody else who wants a number waits from here on.
+    let wanted = [
+        (numbering::BILLS, 1),
+        (numbering::PAYMENTS, payment.as_slice().len()),
+    ];
+    let [number, payment_number] = numbering::next_of(call.conn, tenant, wanted).await?;
     insert_bill(call, bill_id, number, customer, plan).await?;
     let written = insert_lines(call.conn, tenant, bill_id, plan).await?;
     let mut line_numbers = 1_i16..;
@@ -459,10 +611,15 @@ async fn write_bill(
         let name = &gone.item.name;
         return Err(inventory::unknown_item(call.locale, name, "lines", Vec::new()).into());
     }
-    if let Some(cash) = plan.cash {
-        insert_payment(call, bill_id, cash).await?;
+    match payment {
+        Some(payment) => {
+            let transfer_id = transfer_ids.first().copied().flatten();
+            payments::record(call.conn, desk, &payment, payment_number, transfer_id)
+                .await
+                .map(Some)
+        }
+        None => Ok(None),
     }
-    Ok(())
 }
 
 async fn insert_bill(
@@ -544,28 +701,6 @@ async fn insert_lines(
     )
     .fetch_all(conn)
     .await
-}
-
-async fn insert_payment(
-    call: &mut Call<'_>,
-    bill_id: Uuid,
-    cash: Money,
-) -> Result<(), sqlx::Error> {
-    let (tenant, id) = (call.tenant(), call.new_id());
-    sqlx::query!(
-        "insert into shop.payments (tenant_id, id, bill_id, method, amount, currency, received_by, received_at)
-         values ($1, $2, $3, 'cash', $4, $5, $6, $7)",
-        tenant,
-        id,
-        bill_id,
-        cash.amount_minor,
-        cash.currency.code(),
-        call.caller.subject,
-        call.now
-    )
-    .execute(&mut *call.conn)
-    .await?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -140,25 +140,30 @@ struct HeadRow {
     id: Uuid,
     series: String,
     number: i64,
+    kind: String,
     status: String,
     customer_name: Option<String>,
     total: i64,
     paid: i64,
+    credited: i64,
     issued_at: DateTime<Utc>,
 }
 
 impl HeadRow {
     fn head(self, shop: &Shop) -> Result<BillHead, CallError> {
         let status = bills::status(&self.status)?;
+        let kind = bills::kind(&self.kind)?;
         let total = Money::minor(self.total, shop.currency);
-        let paid = Money::minor(self.paid, shop.currency);
+        let settled = Money::minor(self.paid + self.credited, shop.currency);
         Ok(BillHead {
             bill_id: self.id,
             number: numbering::shown(&self.series, self.number),
             status,
             customer: self.customer_name,
+            kind,
             total,
-            owed: bills::owed(status, total, paid),
+            credited: Money::minor(self.credited, shop.currency),
+            owed: bills::owed(kind, status, total, settled),
             issued_at: self.issued_at,
         })
     }
@@ -176,10 +181,10 @@ async fn select_page(
     let before = after.map_or(end, |after| after.min(end));
     sqlx::query_as!(
         HeadRow,
-        "select id, series, number, status, customer_name, total, paid, issued_at from shop.bills
+        "select id, series, number, kind, status, customer_name, total, paid, credited, issued_at from shop.bills
          where tenant_id = $1
            and ($2::uuid is null or customer_id = $2)
-           and ($3::text is null or status = $3)
+           and ($3::text is null or (status = $3 and kind = 'invoice'))
            and issued_at >= $4
            and (issued_at, id) < ($5, $6)
          order by issued_at desc, id desc

@@ -64,6 +64,7 @@ impl ReadTool for SalesSummary {
             days: (span.from, span.to),
             bills: sums.bills,
             sales: money(sums.sales)?,
+            credited: money(sums.credited)?,
             takings: money(sums.takings)?,
             owed: money(sums.owed)?,
             best: best_sellers.first().map(|best| best.item.as_str()),
@@ -74,6 +75,7 @@ impl ReadTool for SalesSummary {
             to: span.to,
             bills: takings.bills,
             sales: takings.sales,
+            credited: takings.credited,
             takings: takings.takings,
             owed: takings.owed,
             best_sellers,
@@ -107,6 +109,7 @@ fn span(input: &SalesSummaryInput, today: NaiveDate, locale: Locale) -> Result<S
 struct Sums {
     bills: i64,
     sales: Decimal,
+    credited: Decimal,
     takings: Decimal,
     owed: Decimal,
 }
@@ -122,12 +125,14 @@ async fn select_sums(
         Sums,
         r#"select
                (select count(*) from shop.bills b
-                where b.tenant_id = $1 and b.status <> 'void' and b.issued_at >= $2 and b.issued_at < $3) as "bills!",
+                where b.tenant_id = $1 and b.status <> 'void' and b.kind = 'invoice' and b.issued_at >= $2 and b.issued_at < $3) as "bills!",
                (select coalesce(sum(b.total), 0) from shop.bills b
-                where b.tenant_id = $1 and b.status <> 'void' and b.issued_at >= $2 and b.issued_at < $3) as "sales!",
-               (select coalesce(sum(p.amount), 0) from shop.payments p
-                where p.tenant_id = $1 and p.received_at >= $2 and p.received_at < $3) as "takings!",
-               (select coalesce(sum(b.total - b.paid), 0) from shop.bills b
+                where b.tenant_id = $1 and b.status <> 'void' and b.kind = 'invoice' and b.issued_at >= $2 and b.issued_at < $3) as "sales!",
+               (select coalesce(sum(t.amount), 0) from shop.ledger_transfers t
+                where t.tenant_id = $1 and t.reason in ('credit', 'credit_tax') and t.at >= $2 and t.at < $3) as "credited!",
+               (select coalesce(sum(case p.direction when 'refund' then -p.amount else p.amount end), 0) from shop.payments p
+                where p.tenant_id = $1 and p.settled_at >= $2 and p.settled_at < $3 and p.method <> 'wallet') as "takings!",
+               (select coalesce(sum(b.total - b.paid - b.credited), 0) from shop.bills b
                 where b.tenant_id = $1 and b.status = 'open') as "owed!""#,
         tenant,
         start,
@@ -155,11 +160,14 @@ async fn select_best_sellers(
         SellerRow,
         r#"select i.name, i.unit, sold.quantity as "quantity!", sold.sales as "sales!"
            from (
-               select l.item_id, sum(l.quantity) as quantity, sum(l.gross - l.discount) as sales
-               from shop.bills b join shop.bill_lines l on l.tenant_id = $1 and l.bill_id = b.id
+               select l.item_id, sum(l.quantity * s.sign) as quantity, sum((l.gross - l.discount) * s.sign) as sales
+               from shop.bills b
+               cross join lateral (select case b.kind when 'credit_note' then -1 else 1 end as sign) s
+               join shop.bill_lines l on l.tenant_id = $1 and l.bill_id = b.id
                where b.tenant_id = $1 and b.status <> 'void' and b.issued_at >= $2 and b.issued_at < $3
                group by l.item_id
-               order by sum(l.gross - l.discount) desc, l.item_id
+               having sum((l.gross - l.discount) * s.sign) > 0 or sum(l.quantity * s.sign) > 0
+               order by sum((l.gross - l.discount) * s.sign) desc, l.item_id
                limit $4
            ) sold
            join shop.items i on i.tenant_id = $1 and i.id = sold.item_id

@@ -4,16 +4,17 @@ use contracts::confirmation::PreviewLine;
 use contracts::failure::ToolFailure;
 use contracts::locale::Locale;
 use contracts::money::Money;
-use contracts::quantity::Exact;
 use contracts::tools::billing::{BillOutput, BillStatus, VoidBill, VoidBillInput};
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::bills::goods::{self, Back};
 use crate::bills::{self, Bill};
 use crate::error::CallError;
 use crate::handler::{Audit, Call, CommitTool, Effected, Prepared};
-use crate::stock::{self, Movement, Occasion, Reason};
+use crate::ledger::{self, Desk, Transfer, Why};
+use crate::stock::Reason;
 use crate::typed::{self, REASON_CHARS_MAX};
 use crate::words::arguments::Thing;
 use crate::words::billing;
@@ -39,8 +40,8 @@ impl CommitTool for VoidBill {
             REASON_CHARS_MAX,
             locale,
         )?;
-        let bill = bills::find(call, &input.bill).await?;
-        refuse_settled(&bill.number, bill.status, bill.paid, locale)?;
+        let bill = bills::find_invoice(call, &input.bill).await?;
+        refuse_settled(&bill.number, bill.status, bill.settled(), locale)?;
         let lines: Vec<PreviewLine> = bill
             .lines
             .iter()
@@ -72,10 +73,11 @@ impl CommitTool for VoidBill {
         let Plan { bill, reason } = plan;
         let tenant = call.tenant();
         // Somebody may have paid or voided it since it was read.
-        let (status, paid_minor) = lock_bill(call.conn, tenant, bill.id).await?;
-        let paid = Money::minor(paid_minor, bill.total.currency);
-        refuse_settled(&bill.number, bills::status(&status)?, paid, call.locale)?;
+        let (status, settled_minor) = lock_bill(call.conn, tenant, bill.id).await?;
+        let settled = Money::minor(settled_minor, bill.total.currency);
+        refuse_settled(&bill.number, bills::status(&status)?, settled, call.locale)?;
         return_goods(call, &bill).await?;
+        take_back(call, &bill).await?;
         update_to_void(call.conn, tenant, bill.id, &reason, call.now).await?;
 
         let after = bills::load(call, bill.id).await?;
@@ -97,7 +99,7 @@ impl CommitTool for VoidBill {
                 before: Some(json!(bill.view(call.locale))),
                 after: Some(json!(output.bill)),
             },
-            events: Vec::new(),
+            events: vec![after.event("bill.voided")],
             output,
         })
     }
@@ -106,61 +108,88 @@ impl CommitTool for VoidBill {
 fn refuse_settled(
     number: &str,
     status: BillStatus,
-    paid: Money,
+    settled: Money,
     locale: Locale,
 ) -> Result<(), ToolFailure> {
-    if status == BillStatus::Open && paid.amount_minor == 0 {
+    if status == BillStatus::Open && settled.amount_minor == 0 {
         Ok(())
     } else {
-        Err(billing::not_voidable(locale, number, status, paid))
+        Err(billing::not_voidable(locale, number, status, settled))
     }
 }
 
 async fn return_goods(call: &mut Call<'_>, bill: &Bill) -> Result<(), CallError> {
-    let tenant = call.tenant();
-    let mut ids: Vec<Uuid> = bill.lines.iter().map(|line| line.item_id).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    let mut on_hand = stock::lock(call.conn, tenant, &ids).await?;
-    for line in &bill.lines {
-        if let Some(level) = on_hand.get_mut(&line.item_id) {
-            stock::fits(level.on_hand, line.priced.quantity.0, "bill", call.locale)?;
-            level.on_hand = Exact(level.on_hand.0 + line.priced.quantity.0);
-        }
-    }
-    let movements: Vec<Movement> = bill
+    let goods: Vec<Back> = bill
         .lines
         .iter()
-        .map(|line| Movement {
+        .map(|line| Back {
             item_id: line.item_id,
-            delta: line.priced.quantity.0,
-            entered_quantity: line.entered.quantity.0,
-            entered_unit: line.entered.unit.clone(),
+            quantity: line.priced.quantity,
+            entered: line.entered.clone(),
         })
         .collect();
-    let occasion = Occasion {
-        reason: Reason::Void,
-        bill_id: Some(bill.id),
-        actor: &call.caller.subject,
-        at: call.now,
-    };
-    stock::apply(call.conn, tenant, occasion, &movements, call.locale).await
+    goods::put_back(call, bill.id, Reason::Void, &goods).await
 }
 
-/// Status and paid amount, held until the commit.
+/// Takes back what the bill posted to the ledger, each transfer by its reversal: a second one would break an index.
+async fn take_back(call: &mut Call<'_>, bill: &Bill) -> Result<(), CallError> {
+    let (tenant, desk) = (call.tenant(), Desk::of(call));
+    let owner = bill.customer_id;
+    let tax_minor = bill.tax.amount_minor;
+    let issued = ledger::issue(bill.id, owner, bill.total.amount_minor, tax_minor);
+    let rows = select_issue(call.conn, tenant, bill.id).await?;
+    let back: Vec<Transfer> = issued
+        .into_iter()
+        .filter_map(|transfer| {
+            let row = rows.iter().find(|row| row.reason == transfer.why.word())?;
+            Some(Transfer {
+                debit: transfer.credit,
+                credit: transfer.debit,
+                why: Why::Void,
+                reverses: Some(row.id),
+                ..transfer
+            })
+        })
+        .collect();
+    ledger::post(call.conn, desk, bill.id, &back).await?;
+    Ok(())
+}
+
+struct IssueRow {
+    id: Uuid,
+    reason: String,
+}
+
+async fn select_issue(
+    conn: &mut PgConnection,
+    tenant: Uuid,
+    bill_id: Uuid,
+) -> Result<Vec<IssueRow>, sqlx::Error> {
+    sqlx::query_as!(
+        IssueRow,
+        "select id, reason from shop.ledger_transfers
+         where tenant_id = $1 and bill_id = $2::uuid and reason in ('sale', 'tax')",
+        tenant,
+        bill_id
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Status and what is paid and credited, held until the commit.
 async fn lock_bill(
     conn: &mut PgConnection,
     tenant: Uuid,
     bill_id: Uuid,
 ) -> Result<(String, i64), sqlx::Error> {
     let row = sqlx::query!(
-        "select status, paid from shop.bills where tenant_id = $1 and id = $2 for no key update",
+        "select status, paid + credited as \"settled!\" from shop.bills where tenant_id = $1 and id = $2 for no key update",
         tenant,
         bill_id
     )
     .fetch_one(conn)
     .await?;
-    Ok((row.status, row.paid))
+    Ok((row.status, row.settled))
 }
 
 async fn update_to_void(

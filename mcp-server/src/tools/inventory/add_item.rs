@@ -51,7 +51,15 @@ impl WriteTool for AddItem {
         }
         details::insert_aliases(call.conn, tenant, id, &new.aliases).await?;
         details::upsert_units(call.conn, tenant, id, &new.units).await?;
-        stock::open_level(call.conn, tenant, id, call.shop.allow_negative_stock).await?;
+        let low_at = new.low_stock_level.map(|level| level.0);
+        stock::open_level(
+            call.conn,
+            tenant,
+            id,
+            call.shop.allow_negative_stock,
+            low_at,
+        )
+        .await?;
         open_stock(call, id, new.opening.as_ref()).await?;
 
         let item = load_one(call.conn, tenant, id).await?;

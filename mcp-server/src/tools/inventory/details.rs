@@ -22,8 +22,6 @@ pub(super) const ALIASES_MAX: usize = 20;
 pub(super) const UNITS_MAX: usize = 10;
 /// Longest name of a unit, characters.
 const UNIT_CHARS_MAX: usize = 30;
-/// Longest BCP 47 tag, characters.
-const LANGUAGE_CHARS_MAX: usize = 35;
 
 /// Aliases, checked.
 pub(super) fn aliases(
@@ -48,7 +46,7 @@ pub(super) fn aliases(
             let language = alias
                 .locale
                 .as_deref()
-                .map(|tag| language(tag, &format!("{field}[{i}].locale"), locale))
+                .map(|tag| typed::language(tag, &format!("{field}[{i}].locale"), locale))
                 .transpose()?;
             Ok(Alias {
                 name,
@@ -56,19 +54,6 @@ pub(super) fn aliases(
             })
         })
         .collect()
-}
-
-fn language(tag: &str, field: &str, locale: Locale) -> Result<String, ToolFailure> {
-    let tag = typed::line(tag, Thing::Language, field, LANGUAGE_CHARS_MAX, locale)?;
-    let is_tag = tag.len() >= 2
-        && tag
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-    if is_tag {
-        Ok(tag)
-    } else {
-        Err(arguments::bad_language(locale, field))
-    }
 }
 
 /// Units of an item counted in `base`, checked: letters only, none twice, none like a fixed unit, factors exact.

@@ -382,10 +382,15 @@ async fn update(
     fields: &Fields,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update shop.items
-         set name = coalesce($3, name), category = coalesce($4, category), unit_price = coalesce($5, unit_price),
-             low_stock_level = coalesce($6, low_stock_level), sku = coalesce($7, sku), version = version + 1
-         where tenant_id = $1 and id = $2",
+        "with item as (
+             update shop.items
+             set name = coalesce($3, name), category = coalesce($4, category), unit_price = coalesce($5, unit_price),
+                 low_stock_level = coalesce($6, low_stock_level), sku = coalesce($7, sku), version = version + 1
+             where tenant_id = $1 and id = $2
+             returning low_stock_level
+         )
+         update shop.stock_levels l set low_at = item.low_stock_level from item
+         where l.tenant_id = $1 and l.item_id = $2 and l.low_at is distinct from item.low_stock_level",
         tenant,
         item_id,
         fields.name,

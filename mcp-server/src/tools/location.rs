@@ -1,0 +1,4 @@
+//! Branches and distances, a tool per file.
+
+mod calculate_distance;
+mod find_nearby;

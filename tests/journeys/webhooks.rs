@@ -1,0 +1,375 @@
+//! What others are told: signed, at least once, in order per subject, whatever the receiver does.
+
+use contracts::ids::TenantId;
+use e2e::world::receiver::{Manner, Receiver};
+use e2e::world::{PATIENCE, Setting, World, until};
+use mcp_server::webhooks::{admin, signature};
+use migrations::database::Role;
+use uuid::Uuid;
+
+const TENANT: TenantId = TenantId::DEMO;
+
+/// A shop with nothing in it, somebody who wants to hear of it, and the secret between them.
+struct Stage {
+    world: World,
+    receiver: Receiver,
+    endpoint: Uuid,
+    secret: String,
+}
+
+impl Stage {
+    async fn open(topics: &str) -> Stage {
+        let world = World::open_with(Setting {
+            empty: true,
+            ..Setting::default()
+        })
+        .await;
+        let receiver = Receiver::open().await;
+        let (endpoint, secret) = add(&world, &receiver.url, topics).await;
+        Stage {
+            world,
+            receiver,
+            endpoint,
+            secret,
+        }
+    }
+
+    /// Something happens, as a tool's effect would leave it.
+    async fn happens(&self, topic: &str, subject: &str) -> Uuid {
+        happens(&self.world, topic, subject).await
+    }
+
+    async fn until_told(&self, count: usize) {
+        until(&format!("{count} deliveries"), async || {
+            self.receiver.count() >= count
+        })
+        .await;
+    }
+
+    async fn status(&self, event: Uuid) -> (String, i32, Option<String>) {
+        sqlx::query_as(
+            "select status, attempts, last_error from shop.webhook_deliveries where event_id = $1 and endpoint_id = $2",
+        )
+        .bind(event)
+        .bind(self.endpoint)
+        .fetch_optional(&self.world.db)
+        .await
+        .expect("a delivery")
+        .unwrap_or(("none".to_owned(), 0, None))
+    }
+
+    async fn until_status(&self, event: Uuid, wanted: &str) {
+        until(&format!("{event} is {wanted}"), async || {
+            self.status(event).await.0 == wanted
+        })
+        .await;
+    }
+
+    /// The subjects of what came, in its order.
+    fn subjects(&self) -> Vec<String> {
+        self.receiver
+            .deliveries()
+            .iter()
+            .map(|d| d.body()["subject"].as_str().expect("a subject").to_owned())
+            .collect()
+    }
+}
+
+async fn add(world: &World, url: &str, topics: &str) -> (Uuid, String) {
+    let app = &world.shop.app;
+    let mut tx = app.begin(TENANT).await.expect("a transaction");
+    let topics: Vec<String> = topics.split(',').map(str::to_owned).collect();
+    let id = migrations::clock::new_id(&*app.clock);
+    let added = admin::add(&mut tx, TENANT, id, url, &topics, true, app.clock.now())
+        .await
+        .expect("added");
+    tx.commit().await.expect("a commit");
+    (added.id, added.secret)
+}
+
+async fn happens(world: &World, topic: &str, subject: &str) -> Uuid {
+    let clock = &*world.shop.app.clock;
+    let id = migrations::clock::new_id(clock);
+    sqlx::query("insert into shop.outbox (tenant_id, id, at, topic, subject, data) values ($1, $2, $3, $4, $5, '{\"n\": 1}')")
+        .bind(TENANT.0)
+        .bind(id)
+        .bind(clock.now())
+        .bind(topic)
+        .bind(subject)
+        .execute(&world.db)
+        .await
+        .expect("an event");
+    id
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asked_for_it_is_told_in_order_and_can_see_that_it_is_from_us() {
+    let stage = Stage::open("bill.*,stock.low").await;
+    let wanted = [
+        stage.happens("bill.issued", "bill:1").await,
+        stage.happens("bill.voided", "bill:1").await,
+        stage.happens("stock.low", "item:1").await,
+    ];
+    let unwanted = stage.happens("ticket.created", "ticket:1").await;
+    stage.until_told(3).await;
+    until("the events are relayed", async || {
+        stage
+            .world
+            .number("select count(*) from shop.outbox where relayed_at is null")
+            .await
+            == 0
+    })
+    .await;
+    let told = stage.receiver.deliveries();
+    let ids: Vec<String> = told.iter().map(|d| d.id.clone()).collect();
+    assert_eq!(ids, wanted.map(|id| id.to_string()));
+    for delivery in &told {
+        let id = delivery.id.parse().expect("an id");
+        let signed = signature(&stage.secret, id, delivery.timestamp_s, &delivery.text);
+        assert_eq!(Some(delivery.signature.clone()), signed);
+        let body = delivery.body();
+        assert_eq!(body["data"]["n"], 1);
+        assert_eq!(body["id"], delivery.id.as_str());
+        assert!(body["timestamp"].is_string() && body["type"].is_string());
+    }
+    assert_eq!(stage.status(unwanted).await.0, "none");
+    for event in wanted {
+        stage.until_status(event, "delivered").await;
+    }
+    assert_eq!(stage.receiver.count(), 3, "each once");
+    // Whoever comes later hears of what happens later.
+    let late = Receiver::open().await;
+    add(&stage.world, &late.url, "*").await;
+    let next = stage.happens("bill.issued", "bill:2").await;
+    until("both are told", async || {
+        late.count() == 1 && stage.receiver.count() == 4
+    })
+    .await;
+    assert_eq!(late.deliveries()[0].id, next.to_string());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_that_fails_is_tried_for_three_days_and_by_hand_after_that() {
+    let stage = Stage::open("*").await;
+    stage.receiver.always(Some(Manner::Says(500)));
+    let first = stage.happens("bill.issued", "bill:1").await;
+    stage.until_told(1).await;
+    let second = stage.happens("bill.voided", "bill:1").await;
+    until("the first failed", async || {
+        stage.status(first).await.1 == 1 && stage.status(first).await.2.is_some()
+    })
+    .await;
+    // Longer than each pause with its jitter.
+    for attempts in 2..=10 {
+        stage.world.advance(2 * 86_400);
+        until(&format!("attempt {attempts}"), async || {
+            stage.status(first).await.1 >= attempts
+        })
+        .await;
+    }
+    stage.until_status(first, "dead").await;
+    let (_, attempts, error) = stage.status(first).await;
+    assert_eq!(attempts, 10);
+    assert_eq!(error.as_deref(), Some("HTTP 500 nothank you"));
+    // The later event of that bill waited for the earlier one, and only for it.
+    until("the second goes on", async || {
+        stage.status(second).await.1 >= 1
+    })
+    .await;
+    let ids: Vec<String> = stage
+        .receiver
+        .deliveries()
+        .iter()
+        .map(|d| d.id.clone())
+        .collect();
+    assert_eq!(
+        ids[..10],
+        vec![first.to_string(); 10],
+        "one id however often"
+    );
+
+    stage.receiver.always(None);
+    let app = &stage.world.shop.app;
+    let mut tx = app.begin(TENANT).await.expect("a transaction");
+    let dead = admin::deliveries(&mut tx, TENANT, true)
+        .await
+        .expect("a list");
+    assert_eq!(dead.len(), 1);
+    admin::retry(&mut tx, TENANT, first, app.clock.now())
+        .await
+        .expect("revived");
+    tx.commit().await.expect("a commit");
+    stage.until_status(first, "delivered").await;
+    stage.world.advance(2 * 86_400);
+    stage.until_status(second, "delivered").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_that_redirects_hangs_or_talks_holds_up_nobody() {
+    let stage = Stage::open("*").await;
+    let elsewhere = Receiver::open().await;
+    let good = Receiver::open().await;
+    add(&stage.world, &good.url, "*").await;
+    stage.receiver.then([
+        Manner::Redirects(elsewhere.url.clone()),
+        Manner::Talks,
+        Manner::Hangs,
+    ]);
+    let redirected = stage.happens("bill.issued", "bill:1").await;
+    until("where it points to is refused", async || {
+        stage.status(redirected).await == ("pending".to_owned(), 1, Some("HTTP 302".to_owned()))
+    })
+    .await;
+    let talked = stage.happens("bill.issued", "bill:2").await;
+    stage.until_status(talked, "delivered").await;
+    let hung = stage.happens("bill.issued", "bill:3").await;
+    stage.until_told(3).await;
+    let other = stage.happens("bill.issued", "bill:4").await;
+    until("the other is told of all four", async || good.count() == 4).await;
+    assert_eq!(stage.status(other).await.1, 0, "its own turn comes later");
+    until(
+        "the one that hangs is given up after ten seconds",
+        async || {
+            let (_, _, error) = stage.status(hung).await;
+            error.is_some_and(|error| error.contains("timeout"))
+        },
+    )
+    .await;
+    stage.until_status(other, "delivered").await;
+    assert_eq!(
+        elsewhere.count(),
+        0,
+        "where a redirect leads is nobody we know"
+    );
+    stage.world.advance(10);
+    for event in [redirected, hung] {
+        stage.until_status(event, "delivered").await;
+    }
+    assert_eq!(stage.subjects().len(), 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_that_is_gone_is_told_nothing_more() {
+    let stage = Stage::open("*").await;
+    stage.receiver.then([Manner::Says(410)]);
+    let event = stage.happens("bill.issued", "bill:1").await;
+    stage.until_status(event, "dead").await;
+    let later = stage.happens("bill.issued", "bill:2").await;
+    let good = Receiver::open().await;
+    add(&stage.world, &good.url, "*").await;
+    let last = stage.happens("bill.issued", "bill:3").await;
+    until("the good one is told", async || good.count() == 1).await;
+    assert_eq!(good.deliveries()[0].id, last.to_string());
+    for event in [later, last] {
+        assert_eq!(stage.status(event).await.0, "none");
+    }
+    assert_eq!(stage.receiver.count(), 1);
+    let app = &stage.world.shop.app;
+    let mut tx = app.begin(TENANT).await.expect("a transaction");
+    let refused = admin::retry(&mut tx, TENANT, event, app.clock.now()).await;
+    assert!(refused.is_err(), "it is disabled");
+    let listed = admin::list(&mut tx, TENANT).await.expect("a list");
+    assert_eq!(listed[0].status, "disabled");
+    assert!(
+        listed[0]
+            .reason
+            .as_deref()
+            .is_some_and(|r| r.contains("410"))
+    );
+}
+
+/// A process that died in the middle of a delivery leaves a claim behind, which lapses: at least once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_whose_process_died_is_made_again() {
+    let stage = Stage::open("*").await;
+    let now = stage.world.shop.app.clock.now();
+    let event = migrations::clock::new_id(&*stage.world.shop.app.clock);
+    sqlx::query(
+        "with o as (insert into shop.outbox (tenant_id, id, at, topic, subject, data, relayed_at)
+                    values ($1, $2, $3, 'bill.issued', 'bill:1', '{}', $3) returning seq)
+         insert into shop.webhook_deliveries (tenant_id, endpoint_id, event_id, subject, seq, attempts, next_at)
+         select $1, $4, $2, 'bill:1', o.seq, 1, $3 + interval '60 seconds' from o",
+    )
+    .bind(TENANT.0)
+    .bind(event)
+    .bind(now)
+    .bind(stage.endpoint)
+    .execute(&stage.world.db)
+    .await
+    .expect("a claim");
+    let other = stage.happens("bill.issued", "bill:2").await;
+    stage.until_status(other, "delivered").await;
+    assert_eq!(stage.status(event).await.0, "pending", "its claim holds");
+    stage.world.advance(61);
+    stage.until_status(event, "delivered").await;
+    assert_eq!(stage.status(event).await.1, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_owner_administers_them_on_the_command_line() {
+    let world = World::open_with(Setting {
+        empty: true,
+        ..Setting::default()
+    })
+    .await;
+    let receiver = Receiver::open().await;
+    let run = async |arguments: &[&str]| {
+        let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_e2e-mcp-cli"))
+            .args(arguments)
+            .env_clear()
+            .envs(world.variables(Role::Shop))
+            .kill_on_drop(true)
+            .output();
+        let output = tokio::time::timeout(PATIENCE, output)
+            .await
+            .expect("in time")
+            .expect("run");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+        (
+            output.status.success(),
+            text(output.stdout),
+            text(output.stderr),
+        )
+    };
+    let (done, added, _) = run(&[
+        "webhook",
+        "add",
+        &receiver.url,
+        "--topics",
+        "bill.issued,stock.*",
+    ])
+    .await;
+    assert!(done);
+    let value = |name: &str| {
+        let line = added.lines().find_map(|l| l.strip_prefix(name));
+        line.expect(name).trim().to_owned()
+    };
+    let (id, secret) = (value("endpoint"), value("secret"));
+    let event = happens(&world, "stock.low", "item:1").await;
+    until("it is told", async || receiver.count() == 1).await;
+    let told = &receiver.deliveries()[0];
+    assert_eq!(
+        Some(told.signature.clone()),
+        signature(&secret, event, told.timestamp_s, &told.text)
+    );
+    let (_, listed, _) = run(&["webhook", "list"]).await;
+    assert!(
+        listed.contains(&id) && listed.contains("active") && !listed.contains(&secret),
+        "{listed}"
+    );
+    let (_, shown, _) = run(&["webhook", "deliveries"]).await;
+    assert!(
+        shown.contains(&event.to_string()) && shown.contains("delivered"),
+        "{shown}"
+    );
+    let (done, _, why) = run(&["webhook", "retry", &event.to_string()]).await;
+    assert!(!done && why.contains("--dead"), "{why}");
+    let (done, _, why) = run(&["webhook", "add", "http://example.com/x"]).await;
+    assert!(!done && why.contains("https"), "{why}");
+    let (done, _, why) = run(&["webhook", "add", &receiver.url, "--topics", "bill.made"]).await;
+    assert!(!done && why.contains("bill.issued"), "{why}");
+    let (done, _, _) = run(&["webhook", "remove", &id]).await;
+    assert!(done);
+    let (_, listed, _) = run(&["webhook", "list"]).await;
+    assert!(!listed.contains(&id), "{listed}");
+}
