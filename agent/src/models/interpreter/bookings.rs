@@ -9,6 +9,7 @@ use super::numbers::number_at;
 use super::payments::parted_by_reason;
 use super::phones::phone_in;
 use super::plans::{Plan, object};
+use super::quantities::unit_named;
 use super::tools::{
     CANCEL_BOOKING, CHECK_AVAILABILITY, CREATE_BOOKING, RESCHEDULE_BOOKING, VIEW_BOOKINGS,
 };
@@ -46,13 +47,24 @@ pub(super) fn read(words: &[Word], hearing: &Hearing) -> Option<Wish> {
 pub(super) fn write(words: &[Word], hearing: &Hearing) -> Option<Wish> {
     if has(
         words,
-        &["bill|invoice|factura|payment|pago|ticket|resource|recurso|stock|category|price|precio"],
-    ) {
+        &["bill|invoice|factura|payment|pago|ticket|resource|recurso|stock|category|price|precio|horario|horarios"],
+    ) || opening_hours(words)
+    {
         return None;
     }
     cancel(words)
         .or_else(|| reschedule(words, hearing))
         .or_else(|| create(words, hearing))
+}
+
+/// "Hours" that are no length: "the barber's hours", not "2 hours".
+fn opening_hours(words: &[Word]) -> bool {
+    (0..words.len()).any(|at| {
+        let counted = at > 0
+            && (number_at(words, at - 1, Language::En).is_some()
+                || matches!(words[at - 1].folded.as_str(), "an" | "half" | "couple"));
+        words[at].folded == "hours" && !counted
+    })
 }
 
 // What is free.
@@ -692,6 +704,10 @@ fn target_of(rest: &[Word]) -> Option<Option<String>> {
 
 /// Another customer or resource said as a change: "for Aline", "chair 2".
 pub(super) fn renamed(words: &[Word], hearing: &Hearing) -> Option<(Option<String>, Option<String>)> {
+    // "Make it 3 kg" is a change of goods.
+    if words.iter().any(|w| unit_named(&w.folded).is_some()) {
+        return None;
+    }
     let named = things_in(words, hearing)?;
     let one = named.customer.is_some() != named.resource.is_some();
     (one && named.notes.is_none() && named.phone.is_none())

@@ -277,7 +277,11 @@ pub(super) fn polished(words: &[Word]) -> Vec<Word> {
     // Few such words are strung together; the bound is for texts made to be long.
     for _ in 0..8 {
         let rest = trimmed(&kept);
+        // "Hi, get me a person": a comma ends the greeting, whatever follows.
         let verb_follows = |end: usize| {
+            if rest[end - 1].is_mark(",") {
+                return true;
+            }
             let kept = among(FRONT_KEEPS, rest.get(end).map_or("", |w| w.folded.as_str()));
             !kept || match_at(rest, end, "get rid").is_some()
         };

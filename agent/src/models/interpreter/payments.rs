@@ -358,7 +358,7 @@ struct Paying {
 fn paying_in(words: &[Word], hearing: &Hearing) -> Option<Result<Paying, Saying>> {
     const OWED: &[&str] = &[
         "?all|everything ?of ?what he|she|they owes|owe",
-        "everything ?he|she|they ?owes|owe",
+        "everything he|she|they owes|owe",
         "?for|of ?all|everything ?of ?his|her|their|the|my|our|this|that ?whole|full|open|unpaid bill|bills|debt|debts|tab|invoice|invoices|account|balance ?in ?full",
         "in full",
         "?the rest|remainder",
