@@ -361,6 +361,13 @@ fn create(words: &[Word], hearing: &Hearing) -> Option<Wish> {
     } else {
         lines_of(goods, hearing.language)
     }?;
+    // "Half of bill 12" is no line of a bill.
+    if lines.iter().any(|l| {
+        BILL.split('|')
+            .any(|noun| noun == crate::language::fold(&l.item))
+    }) {
+        return None;
+    }
     if let Some(doubt) = lines
         .iter()
         .filter_map(|l| l.quantity.as_ref())
@@ -779,8 +786,9 @@ fn paid_in(
         "?, ?y|ya|todo pago|paga|pagado|pagando",
     ];
     let way_at = |at: usize| {
-        WAYS.iter()
-            .find_map(|(method, patterns)| longest_at(words, at, patterns).map(|end| (*method, end)))
+        WAYS.iter().find_map(|(method, patterns)| {
+            longest_at(words, at, patterns).map(|end| (*method, end))
+        })
     };
     (0..words.len()).find_map(|at| {
         if let Some(start) = longest_at(words, at, PAID) {

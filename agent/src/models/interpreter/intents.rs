@@ -175,7 +175,9 @@ fn clause(words: &[Word], hearing: &Hearing) -> Option<Wish> {
     let found = if hearing.question {
         asked().or_else(changes)
     } else {
-        billing::read(words, hearing).or_else(changes).or_else(asked)
+        billing::read(words, hearing)
+            .or_else(changes)
+            .or_else(asked)
     };
     found.or_else(|| {
         if has(words, NEGATIONS) {
@@ -461,13 +463,10 @@ fn mended(words: &[Word]) -> Vec<Word> {
     near.sort_unstable();
     near.dedup();
     // "Cancell" is nearer to "cancel" than to "cancela".
-    if let Some((_, whole)) = near
-        .iter()
-        .find(|(distance, verb)| {
-            near.first().is_some_and(|(nearest, _)| nearest == distance)
-                && head.folded.starts_with(verb)
-        })
-    {
+    if let Some((_, whole)) = near.iter().find(|(distance, verb)| {
+        near.first().is_some_and(|(nearest, _)| nearest == distance)
+            && head.folded.starts_with(verb)
+    }) {
         head.folded = (*whole).to_owned();
         return kept;
     }

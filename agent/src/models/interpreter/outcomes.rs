@@ -166,18 +166,21 @@ fn failed(
         | FailureCode::UnknownResource
         | FailureCode::AmbiguousBooking
         | FailureCode::AmbiguousPlace
-        | FailureCode::UnknownPlace => {
-            choose(request, None, call, failure).unwrap_or_else(plain)
-        }
-        FailureCode::UnknownBooking => choose(request, None, call, failure)
-            .unwrap_or_else(|| plain().waiting(Waiting::Slot { plan: which_booking(call) })),
-        FailureCode::SlotTaken => {
-            choose(request, None, call, failure).unwrap_or_else(|| plain().waiting(Waiting::Change {
+        | FailureCode::UnknownPlace => choose(request, None, call, failure).unwrap_or_else(plain),
+        FailureCode::UnknownBooking => choose(request, None, call, failure).unwrap_or_else(|| {
+            plain().waiting(Waiting::Slot {
+                plan: which_booking(call),
+            })
+        }),
+        FailureCode::SlotTaken => choose(request, None, call, failure).unwrap_or_else(|| {
+            plain().waiting(Waiting::Change {
                 plan: Plan::again(call),
-            }))
-        }
+            })
+        }),
         FailureCode::NotBookable | FailureCode::MethodUnavailable => {
-            plain().waiting(Waiting::Change { plan: Plan::again(call) })
+            plain().waiting(Waiting::Change {
+                plan: Plan::again(call),
+            })
         }
         FailureCode::InsufficientFunds => what_is_there(call, failure)
             .map_or_else(plain, |plan| plain().waiting(Waiting::Offer { plan })),
@@ -304,7 +307,7 @@ fn name_field(call: &ToolCall, failure: &ToolFailure) -> Option<String> {
     let one_of_its_own = match failure.code {
         FailureCode::AmbiguousResource | FailureCode::UnknownResource => Some("resource"),
         FailureCode::AmbiguousBooking | FailureCode::UnknownBooking => Some("booking"),
-        FailureCode::SlotTaken => Some("time"),
+        FailureCode::SlotTaken | FailureCode::AmbiguousTime => Some("time"),
         FailureCode::AmbiguousPlace | FailureCode::UnknownPlace => {
             ["near", "from", "to"].into_iter().find(|f| is_text(f))
         }

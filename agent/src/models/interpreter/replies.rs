@@ -131,7 +131,10 @@ const CAN: &[(&str, [&str; 2], [&str; 2])] = &[
     (
         tools::COLLECT_PAYMENT,
         ["collect payments", "cobrar"],
-        ["Collect 5000 from Ali in cash", "Cobra 5000 a Ali en efectivo"],
+        [
+            "Collect 5000 from Ali in cash",
+            "Cobra 5000 a Ali en efectivo",
+        ],
     ),
     (
         tools::CHECK_BALANCE,

@@ -933,7 +933,11 @@ fn a_taken_time_offers_others() {
     };
     let at = |date: &str, time: &str| json!({"resource": "chair", "date": date, "time": time});
     calls(&asked().say("the second"), BOOK, &at("2026-11-21", "15:30"));
-    calls(&asked().say("half past two"), BOOK, &at("2026-11-21", "14:30"));
+    calls(
+        &asked().say("half past two"),
+        BOOK,
+        &at("2026-11-21", "14:30"),
+    );
     calls(&asked().say("3"), BOOK, &at("2026-11-23", "09:00"));
     calls(&asked().say("at 5pm"), BOOK, &at("2026-11-21", "17:00"));
     says(&asked().say("no"), "nothing was done");
@@ -963,7 +967,10 @@ fn one_of_several_bookings_is_chosen() {
     says(&shop.say("cancel the booking"), "Which booking?");
     calls(&shop.say("Ali's"), CANCEL, &json!({"customer": "Ali"}));
     let mut shop = Conversation::new(Language::En);
-    says(&shop.say("Move the booking to Friday at 10"), "Which booking?");
+    says(
+        &shop.say("Move the booking to Friday at 10"),
+        "Which booking?",
+    );
     calls(
         &shop.say("BK-7"),
         MOVE,
@@ -1033,7 +1040,9 @@ fn a_wallet_that_holds_less_offers_what_it_holds() {
     shop.say("Collect 500 from Ali from his wallet");
     let held = Candidate {
         name: "Ali".to_owned(),
-        amount: Some(serde_json::from_value(json!({"amount_minor": 300, "currency": "RWF"})).unwrap()),
+        amount: Some(
+            serde_json::from_value(json!({"amount_minor": 300, "currency": "RWF"})).unwrap(),
+        ),
         ..Candidate::default()
     };
     let short = failed(
