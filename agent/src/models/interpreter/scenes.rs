@@ -1124,3 +1124,21 @@ fn a_list_of_bookings_is_read_out_and_turned_over() {
         &json!({"from": "2026-11-20", "to": "2026-11-20", "cursor": "abc"}),
     );
 }
+
+#[test]
+fn a_time_the_clock_shows_twice_is_asked_about() {
+    let mut shop = Conversation::new(Language::En);
+    shop.say("Book the chair on 25 November at 1:30 am");
+    let twice = failed(
+        FailureCode::AmbiguousTime,
+        "The clock shows 01:30 twice on that day.",
+        Some("time"),
+        named(&["01:30+02:00", "01:30+01:00"]),
+    );
+    says(&shop.outcome(&twice), "Which one?");
+    calls(
+        &shop.say("the first"),
+        BOOK,
+        &json!({"resource": "chair", "date": "2026-11-25", "time": "01:30+02:00"}),
+    );
+}
