@@ -317,7 +317,7 @@ async fn overpaid(
     let tenant = call.tenant();
     let sources = refunds::sources(call.conn, tenant, Of::Bill(bill.id)).await?;
     let taken = refunds::take(&sources, beyond);
-    let to = to.unwrap_or_else(|| match bill.customer_id {
+    let to = to.unwrap_or(match bill.customer_id {
         Some(_) => RefundTo::Wallet,
         None => RefundTo::Cash,
     });

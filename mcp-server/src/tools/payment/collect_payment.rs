@@ -628,11 +628,8 @@ mod tests {
         assert_eq!(failure.code, FailureCode::NothingOwed);
         assert_eq!(failure.message, "Nothing is owed on bill INV-2.");
         world.agree::<VoidBill>(json!({"bill": "1"})).await.unwrap();
-        let failure = refusal(
-            world
-                .ask::<CollectPayment>(json!({"bill": "1", "method": "cash"}))
-                .await,
-        );
+        let cash = json!({"bill": "1", "method": "cash"});
+        let failure = refusal(world.ask::<CollectPayment>(cash).await);
         assert_eq!(failure.code, FailureCode::NothingOwed);
     }
 
@@ -684,7 +681,7 @@ mod tests {
         let taken = "select coalesce(sum(amount), 0)::bigint from shop.payments";
         let paid = world.number("select paid from shop.bills").await;
         assert_eq!(world.number(taken).await, paid);
-        assert!(paid >= 900 && paid <= 1_000, "{paid}");
+        assert!((900..=1_000).contains(&paid), "{paid}");
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
