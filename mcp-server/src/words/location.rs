@@ -14,7 +14,7 @@ use crate::opening::State;
 pub(crate) fn metres(metres: i64) -> String {
     match metres {
         ..1_000 => format!("{metres} m"),
-        ..9_950 => {
+        1_000..9_950 => {
             let tenths = (metres + 50) / 100;
             format!("{}.{} km", tenths / 10, tenths % 10)
         }

@@ -202,7 +202,6 @@ fn read_name(text: &str) -> Option<TicketName> {
     number.map(TicketName::Number)
 }
 
-#[expect(clippy::too_many_arguments, reason = "what a row is made of")]
 async fn insert(
     conn: &mut PgConnection,
     tenant: Uuid,
