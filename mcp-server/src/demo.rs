@@ -59,7 +59,7 @@ pub async fn fill(app: &App) -> Result<(), CallError> {
     if made.get(SHOP).is_some_and(|part| part.removed_at.is_some()) {
         return Ok(());
     }
-    let is_new = made.is_empty() && !has_bills(app).await?;
+    let is_new = made.keys().all(|part| part == SHOP) && !has_bills(app).await?;
     if is_new {
         mark(app, HISTORY, None).await?;
     }
@@ -475,7 +475,7 @@ mod tests {
         one.unwrap();
         other.unwrap();
         local.check().await;
-        fill(&alone.app).await.unwrap();
+        fill_again(&alone.app).await.unwrap();
         assert_eq!(local.content().await, alone.content().await);
     }
 
