@@ -317,10 +317,11 @@ async fn overpaid(
     let tenant = call.tenant();
     let sources = refunds::sources(call.conn, tenant, Of::Bill(bill.id)).await?;
     let taken = refunds::take(&sources, beyond);
-    let to = to.unwrap_or(match bill.customer_id {
+    let usual = match bill.customer_id {
         Some(_) => RefundTo::Wallet,
         None => RefundTo::Cash,
-    });
+    };
+    let to = to.unwrap_or(usual);
     refunds::refunds(call, &taken, to, "refund_to")
 }
 

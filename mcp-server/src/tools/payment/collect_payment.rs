@@ -622,6 +622,13 @@ mod tests {
             let failure = refusal(world.ask::<CollectPayment>(input).await);
             assert_eq!((failure.code, failure.message.as_str()), (code, said));
         }
+    }
+
+    #[tokio::test]
+    async fn a_bill_that_is_settled_or_void_is_owed_nothing() {
+        let world = stocked(World::new().await).await;
+        bill(&world, Some("Ali"), "3").await;
+        bill(&world, None, "1").await;
         let cash = json!({"bill": "2", "method": "cash"});
         world.agree::<CollectPayment>(cash.clone()).await.unwrap();
         let failure = refusal(world.ask::<CollectPayment>(cash).await);
