@@ -196,7 +196,7 @@ impl McpClient {
             meta["io.modelcontextprotocol/clientInfo"] = json!({"name": "journey", "version": "1"});
             params["_meta"] = meta;
             request = request.header("mcp-method", method);
-            if let Some(name) = params["name"].as_str().or(params["uri"].as_str()) {
+            if let Some(name) = params["name"].as_str().or_else(|| params["uri"].as_str()) {
                 request = request.header("mcp-name", name);
             }
         }
