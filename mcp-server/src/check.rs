@@ -50,10 +50,10 @@ pub(crate) async fn run(config: &Config) -> ExitCode {
             }
             let broken = findings.rules.iter().filter(|f| f.broken > 0).count();
             say(&format!(
-                "{} rules over {} shops, {broken} broken. It took {:.1} s.",
+                "{} rules over {} shops, {broken} broken. It took {} ms.",
                 findings.rules.len(),
                 findings.shops,
-                begun.elapsed().as_secs_f32()
+                begun.elapsed().as_millis()
             ));
             ExitCode::from(if broken == 0 { HOLDS } else { BROKEN })
         }
