@@ -344,6 +344,18 @@ mod tests {
         }
 
         #[test]
+        fn what_is_said_is_read_back(minor in -99_999_999_999_999_i64..=99_999_999_999_999, code in prop::sample::select(vec!["RWF", "KES", "KWD"])) {
+            let money = Money::minor(minor, currency(code));
+            let typed = money.number().replace(',', "");
+            // Twelve digits before the point is what can be typed.
+            if let Ok(typed) = typed.parse::<Exact>() {
+                prop_assert_eq!(Money::from_major(typed, money.currency).unwrap(), money);
+            } else {
+                prop_assert!(money.major().0.trunc().abs() >= Decimal::from(1_000_000_000_000_i64));
+            }
+        }
+
+        #[test]
         fn no_code_and_no_amount_makes_the_readers_fail_hard(text in ".{0,20}", units: i64, scale in 0_u32..=6) {
             if let Ok(currency) = text.parse::<Currency>() {
                 prop_assert_eq!(currency.code(), text.trim().to_ascii_uppercase());

@@ -257,5 +257,16 @@ mod tests {
             let there = convert(start, g, kg).unwrap();
             prop_assert_eq!(convert(there, kg, g).unwrap(), start);
         }
+
+        #[test]
+        fn what_can_be_said_in_another_unit_comes_back_the_same(
+            micros in 0_i64..1_000_000_000_000, from in prop::sample::select(UNITS), to in prop::sample::select(UNITS),
+        ) {
+            let start = Exact(Decimal::new(micros, 6).normalize());
+            match convert(start, &from, &to) {
+                Ok(there) => prop_assert_eq!(convert(there, &to, &from).unwrap(), start),
+                Err(why) => prop_assert!(from.dimension != to.dimension || why != ConversionError::Dimensions),
+            }
+        }
     }
 }

@@ -18,7 +18,7 @@ const HOLDS: u8 = 0;
 const BROKEN: u8 = 1;
 /// It could not be looked at.
 const NOT_LOOKED: u8 = 2;
-/// What every rule begins with; the rows themselves are behind it.
+/// What nearly every rule begins with; the rows themselves are behind it.
 const COUNTED: &str = "select count(*)";
 
 /// What became of one rule.
@@ -50,10 +50,10 @@ pub(crate) async fn run(config: &Config) -> ExitCode {
             }
             let broken = findings.rules.iter().filter(|f| f.broken > 0).count();
             say(&format!(
-                "{} rules over {} shops, {broken} broken. It took {:.1} s.",
+                "{} rules over {} shops, {broken} broken. It took {} ms.",
                 findings.rules.len(),
                 findings.shops,
-                begun.elapsed().as_secs_f32()
+                begun.elapsed().as_millis()
             ));
             ExitCode::from(if broken == 0 { HOLDS } else { BROKEN })
         }
@@ -121,15 +121,18 @@ pub async fn look(url: &str) -> anyhow::Result<Findings> {
     Ok(Findings { shops, rules })
 }
 
-/// One rule as a line; a broken one with the query that shows its rows.
+/// One rule as a line; a broken one with the query that shows its rows, or where it counts several things with the query that counts.
 fn line(finding: &Finding) -> String {
     let Finding { rule, broken } = finding;
     if *broken == 0 {
         return format!("ok      {:>2}  {}", rule.number, rule.says);
     }
-    let rows = rule.broken.replacen(COUNTED, "select *", 1);
+    let query = match rule.broken.strip_prefix(COUNTED) {
+        Some(rows) => format!("which this shows:\nselect *{rows}"),
+        None => format!("which this counts:\n{}", rule.broken),
+    };
     format!(
-        "BROKEN  {:>2}  {}: {broken} rows, which this shows:\n{rows}\n",
+        "BROKEN  {:>2}  {}: {broken} rows, {query}\n",
         rule.number, rule.says
     )
 }
@@ -182,7 +185,12 @@ mod tests {
         let broken: Vec<&Finding> = findings.rules.iter().filter(|f| f.broken > 0).collect();
         assert_eq!(broken.len(), 1, "{broken:?}");
         assert_eq!((broken[0].rule.number, broken[0].broken), (7, 1));
-        assert!(line(broken[0]).starts_with("BROKEN   7  numbers are unique"));
+        let said = line(broken[0]);
+        assert!(said.starts_with("BROKEN   7  numbers are unique"), "{said}");
+        assert!(
+            said.contains("1 rows, which this shows:\nselect * from ("),
+            "{said}"
+        );
     }
 
     #[tokio::test]
@@ -192,12 +200,5 @@ mod tests {
         assert!(bound.to_string().contains("DATABASE_OWNER_URL"), "{bound}");
         let away = look("postgres://nobody@127.0.0.1:1/nothing").await;
         assert!(away.unwrap_err().to_string().contains("cannot be reached"));
-    }
-
-    #[test]
-    fn the_rows_behind_every_count_can_be_shown() {
-        for rule in invariants::all() {
-            assert!(rule.broken.starts_with(COUNTED), "{}", rule.says);
-        }
     }
 }

@@ -242,3 +242,40 @@ fn sql_is_never_built_from_text() {
         }
     }
 }
+
+/// Degrees, kilometres and points on paper are measured; money and quantities are counted.
+#[test]
+fn money_and_quantities_are_never_floats() {
+    let counted = [
+        "contracts/src/money",
+        "contracts/src/unit",
+        "contracts/src/tools/billing",
+        "contracts/src/tools/inventory",
+        "contracts/src/tools/payment",
+        "contracts/src/tools/booking",
+        "mcp-server/src/bills",
+        "mcp-server/src/bookings",
+        "mcp-server/src/catalogue",
+        "mcp-server/src/ledger",
+        "mcp-server/src/payments",
+        "mcp-server/src/pricing",
+        "mcp-server/src/providers",
+        "mcp-server/src/stock",
+        "mcp-server/src/typed",
+        "mcp-server/src/tools/billing",
+        "mcp-server/src/tools/booking",
+        "mcp-server/src/tools/inventory",
+        "mcp-server/src/tools/payment",
+    ];
+    for prefix in counted {
+        let folder = prefix.split("/src").next().expect("a crate");
+        let files = rust_files(&root().join(folder).join("src"));
+        let mut seen = 0;
+        for (name, text) in files.iter().filter(|(name, _)| name.starts_with(prefix)) {
+            seen += 1;
+            let float = ["f64", "f32"].iter().find(|f| product(text).contains(**f));
+            assert_eq!(float, None, "{name} has a float");
+        }
+        assert!(seen > 0, "there is no {prefix}");
+    }
+}
