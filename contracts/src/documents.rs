@@ -34,8 +34,8 @@ pub struct BillDocument {
     pub issued_on: NaiveDate,
     /// The bill.
     pub bill: BillView,
-    /// Where it is shown, which is also what the printed code holds: "https://shop.example/bills/INV-12".
+    /// Where it is shown, which is also what the printed code holds: `https://shop.example/bills/INV-12`.
     pub url: String,
-    /// Where its PDF is: "https://shop.example/bills/INV-12.pdf".
+    /// Where its PDF is: `https://shop.example/bills/INV-12.pdf`.
     pub pdf_url: String,
 }

@@ -348,7 +348,7 @@ mod tests {
         let document = imagined(30, "Soap");
         let made = |d: &BillDocument| pdf::written(d, pdf::Streams::Compressed).unwrap();
         let first = made(&document);
-        assert_eq!(first, made(&document.clone()));
+        assert_eq!(first, made(&document));
         assert!(first.starts_with(b"%PDF-"));
         let mut other = document;
         other.bill.status = BillStatus::Paid;
@@ -416,7 +416,7 @@ mod tests {
             }
             document.bill.total = amount;
             document.bill.status = BillStatus::Void;
-            document.bill.void_reason = Some(name.clone());
+            document.bill.void_reason = Some(name);
             let faces = typeface::faces().unwrap();
             let pages = layout::pages(&document, faces);
             let figures = amount.number();
