@@ -57,7 +57,7 @@ impl Stage {
         .fetch_optional(&self.world.db)
         .await
         .expect("a delivery")
-        .unwrap_or(("none".to_owned(), 0, None))
+        .unwrap_or_else(|| ("none".to_owned(), 0, None))
     }
 
     async fn until_status(&self, event: Uuid, wanted: &str) {

@@ -71,7 +71,7 @@ impl Resource {
     /// The length of a booking, minutes: a slot where none is asked for.
     #[must_use]
     pub(crate) fn minutes(&self, asked: Option<u32>) -> u32 {
-        asked.unwrap_or(u32::try_from(self.slot_minutes).unwrap_or(0))
+        asked.unwrap_or_else(|| u32::try_from(self.slot_minutes).unwrap_or(0))
     }
 
     /// What a booking of this length takes.

@@ -273,7 +273,7 @@ fn judge(asked: &Asked, said: Said, now: DateTime<Utc>) -> Verdict {
 /// The pause after this many attempts.
 fn pause(pauses_s: &[i64], attempts: i32) -> TimeDelta {
     let index = usize::try_from(attempts).unwrap_or(1).saturating_sub(1);
-    let seconds = pauses_s.get(index).or(pauses_s.last()).copied();
+    let seconds = pauses_s.get(index).or_else(|| pauses_s.last()).copied();
     TimeDelta::seconds(seconds.unwrap_or(60))
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
@@ -59,7 +59,8 @@ impl Stripe {
             .route("/v1/payment_intents", post(create_intent))
             .route("/v1/payment_intents/{id}", get(show))
             .route("/v1/payment_intents/{id}/cancel", post(cancel))
-            .route("/v1/refunds", post(create_refund))
+            .route("/v1/payment_intents/search", get(search))
+            .route("/v1/refunds", post(create_refund).get(list))
             .route("/v1/refunds/{id}", get(show))
             .with_state(Arc::clone(&book));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -267,6 +268,35 @@ async fn create_refund(
         )
     })
     .await
+}
+
+/// A page of what was found.
+fn found(book: &Mutex<Book>, fits: impl Fn(&Value) -> bool) -> Response {
+    let book = book.lock().expect("the book");
+    let data: Vec<&Value> = book.objects.values().filter(|o| fits(o)).collect();
+    Json(json!({"object": "list", "data": data, "has_more": false})).into_response()
+}
+
+/// The refunds of an intent.
+async fn list(
+    State(book): State<Arc<Mutex<Book>>>,
+    Query(asked): Query<BTreeMap<String, String>>,
+) -> Response {
+    let intent = asked.get("payment_intent").expect("an intent").as_str();
+    found(&book, |object| object["payment_intent"] == intent)
+}
+
+/// Intents by their metadata: `metadata['payment_id']:'…'`.
+async fn search(
+    State(book): State<Arc<Mutex<Book>>>,
+    Query(asked): Query<BTreeMap<String, String>>,
+) -> Response {
+    let wanted = asked
+        .get("query")
+        .and_then(|query| query.strip_prefix("metadata['payment_id']:'"))
+        .and_then(|rest| rest.strip_suffix('\''))
+        .expect("a query by the payment's id");
+    found(&book, |object| object["metadata"]["payment_id"] == wanted)
 }
 
 async fn show(State(book): State<Arc<Mutex<Book>>>, Path(id): Path<String>) -> Response {

@@ -261,6 +261,10 @@ fn list_bills(words: &[Word], hearing: &Hearing) -> Option<Wish> {
         if end == 0 && !possessive && words.first() != rest.first() {
             return None;
         }
+        // "Ali is paying his bills" is no question.
+        if has(&rest[end..], &["paying|pays|by|with|his|her|their"]) {
+            return None;
+        }
         arguments.insert(
             "customer".to_owned(),
             json!(customer_of(&rest[end..], hearing.shouted)?),
@@ -337,7 +341,7 @@ pub(super) struct Terms {
     pub(super) currency: Option<String>,
     /// The day it is due, as YYYY-MM-DD.
     pub(super) due_on: Option<String>,
-    /// Cash taken at once.
+    /// What is paid at once, and how.
     pub(super) payment: Option<Value>,
 }
 
@@ -357,6 +361,13 @@ fn create(words: &[Word], hearing: &Hearing) -> Option<Wish> {
     } else {
         lines_of(goods, hearing.language)
     }?;
+    // "Half of bill 12" is no line of a bill.
+    if lines.iter().any(|l| {
+        BILL.split('|')
+            .any(|noun| noun == crate::language::fold(&l.item))
+    }) {
+        return None;
+    }
     if let Some(doubt) = lines
         .iter()
         .filter_map(|l| l.quantity.as_ref())
@@ -663,14 +674,12 @@ pub(super) fn terms_of(
         terms.due_on = Some(due);
         rest = without(&rest, start, end);
     }
-    if let Some((start, end, amount)) = cash_in(&rest, hearing) {
+    if let Some((start, end, method, amount)) = paid_in(&rest, hearing) {
         terms.payment = Some(object([
-            ("method", Some(json!("cash"))),
+            ("method", Some(json!(method))),
             ("amount", amount.map(|a| json!(a))),
         ]));
         rest = without(&rest, start, end);
-    } else if let Some((start, end)) = find(&rest, OTHER_PAYMENT) {
-        return Err((Saying::CashOnly, without(&rest, start, end)));
     }
     let rest = drop_all(
         &rest,
@@ -685,14 +694,6 @@ pub(super) fn terms_of(
     );
     Ok((terms, rest))
 }
-
-const OTHER_PAYMENT: &[&str] = &[
-    "?, ?and ?he|she|they ?paid|pays|paying ?by|with|via|through|using ?mobile money",
-    "?, ?and ?he|she ?paid|pays ?by|with|via ?credit|debit card",
-    "?, ?and ?paid|pays ?by|with|via momo|mpesa|m-pesa|wallet|card",
-    "?, ?y ?pago|paga ?con|por tarjeta|monedero",
-    "?, ?y ?pago|paga ?con|por dinero movil",
-];
 
 /// A number and its currency, or `None` for a share in percent.
 type Discount = Option<(String, Option<String>)>;
@@ -739,40 +740,75 @@ fn due_in(words: &[Word], hearing: &Hearing) -> Option<(usize, usize, String)> {
     })
 }
 
-/// Cash taken at once: where it is said, and how much when not all.
-fn cash_in(words: &[Word], hearing: &Hearing) -> Option<(usize, usize, Option<String>)> {
+/// Ways of paying, as they are said after "paid", by the tools' word for them.
+const WAYS: &[(&str, &[&str])] = &[
+    (
+        "cash",
+        &[
+            "?in|by|with|full cash",
+            "in full ?in ?cash",
+            "?todo ?en efectivo",
+            "al contado",
+            "en|de contado",
+        ],
+    ),
+    (
+        "mobile_money",
+        &[
+            "?in|by|with|via|through|using ?mtn mobile money",
+            "?by|with|via|through|using momo|mpesa|m-pesa",
+            "?con|por|en dinero|pago movil",
+        ],
+    ),
+    (
+        "card",
+        &[
+            "?by|with|via|using ?a ?credit|debit card",
+            "?con|por ?una tarjeta",
+        ],
+    ),
+    (
+        "wallet",
+        &[
+            "from|with|by|out ?of ?his|her|their|the wallet",
+            "con|de|del ?su|el monedero",
+        ],
+    ),
+];
+
+/// What is paid at once: where it is said, how, and how much when not all.
+fn paid_in(
+    words: &[Word],
+    hearing: &Hearing,
+) -> Option<(usize, usize, &'static str, Option<String>)> {
     const PAID: &[&str] = &[
         "?, ?and ?he|she|they|already|all paid|pays|paying|pay",
         "?, ?y|ya|todo pago|paga|pagado|pagando",
     ];
-    const IN_CASH: &[&str] = &[
-        "?in|by|with|full cash",
-        "cash",
-        "in full ?in ?cash",
-        "?todo ?en efectivo",
-        "al contado",
-        "en|de contado",
-    ];
+    let way_at = |at: usize| {
+        WAYS.iter().find_map(|(method, patterns)| {
+            longest_at(words, at, patterns).map(|end| (*method, end))
+        })
+    };
     (0..words.len()).find_map(|at| {
         if let Some(start) = longest_at(words, at, PAID) {
-            if let Some(end) = longest_at(words, start, IN_CASH) {
-                return Some((at, end, None));
+            if let Some((method, end)) = way_at(start) {
+                return Some((at, end, method, None));
             }
             let amount = amount_at(words, start, hearing.language)?;
-            let end = longest_at(words, amount.end, IN_CASH)?;
-            return Some((at, end, Some(amount.number)));
+            let (method, end) = way_at(amount.end)?;
+            return Some((at, end, method, Some(amount.number)));
         }
-        let end = longest_at(
-            words,
-            at,
-            &[
-                "?, in|by|for|with cash",
-                "?, cash ?payment",
-                "?, en efectivo",
-                "?, al contado",
-            ],
-        )?;
-        (end == words.len() || words[end].parts() || words[end].is_mark(":"))
-            .then_some((at, end, None))
+        // Without "paid" the way of paying has to end what is said.
+        let start = longest_at(words, at, &[",|for"]).unwrap_or(at);
+        let led = matches!(
+            words[start.min(words.len() - 1)].folded.as_str(),
+            "in" | "by" | "with" | "cash" | "en" | "al" | "con" | "from"
+        );
+        let (method, end) = way_at(start).filter(|_| led)?;
+        let bare = words[start].folded == "cash" && start == at;
+        let end = longest_at(words, end, &["payment"]).unwrap_or(end);
+        let ended = end == words.len() || words[end].parts() || words[end].is_mark(":");
+        (ended && !bare).then_some((at, end, method, None))
     })
 }

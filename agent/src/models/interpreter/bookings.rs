@@ -8,7 +8,8 @@ use super::names::{customer_of, has_possessive, name_of};
 use super::numbers::number_at;
 use super::payments::parted_by_reason;
 use super::phones::phone_in;
-use super::plans::{Plan, object};
+use super::plans::{Plan, object, set};
+use super::quantities::unit_named;
 use super::tools::{
     CANCEL_BOOKING, CHECK_AVAILABILITY, CREATE_BOOKING, RESCHEDULE_BOOKING, VIEW_BOOKINGS,
 };
@@ -35,7 +36,9 @@ fn call(tool: &str, arguments: Value) -> Wish {
 pub(super) fn read(words: &[Word], hearing: &Hearing) -> Option<Wish> {
     if has(
         words,
-        &["bill|bills|invoice|factura|facturas|ticket|tickets|customer|customers|sales|stock|branch|branches|shop|store|sucursal|tienda"],
+        &[
+            "bill|bills|invoice|factura|facturas|ticket|tickets|customer|customers|sales|stock|branch|branches|shop|store|sucursal|tienda",
+        ],
     ) {
         return None;
     }
@@ -46,54 +49,51 @@ pub(super) fn read(words: &[Word], hearing: &Hearing) -> Option<Wish> {
 pub(super) fn write(words: &[Word], hearing: &Hearing) -> Option<Wish> {
     if has(
         words,
-        &["bill|invoice|factura|payment|pago|ticket|hours|horario|resource|recurso|stock|category|price|precio"],
-    ) {
+        &[
+            "bill|invoice|factura|payment|pago|ticket|resource|recurso|stock|category|price|precio|horario|horarios|length|capacity|notice|buffer|duracion|capacidad",
+        ],
+    ) || opening_hours(words)
+    {
         return None;
     }
-    cancel(words)
+    cancel(words, hearing)
         .or_else(|| reschedule(words, hearing))
         .or_else(|| create(words, hearing))
 }
 
+/// "Hours" that are no length: "the barber's hours", not "2 hours".
+fn opening_hours(words: &[Word]) -> bool {
+    (0..words.len()).any(|at| {
+        let counted = at > 0
+            && (number_at(words, at - 1, Language::En).is_some()
+                || matches!(words[at - 1].folded.as_str(), "an" | "half" | "couple"));
+        words[at].folded == "hours" && !counted
+    })
+}
+
 // What is free.
 
+const FREE: &str =
+    "free|available|open|vacant|unoccupied|bookable|libre|libres|disponible|disponibles";
+const TAKEN: &str = "taken|busy|booked|occupied|reserved|full|ocupado|ocupada|ocupados|ocupadas|reservada|reservado";
+
 fn availability(words: &[Word], hearing: &Hearing) -> Option<Wish> {
-    const FREE: &str = "free|available|open|vacant|unoccupied|bookable|libre|libres|disponible|disponibles";
-    const TAKEN: &str = "taken|busy|booked|occupied|reserved|full|ocupado|ocupada|ocupados|ocupadas|reservada|reservado";
+    let span = days_ahead(words, hearing).filter(|(from, to, ..)| from != to);
+    let words = &span.map_or_else(|| words.to_vec(), |(.., at, end)| cut(words, at, end));
     let noun = has(words, &[BOOKING, SLOT]);
-    let when = when_in(words, hearing);
-    let rest = trimmed(&when.rest);
-    let states = |word: &Word| {
-        let is = |list: &str| list.split('|').any(|w| w == word.folded);
-        is(FREE) || is(TAKEN)
-    };
-    let asks_state = rest.iter().any(states);
-    let free = has(rest, &["free|vacant|libre|libres|disponible|disponibles|disponibilidad|availability|openings"]);
-    let begun = starts(
-        rest,
-        &[
-            "?is|are ?there ?any ?the", "when|what|whats|which|do|does|can|have", "any|anything", "check|see|show|find|list|give|tell|search", "free|available|open",
-            "availability|openings", "esta|estan|hay|tienen|tienes|tenemos|que|cuando|cual|cuales|muestra|dime|busca|ver|consulta", "libre|libres|disponibilidad|horas|horarios|huecos|turnos|citas",
-        ],
-    )
-    .is_some();
-    let has_when = when.time.is_some() || when.part.is_some() || when.day.is_some_and(|d| d != hearing.today);
-    let about_booking = noun || has(rest, &[BOOKABLE]);
-    // "Do you have a table for tomorrow at 8?"
-    let wanted = hearing.question
-        && when.is_some()
-        && about_booking
-        && starts(rest, &["do|have ?you|we|they ?have|got ?any", "is|are there ?any", "any", "hay|tienen|tienes|tendran ?alguna|algun ?una|un", "can i|we get|have"]).is_some();
-    let asked = (free && begun) || (asks_state && begun && (has_when || about_booking)) || wanted
-        || (begun && has(rest, &["when|cuando"]) && has(rest, &["can i|we book|come|reserve", "puedo reservar|venir|ir", "puede atenderme|atender"]));
-    if !asked || (has(rest, &["available"]) && !has_when && !about_booking && !free) || is_listing(words) {
+    let mut when = when_in(words, hearing);
+    if let Some((_, at, end)) = people_in(&when.rest, hearing.language) {
+        when.rest = cut(&when.rest, at, end);
+    }
+    if is_listing(words) || !asks_what_is_free(&when, span.is_some(), noun, hearing) {
         return None;
     }
+    let rest = trimmed(&when.rest);
     let rest = drop_all(rest, &[FREE, TAKEN, BOOKING, SLOT]);
     let rest = drop_all(
         &rest,
         &[
-            "is|are|was|will|be|there|any|anything|something|some|when|what|whats|which|do|does|did|can|could|i|we|you|they|have|has|got|get|come|book|reserve|check|see|show|find|list|give|tell|search|me|us|still|next|soonest|earliest|first|if|else|left|look|up|at|it|need|people|persons",
+            "is|are|was|will|be|how|many|your|earliest|soonest|there|any|anything|something|some|when|what|whats|which|do|does|did|can|could|i|we|you|they|have|has|got|get|come|book|reserve|check|see|show|find|list|give|tell|search|me|us|still|next|soonest|earliest|first|if|else|left|look|up|at|it|need|people|persons",
             "esta|estan|hay|tienen|tienes|tenemos|tiene|que|cuando|cual|cuales|son|es|muestra|muestrame|dime|busca|ver|consulta|consultar|algo|alguna|algun|puedo|podemos|reservar|venir|ir|me|todavia|aun|proximo|proxima|primera|tendran|personas",
         ],
     );
@@ -107,8 +107,81 @@ fn availability(words: &[Word], hearing: &Hearing) -> Option<Wish> {
             ("time", when.likely_time().map(|t| json!(t))),
         ]),
     );
-    in_part(&mut plan, &when, hearing);
+    if let Some((from, to, ..)) = span {
+        set(&mut plan.arguments, "from", json!(from.to_string()));
+        set(&mut plan.arguments, "to", json!(to.to_string()));
+    } else {
+        in_part(&mut plan, &when, hearing);
+    }
     Some(Wish::Do(plan))
+}
+
+/// Whether a question is about free times, and not about goods, branches or who comes. `spanned`: it names several days.
+fn asks_what_is_free(when: &When, spanned: bool, noun: bool, hearing: &Hearing) -> bool {
+    let rest = trimmed(&when.rest);
+    let states = |word: &Word| {
+        let is = |list: &str| list.split('|').any(|w| w == word.folded);
+        is(FREE) || is(TAKEN)
+    };
+    let asks_state = rest.iter().any(states);
+    let free = has(
+        rest,
+        &[
+            "free|vacant|libre|libres|disponible|disponibles|disponibilidad|availability|openings|earliest|soonest",
+        ],
+    );
+    let begun = starts(
+        rest,
+        &[
+            "?is|are ?there ?any ?the", "when|what|whats|which|how|do|does|can|have", "any|anything", "check|see|show|find|list|give|tell|search", "free|available|open",
+            "availability|openings", "esta|estan|hay|tienen|tienes|tenemos|que|cuando|cual|cuales|muestra|dime|busca|ver|consulta", "libre|libres|disponibilidad|horas|horarios|huecos|turnos|citas",
+        ],
+    )
+    .is_some();
+    let has_when = spanned
+        || when.time.is_some()
+        || when.part.is_some()
+        || when.day.is_some_and(|d| d != hearing.today);
+    let about_booking = noun || has(rest, &[BOOKABLE]);
+    // "Do you have a table for tomorrow at 8?"
+    let wanted = hearing.question
+        && when.is_some()
+        && about_booking
+        && starts(
+            rest,
+            &[
+                "do|have ?you|we|they ?have|got ?any",
+                "is|are there ?any",
+                "any",
+                "hay|tienen|tienes|tendran ?alguna|algun ?una|un",
+                "can i|we get|have",
+            ],
+        )
+        .is_some();
+    // "What do we have booked?" asks who comes; only "is it booked?" asks what is free.
+    let asks_state = asks_state
+        && (free
+            || starts(rest, &["is|are|will|esta|estan"]).is_some()
+            || has(rest, &["available|open|disponible|disponibles"]));
+    // When the shop itself is open is no free time.
+    if has(rest, &["you|they ?still open|close", "abren|cierran"]) {
+        return false;
+    }
+    let asked = (free && begun)
+        || (free && hearing.question && about_booking)
+        || (asks_state && begun && (has_when || about_booking))
+        || wanted
+        || (begun
+            && has(rest, &["when|cuando"])
+            && has(
+                rest,
+                &[
+                    "can i|we book|come|reserve",
+                    "puedo reservar|venir|ir",
+                    "puede atenderme|atender",
+                ],
+            ));
+    asked && (!has(rest, &["available"]) || has_when || about_booking || free)
 }
 
 /// A part of the day as a window of its day.
@@ -124,15 +197,24 @@ fn in_part(plan: &mut Plan, when: &When, hearing: &Hearing) {
     // The end of the evening is the last minute of its day.
     let to = if to == "24:00" { "23:59" } else { to };
     let day = when.day.unwrap_or(hearing.today);
-    super::plans::set(&mut plan.arguments, "date", json!(day.to_string()));
-    super::plans::set(&mut plan.arguments, "from", json!(from));
-    super::plans::set(&mut plan.arguments, "to", json!(to));
+    set(&mut plan.arguments, "date", json!(day.to_string()));
+    set(&mut plan.arguments, "from", json!(from));
+    set(&mut plan.arguments, "to", json!(to));
 }
 
 /// The one thing that is asked about, none, or (outer `None`) more than one name.
 fn thing_asked(words: &[Word]) -> Option<Option<String>> {
-    let kept = drop_all(words, &["?for|of|with|in|on|de|del|para|con|en|por ?the|a|an|my|our|one|el|la|los|las|un|una|mi", "the|an|los|las|el|la|una"]);
-    let mut parts = kept.split(Word::parts).map(trimmed).filter(|p| !p.is_empty());
+    let kept = drop_all(
+        words,
+        &[
+            "?for|of|with|in|on|de|del|para|con|en|por ?the|a|an|my|our|one|el|la|los|las|un|una|mi",
+            "the|an|los|las|el|la|una",
+        ],
+    );
+    let mut parts = kept
+        .split(Word::parts)
+        .map(trimmed)
+        .filter(|p| !p.is_empty());
     let Some(first) = parts.next() else {
         return Some(None);
     };
@@ -158,26 +240,30 @@ fn is_listing(words: &[Word]) -> bool {
             && !has(words, &["free|available|libre|libres|disponible|disponibles|open"]))
 }
 
+const WHO: &[&str] = &[
+    "who|whos ?is ?are ?has coming|booked|next|expected",
+    "who comes|books|booked",
+    "who has|have ?a|an|the",
+    "quien|quienes viene|vienen|llega|llegan|toca|reservo|reservaron|tiene|tienen",
+    "what|whats do|have|has|is|are ?we|i|on|booked",
+    "que tenemos|tengo|hay reservado|agendado",
+];
+const NOUN: &[&str] = &[BOOKING, "agenda|calendar|schedule|calendario"];
+const STATUSES: &[(&str, &[&str])] = &[
+    (
+        "cancelled",
+        &["cancelled|canceled|canceladas|cancelados|cancelada"],
+    ),
+    ("no_show", &["no shows|show", "no-shows|no-show", "missed"]),
+    (
+        "completed",
+        &["completed|finished|done|completadas|terminadas"],
+    ),
+    ("confirmed", &["confirmed|confirmadas|confirmados"]),
+    ("held", &["held|unconfirmed"]),
+];
+
 fn listing(words: &[Word], hearing: &Hearing) -> Option<Wish> {
-    const WHO: &[&str] = &[
-        "who|whos ?is ?are ?has coming|booked|next|expected",
-        "who comes|books|booked",
-        "who has|have ?a|an|the",
-        "quien|quienes viene|vienen|llega|llegan|toca|reservo|reservaron|tiene|tienen",
-        "what|whats do|have|has|is|are ?we|i|on|booked",
-        "que tenemos|tengo|hay reservado|agendado",
-    ];
-    const NOUN: &[&str] = &[
-        BOOKING,
-        "agenda|calendar|schedule|calendario",
-    ];
-    const STATUSES: &[(&str, &[&str])] = &[
-        ("cancelled", &["cancelled|canceled|canceladas|cancelados|cancelada"]),
-        ("no_show", &["no shows|show", "no-shows|no-show", "missed"]),
-        ("completed", &["completed|finished|done|completadas|terminadas"]),
-        ("confirmed", &["confirmed|confirmadas|confirmados"]),
-        ("held", &["held|unconfirmed"]),
-    ];
     let mut rest = words.to_vec();
     let mut arguments = Map::new();
     if let Some((status, at, end)) = STATUSES
@@ -197,16 +283,36 @@ fn listing(words: &[Word], hearing: &Hearing) -> Option<Wish> {
     let who = starts(&rest, WHO);
     let asked = match (noun, who) {
         // A question about who comes names a day or a booking.
-        (None, Some(_)) => dated && has(words, &["booked|coming|comes|expected|next|viene|vienen|llega|llegan|reservo|reservaron|reservado|agendado", "what|whats is ?on"]),
+        (None, Some(_)) if has(words, &["booked|reservo|reservaron|reservado|agendado"]) => true,
+        (None, Some(_)) => {
+            dated
+                && has(
+                    words,
+                    &[
+                        "coming|comes|expected|next|viene|vienen|llega|llegan",
+                        "what|whats is ?on",
+                    ],
+                )
+        }
         (Some((at, _)), _) => {
-            let doing = starts(words, &["book|make|create|cancel|move|change|reschedule|add|reserva|agenda|haz|crea|cancela|mueve|cambia|i|we|quiero|necesito|get|put|delete|remove"]).is_some();
+            let doing = starts(words, &["book|make|create|cancel|move|change|reschedule|add|reserva|agenda|haz|crea|cancela|mueve|cambia|i|we|quiero|necesito|get|put|delete|remove|collect|refund|pay|charge|take|cobra"]).is_some();
             // "Agenda de hoy" and "reservas de Ali" are nouns; "reserva una mesa" is not.
-            let noun_first = at == 0 && (longest_at(&rest, 1, &["de|del|para|for|of|on|,|:"]).is_some() || rest.len() == 1 || rest[0].folded.ends_with('s'));
-            !doing && (at > 0 || noun_first) || noun_first
+            let noun_first = at == 0
+                && (longest_at(&rest, 1, &["de|del|para|for|of|on|,|:"]).is_some()
+                    || rest.len() == 1
+                    || rest[0].folded.ends_with('s'));
+            noun_first || (!doing && at > 0)
         }
         (None, None) => false,
     };
-    if !asked || has(&rest, &["not|no|cannot|how"]) {
+    // Who comes at one time is found in the list of its day; a time alone asks for something else.
+    if !asked
+        || has(
+            &rest,
+            &["not|no|cannot|long|much", "how often|come|about|do"],
+        )
+        || when_in(words, hearing).time.is_some()
+    {
         return None;
     }
     let rest = match noun {
@@ -217,8 +323,8 @@ fn listing(words: &[Word], hearing: &Hearing) -> Option<Wish> {
     let rest = drop_all(
         &rest[lead..],
         &[
-            "when|what|whats|which|who|whos|does|do|did|is|are|was|has|have|had|there|any|a|an|all|the|our|my|upcoming|coming|next|future|booked|comes|expected|me|us|we|i|on|at|time|many|in|it|made|still|got",
-            "cuando|que|quien|quienes|es|son|hay|tiene|tienen|tengo|tenemos|viene|vienen|llega|llegan|alguna|algun|una|un|todas|todos|las|los|la|el|mis|mi|nuestra|nuestras|proximas|proximos|proxima|futuras|reservado|agendado|se|hora",
+            "when|what|whats|which|who|whos|how|does|do|did|is|are|was|has|have|had|there|any|a|an|all|the|our|my|upcoming|coming|next|future|booked|comes|expected|me|us|we|i|on|at|time|many|in|it|made|still|got",
+            "cuando|que|quien|quienes|cuantas|cuantos|es|son|hay|tiene|tienen|tengo|tenemos|viene|vienen|llega|llegan|alguna|algun|una|un|todas|todos|las|los|la|el|mis|mi|nuestra|nuestras|proximas|proximos|proxima|futuras|reservado|agendado|se|hora",
         ],
     );
     whose(&rest, arguments, hearing)
@@ -226,47 +332,70 @@ fn listing(words: &[Word], hearing: &Hearing) -> Option<Wish> {
 
 /// What is left of a question about bookings: a customer's name or a resource's.
 fn whose(rest: &[Word], mut arguments: Map<String, Value>, hearing: &Hearing) -> Option<Wish> {
-    let mut names = rest.split(Word::parts).map(trimmed).filter(|p| !p.is_empty());
+    let mut names = rest
+        .split(Word::parts)
+        .map(trimmed)
+        .filter(|p| !p.is_empty());
     let Some(name) = names.next() else {
         return Some(call(VIEW_BOOKINGS, Value::Object(arguments)));
     };
     if names.next().is_some() {
         return None;
     }
-    let joined = starts(name, &["?of|for|by|from|under|de|del|para|a|with|con|in|en ?customer|cliente"]);
+    let joined = starts(
+        name,
+        &["?of|for|by|from|under|de|del|para|a|with|con|in|en ?customer|cliente"],
+    );
     let kind = joined.map_or("", |end| name[end - 1].folded.as_str());
-    let thing = has(name, &[BOOKABLE]) || matches!(kind, "in" | "en") || name.iter().any(|w| w.kind == Kind::Digits);
+    let thing = has(name, &[BOOKABLE])
+        || matches!(kind, "in" | "en")
+        || name.iter().any(|w| w.kind == Kind::Digits);
     let name = &name[joined.unwrap_or(0)..];
     if thing {
         arguments.insert("resource".to_owned(), json!(name_of(name)?));
     } else {
-        arguments.insert("customer".to_owned(), json!(customer_of(name, hearing.shouted)?));
+        arguments.insert(
+            "customer".to_owned(),
+            json!(customer_of(name, hearing.shouted)?),
+        );
     }
     Some(call(VIEW_BOOKINGS, Value::Object(arguments)))
 }
 
 /// Days ahead: "tomorrow", "this week", "next week", "on Friday", with their place.
 fn days_ahead(words: &[Word], hearing: &Hearing) -> Option<(NaiveDate, NaiveDate, usize, usize)> {
-    const THIS_WEEK: &[&str] = &["?for|of|from|in this|the week", "?de|para|en esta|la semana"];
-    const NEXT_WEEK: &[&str] = &["?for|of|from|in ?the next|coming week", "?de|para|en la ?proxima semana ?que ?viene|proxima|siguiente"];
-    const WEEKEND: &[&str] = &["?for|of|on|at this|the weekend", "?de|para|en este|el fin de semana"];
-    let monday = hearing
-        .today
-        .checked_sub_days(Days::new(u64::from(hearing.today.weekday().num_days_from_monday())))?;
+    const THIS_WEEK: &[&str] = &[
+        "?for|of|from|in this|the week",
+        "?de|para|en esta|la semana",
+    ];
+    const NEXT_WEEK: &[&str] = &[
+        "?for|of|from|in ?the next|coming week",
+        "?de|para|en la ?proxima semana ?que ?viene|proxima|siguiente",
+    ];
+    const WEEKEND: &[&str] = &[
+        "?for|of|on|at this|the weekend",
+        "?de|para|en este|el fin de semana",
+    ];
+    let monday = hearing.today.checked_sub_days(Days::new(u64::from(
+        hearing.today.weekday().num_days_from_monday(),
+    )))?;
     let day = |n: u64| monday.checked_add_days(Days::new(n));
     let found = |patterns: &[&str]| find(words, patterns).filter(|(at, end)| end > at);
     if let Some((at, end)) = found(WEEKEND) {
         return Some((day(5)?, day(6)?, at, end));
     }
-    if let Some((at, end)) = found(NEXT_WEEK).filter(|(at, end)| has(&words[*at..*end], &["next|coming|proxima|siguiente|viene"])) {
+    if let Some((at, end)) = found(NEXT_WEEK)
+        .filter(|(at, end)| has(&words[*at..*end], &["next|coming|proxima|siguiente|viene"]))
+    {
         return Some((day(7)?, day(13)?, at, end));
     }
     if let Some((at, end)) = found(THIS_WEEK) {
         return Some((hearing.today, day(6)?, at, end));
     }
-    if let Some(days) = super::dates::days_in(words, hearing.today, hearing.language)
-        .filter(|d| d.period.is_some_and(|p| p == contracts::tools::billing::Period::Yesterday))
-    {
+    if let Some(days) = super::dates::days_in(words, hearing.today, hearing.language).filter(|d| {
+        d.period
+            .is_some_and(|p| p == contracts::tools::billing::Period::Yesterday)
+    }) {
         return Some((days.from, days.to, days.start, days.end));
     }
     let (at, day, end) = day_in(words, hearing)?;
@@ -294,7 +423,7 @@ fn lead(words: &[Word]) -> Option<(usize, bool, usize)> {
         "let me have",
         "?me|nos ?gustaria quiero|quisiera|queremos|necesito|necesitamos ?una ?un",
         "me gustaria",
-        "pencil|put|squeeze",
+        "pencil|put|squeeze|fit",
     ];
     const SOMEBODY: &[&str] = &[
         "wants|needs|would|asks|asked|wanted ?like ?for ?to book|reserve|have|make|schedule",
@@ -305,7 +434,9 @@ fn lead(words: &[Word]) -> Option<(usize, bool, usize)> {
     if let Some(end) = starts(words, BOOK) {
         // "Agenda de hoy" is the calendar.
         let noun = matches!(words[0].folded.as_str(), "agenda" | "reserva" | "schedule")
-            && words.get(1).is_none_or(|w| matches!(w.folded.as_str(), "de" | "del" | "for"));
+            && words
+                .get(1)
+                .is_none_or(|w| matches!(w.folded.as_str(), "de" | "del" | "for"));
         return (!noun).then_some((0, true, end));
     }
     if let Some(end) = starts(words, MAKE) {
@@ -319,24 +450,63 @@ fn lead(words: &[Word]) -> Option<(usize, bool, usize)> {
 }
 
 fn create(words: &[Word], hearing: &Hearing) -> Option<Wish> {
+    // "Tomorrow at 3 I need an appointment": what is in front goes to the end.
+    let turned = match lead(words) {
+        Some(_) => words.to_vec(),
+        None => turned(words, hearing)?,
+    };
+    let words = turned.as_slice();
     let (who_end, sure, start) = lead(words)?;
     let who = trimmed(&words[..who_end]);
     let body = &words[start..];
+    // "Put Ali down for ...": the name stands before "down".
+    let down = find(body, &["in|down"])
+        .filter(|(at, _)| {
+            *at > 0
+                && starts(words, &["pencil|squeeze|put|fit|book"]).is_some()
+                && body[..*at].iter().all(|w| w.kind == Kind::Letters)
+                && starts(body, &["a|an|the|my"]).is_none()
+                && !has(&body[..*at], &["for|on|at", BOOKING, SLOT, BOOKABLE])
+        })
+        .map(|(at, end)| (&body[..at], &body[end..]));
+    let (who, body) = down.unwrap_or((who, body));
+    let down = down.is_some() || has(&words[..start], &["down"]);
     let when = when_in(body, hearing);
-    let generic = has(body, &[BOOKING]) || (has(body, &[SLOT]) && when.time.is_some() || has(body, &["slot|turno|hueco"]));
+    let generic = has(body, &[BOOKING])
+        || (has(body, &[SLOT]) && when.time.is_some() || has(body, &["slot|turno|hueco"]));
     let thing = has(body, &[BOOKABLE]);
-    let down = has(body, &["in|down"]) && starts(words, &["pencil|squeeze|put|book"]).is_some();
     // "I want a table" may be bought: only a day or an hour makes a booking of it.
-    let meant = generic || (sure && (when.is_some() || thing)) || (thing && when.is_some()) || (down && when.is_some());
-    if !meant || body.is_empty() {
+    let meant = generic
+        || (sure && (when.is_some() || thing))
+        || (thing && when.is_some())
+        || (down && when.is_some());
+    // One booking is made at a time.
+    if !meant
+        || body.is_empty()
+        || has(
+            body,
+            &["every|each|weekly|daily|cada", "todos|todas los|las"],
+        )
+    {
         return None;
     }
     let named = things_in(&when.rest, hearing)?;
     let customer = match (who.is_empty(), named.customer) {
         (true, customer) => customer,
         (false, Some(_)) => return None,
-        (false, None) if has(who, &["a|the|una|un|el|la customer|client|somebody|cliente|alguien"]) => None,
-        (false, None) => Some(customer_of(who, hearing.shouted).filter(|_| who.iter().all(|w| w.kind == Kind::Letters))?),
+        (false, None)
+            if has(who, &["me|us|myself"])
+                || has(
+                    who,
+                    &["a|the|una|un|el|la customer|client|somebody|cliente|alguien"],
+                ) =>
+        {
+            None
+        }
+        (false, None) => Some(
+            customer_of(who, hearing.shouted)
+                .filter(|_| who.iter().all(|w| w.kind == Kind::Letters))?,
+        ),
     };
     let plan = Plan::new(
         CREATE_BOOKING,
@@ -350,6 +520,15 @@ fn create(words: &[Word], hearing: &Hearing) -> Option<Wish> {
         ]),
     );
     Some(Wish::Do(put_when(plan, &when)))
+}
+
+/// The words with the day and time at their front moved to the end.
+fn turned(words: &[Word], hearing: &Hearing) -> Option<Vec<Word>> {
+    let when = when_in(words, hearing);
+    let rest = trimmed(&when.rest);
+    let front = words.len().checked_sub(rest.len()).filter(|n| *n > 0)?;
+    let same_end = words[front..].iter().zip(rest).all(|(a, b)| a == b);
+    same_end.then(|| [&words[front..], &words_of(","), &words[..front]].concat())
 }
 
 /// Who and what a sentence about a booking names.
@@ -377,18 +556,26 @@ fn things_in(words: &[Word], hearing: &Hearing) -> Option<Named> {
     let mut named = Named::default();
     let mut rest = words.to_vec();
     if let Some((phone, at, end)) = phone_in(&rest) {
-        let from = at.saturating_sub(usize::from(at > 0 && has(&rest[at - 1..at], &["phone|number|tel|telefono|numero|:|on|al|at"])));
+        let from = at.saturating_sub(usize::from(
+            at > 0
+                && has(
+                    &rest[at - 1..at],
+                    &["phone|number|tel|telefono|numero|:|on|al|at"],
+                ),
+        ));
         named.phone = Some(phone);
         rest = cut(&rest, from, end);
     }
     if let Some((count, at, end)) = people_in(&rest, hearing.language) {
         named.notes = Some(match hearing.language {
             Language::Es => format!("{count} personas"),
-            Language::En | Language::Fr | Language::Sw | Language::Rw | Language::Pt => format!("{count} people"),
+            Language::En | Language::Fr | Language::Sw | Language::Rw | Language::Pt => {
+                format!("{count} people")
+            }
         });
         rest = cut(&rest, at, end);
     }
-    for (joint, part) in parts_of(&rest) {
+    for (joint, part) in parts_of(&rest, hearing.language) {
         place(&mut named, joint, &part, hearing)?;
     }
     Some(named)
@@ -403,23 +590,33 @@ fn people_in(words: &[Word], language: Language) -> Option<(u32, usize, usize)> 
         let count: u32 = number.text.parse().ok().filter(|n| (1..=500).contains(n))?;
         let people = longest_at(words, number.end, &["people|persons|person|guests|guest|pax|adults|personas|persona|comensales|invitados"]);
         let alone = led.is_some() && words.get(number.end).is_none_or(Word::parts);
-        people.or(alone.then_some(number.end)).map(|end| (count, at, end))
+        people.or_else(|| alone.then_some(number.end)).map(|end| (count, at, end))
     })
 }
 
 /// The words in parts: at commas, and before "for", "with" and the like.
-fn parts_of(words: &[Word]) -> Vec<(Joint, Vec<Word>)> {
-    const FOR: &[&str] = &["?in the name of", "a nombre de", "on behalf of", "under ?the ?name ?of", "for|para|to ?the|el|la ?customer|client|cliente", "for|para|to", "al cliente", "a"];
+fn parts_of(words: &[Word], language: Language) -> Vec<(Joint, Vec<Word>)> {
+    const FOR: &[&str] = &[
+        "?in the name of",
+        "a nombre de",
+        "on behalf of",
+        "under ?the ?name ?of",
+        "for|para|to ?the|el|la ?customer|client|cliente",
+        "for|para|to",
+        "al cliente",
+        "a",
+    ];
     const WITH: &[&str] = &["with|con|in|en|on|at|down"];
     let mut parts: Vec<(Joint, Vec<Word>)> = vec![(Joint::Bare, Vec::new())];
     let mut at = 0;
     while at < words.len() {
-        let article = words[at].folded == "a" && words.get(at + 1).is_some();
-        let spanish_to = article && at == 0;
+        // "A" is an article in English and leads to a person in Spanish.
+        let article = words[at].folded == "a" && language != Language::Es;
         if words[at].parts() {
             parts.push((Joint::Bare, Vec::new()));
             at += 1;
-        } else if let Some(end) = longest_at(words, at, FOR).filter(|_| !article || spanish_to) {
+        } else if let Some(end) = longest_at(words, at, FOR).filter(|end| !article || *end > at + 1)
+        {
             // The article stays with what it leads to.
             let keep = longest_at(words, at, &["for|para|to the|el|la"]).filter(|k| *k == end);
             parts.push((Joint::For, Vec::new()));
@@ -439,18 +636,29 @@ fn parts_of(words: &[Word]) -> Vec<(Joint, Vec<Word>)> {
 }
 
 fn place(named: &mut Named, joint: Joint, part: &[Word], hearing: &Hearing) -> Option<()> {
-    let part = drop_all(part, &[BOOKING, "slot|slots|turno|hueco|time|spot|session|hora|espacio|disponible|available|free|libre|please|today", "me|us|myself|mi|nosotros|nos"]);
+    let part = drop_all(
+        part,
+        &[
+            BOOKING,
+            "slot|slots|turno|hueco|time|spot|session|hora|espacio|disponible|available|free|libre|please|today",
+            "me|us|myself|mi|nosotros|nos",
+        ],
+    );
     let part = trimmed(&part);
-    let article = starts(part, &["a|an|the|one|my|our|un|una|el|la|su|nuestra|some|another|otra|otro"]);
+    let article = starts(
+        part,
+        &["a|an|the|one|my|our|un|una|el|la|su|nuestra|some|another|otra|otro"],
+    );
     if part.is_empty() || article == Some(part.len()) {
         return Some(());
     }
-    let is_thing = article.is_some()
-        || has(part, &[BOOKABLE])
-        || part.iter().any(|w| w.kind == Kind::Digits);
+    let is_thing =
+        article.is_some() || has(part, &[BOOKABLE]) || part.iter().any(|w| w.kind == Kind::Digits);
     if joint == Joint::Bare && article.is_none() {
         // "Ali a haircut"
-        if let Some((at, _)) = find(part, &["a|an|the|un|una|el|la"]).filter(|(at, end)| *at > 0 && *end < part.len()) {
+        if let Some((at, _)) =
+            find(part, &["a|an|the|un|una|el|la"]).filter(|(at, end)| *at > 0 && *end < part.len())
+        {
             place(named, Joint::For, &part[..at], hearing)?;
             return place(named, Joint::Bare, &part[at..], hearing);
         }
@@ -463,7 +671,10 @@ fn place(named: &mut Named, joint: Joint, part: &[Word], hearing: &Hearing) -> O
     };
     if person {
         let name = customer_of(part, hearing.shouted)?;
-        return named.customer.is_none().then(|| named.customer = Some(name));
+        return named
+            .customer
+            .is_none()
+            .then(|| named.customer = Some(name));
     }
     let name = name_of(part)?;
     match (&named.resource, joint) {
@@ -498,7 +709,9 @@ impl Which {
     /// The arguments that name it.
     pub(super) fn arguments(self) -> [(&'static str, Option<Value>); 2] {
         match self {
-            Which::Reference(reference) => [("booking", Some(json!(reference))), ("customer", None)],
+            Which::Reference(reference) => {
+                [("booking", Some(json!(reference))), ("customer", None)]
+            }
             Which::Of(customer) => [("booking", None), ("customer", Some(json!(customer)))],
             Which::Own => [("booking", None), ("customer", None)],
             Which::Unsaid => [("booking", Some(Value::Null)), ("customer", None)],
@@ -508,18 +721,29 @@ impl Which {
 
 /// "BK-7", "bk 7", "booking 7", and where it ends.
 fn reference_at(words: &[Word], at: usize) -> Option<(String, usize)> {
-    let noun = longest_at(words, at, &[BOOKING])
-        .map(|end| longest_at(words, end, &["?number|no|numero|ref|reference|referencia ?. ?: ?#"]).unwrap_or(end));
+    let noun = longest_at(words, at, &[BOOKING]).map(|end| {
+        longest_at(
+            words,
+            end,
+            &["?number|no|numero|ref|reference|referencia ?. ?: ?#"],
+        )
+        .unwrap_or(end)
+    });
     let start = noun.unwrap_or(at);
     let word = words.get(start)?;
     if let Some(digits) = word.folded.strip_prefix("bk") {
         let digits = digits.trim_start_matches('-');
         let split = digits.is_empty().then(|| words.get(start + 1)).flatten();
-        let (digits, end) = split.map_or((digits, start + 1), |next| (next.text.trim_start_matches('-'), start + 2));
-        let plain = !digits.is_empty() && digits.len() <= 9 && digits.chars().all(|c| c.is_ascii_digit());
+        let (digits, end) = split.map_or((digits, start + 1), |next| {
+            (next.text.trim_start_matches('-'), start + 2)
+        });
+        let plain =
+            !digits.is_empty() && digits.len() <= 9 && digits.chars().all(|c| c.is_ascii_digit());
         return plain.then(|| (format!("BK-{digits}"), end));
     }
-    let plain = word.kind == Kind::Digits && word.text.len() <= 9 && word.text.chars().all(|c| c.is_ascii_digit());
+    let plain = word.kind == Kind::Digits
+        && word.text.len() <= 9
+        && word.text.chars().all(|c| c.is_ascii_digit());
     (noun.is_some() && plain).then(|| (format!("BK-{}", word.text), start + 1))
 }
 
@@ -529,18 +753,35 @@ pub(super) fn which(words: &[Word], hearing: Option<&Hearing>) -> Option<Which> 
     if let Some((reference, at, end)) =
         (0..words.len()).find_map(|at| reference_at(words, at).map(|(r, end)| (r, at, end)))
     {
-        let around = drop_all(&without(words, at, end), &["the|my|our|la|el|mi|that|this|esa|for|of|de"]);
+        let around = drop_all(
+            &without(words, at, end),
+            &["the|my|our|la|el|mi|that|this|esa|for|of|de"],
+        );
         let around = drop_all(&around, &[BOOKING]);
         let name = trimmed(&around);
-        return (name.is_empty() || customer_of(name, shouted).is_some()).then_some(Which::Reference(reference));
+        return (name.is_empty() || customer_of(name, shouted).is_some())
+            .then_some(Which::Reference(reference));
     }
     let (at, end) = find(words, &[BOOKING, "slot|turno"])?;
     let before = trimmed(&words[..at]);
     let after = trimmed(&words[end..]);
     let own = has(before, &["my|our|mi|nuestra|nuestro"]);
-    let before_rest = drop_all(before, &["the|my|our|la|el|mi|nuestra|nuestro|that|this|esa|esta|a|una|next|upcoming|coming|proxima|proximo"]);
+    let before_rest = drop_all(
+        before,
+        &[
+            "the|my|our|la|el|mi|nuestra|nuestro|that|this|esa|esta|a|una|next|upcoming|coming|proxima|proximo",
+        ],
+    );
     let before_rest = trimmed(&before_rest);
-    let after_rest = &after[starts(after, &["of|for|from|by|under|de|del|para|a nombre de", "of|for|de|para ?the|el|la customer|cliente", "a nombre de"]).unwrap_or(0)..];
+    let after_rest = &after[starts(
+        after,
+        &[
+            "of|for|from|by|under|de|del|para|a nombre de",
+            "of|for|de|para ?the|el|la customer|cliente",
+            "a nombre de",
+        ],
+    )
+    .unwrap_or(0)..];
     match (before_rest.is_empty(), trimmed(after_rest).is_empty()) {
         (true, true) if own => Some(Which::Own),
         (true, true) => Some(Which::Unsaid),
@@ -550,7 +791,7 @@ pub(super) fn which(words: &[Word], hearing: Option<&Hearing>) -> Option<Which> 
     }
 }
 
-fn cancel(words: &[Word]) -> Option<Wish> {
+fn cancel(words: &[Word], hearing: &Hearing) -> Option<Wish> {
     const VERBS: &[&str] = &[
         "cancel|delete|remove|drop|scrap|annul",
         "call off",
@@ -558,27 +799,36 @@ fn cancel(words: &[Word]) -> Option<Wish> {
     ];
     let end = starts(words, VERBS)?;
     let (rest, reason) = parted_by_reason(&words[end..]);
-    // A day says which one only where there are several: the person is asked.
-    let bare = drop_all(rest, &["?on|for|de|del|para|el today|tomorrow|todays|tomorrows|hoy|manana"]);
-    let which = which(trimmed(&bare), None)?;
-    let dated = bare.len() != rest.len() && which == Which::Unsaid;
-    let [booking, customer] = if dated { Which::Unsaid } else { which }.arguments();
+    // A day or an hour narrows down nothing the tool could be told: whoever has several is asked which.
+    let when = when_in(rest, hearing);
+    let timed = when.is_some();
+    if has(rest, &["all|every|both|everything|todas|todos|todo"]) {
+        return None;
+    }
+    let bare = drop_all(&when.rest, &[","]);
+    let which = match which(trimmed(&bare), Some(hearing))? {
+        Which::Own if timed => Which::Unsaid,
+        which => which,
+    };
+    let [booking, customer] = which.arguments();
     Some(call(
         CANCEL_BOOKING,
         object([booking, customer, ("reason", reason.map(|r| json!(r)))]),
     ))
 }
 
+const SURE: &[&str] = &[
+    "reschedule|rebook|postpone",
+    "reprograma|reprogramar|reprograme|reagenda|reagendar|pospon|posponer|aplaza|aplazar",
+];
+const VERBS: &[&str] = &[
+    "move|change|shift|push|bring|switch|transfer ?back|forward",
+    "put off|back",
+    "mueve|mover|mueva|cambia|cambiar|cambie|cambiame|pasa|pasar|pasame|traslada|adelanta|adelantar|atrasa|retrasa",
+];
+const TO: &[&str] = &["to|until|till|a|al|para|hasta|for"];
+
 fn reschedule(words: &[Word], hearing: &Hearing) -> Option<Wish> {
-    const SURE: &[&str] = &[
-        "reschedule|rebook|postpone",
-        "reprograma|reprogramar|reprograme|reagenda|reagendar|pospon|posponer|aplaza|aplazar",
-    ];
-    const VERBS: &[&str] = &[
-        "move|change|shift|push|bring|switch|put|transfer ?back|forward|off",
-        "mueve|mover|mueva|cambia|cambiar|cambie|cambiame|pasa|pasar|pasame|traslada|adelanta|adelantar|atrasa|retrasa",
-    ];
-    const TO: &[&str] = &["to|until|till|a|al|para|hasta|for"];
     let sure = starts(words, SURE);
     let start = sure.or_else(|| starts(words, VERBS))?;
     let body = &words[start..];
@@ -591,27 +841,40 @@ fn reschedule(words: &[Word], hearing: &Hearing) -> Option<Wish> {
         let target = &body[end..];
         let when = when_in(target, hearing);
         let reached = target_of(&when.rest).is_some();
-        (reached && (when.is_some() || when.minutes.is_some() || has(target, &[BOOKABLE]) || bare_hour(target, hearing).is_some())).then_some((at, end))
+        (reached
+            && (when.is_some()
+                || when.minutes.is_some()
+                || has(target, &[BOOKABLE])
+                || bare_hour(target, hearing).is_some()))
+        .then_some((at, end))
     })?;
     let (what, target) = (&body[..split.0], &body[split.1..]);
     // The old time: "from 3pm".
-    let old = find(what, &["from|de las|desde"]).filter(|(at, _)| *at > 0 && when_in(&what[*at..], hearing).is_some());
+    let old = find(what, &["from|desde", "de las"])
+        .filter(|(at, _)| *at > 0 && when_in(&what[*at..], hearing).is_some());
     let what = trimmed(old.map_or(what, |(at, _)| &what[..at]));
     let timed = when_in(what, hearing);
     let what_rest = drop_all(&timed.rest, &[","]);
-    let noun = has(&what_rest, &[BOOKING, "slot|turno"]) || (0..what.len()).any(|at| reference_at(what, at).is_some());
+    let noun = has(&what_rest, &[BOOKING, "slot|turno"])
+        || (0..what.len()).any(|at| reference_at(what, at).is_some());
     let mut when = when_in(target, hearing);
     let which = if noun {
         let which = which(trimmed(&what_rest), Some(hearing))?;
         // "The 3pm booking" is nobody's by name.
-        if timed.is_some() && which == Which::Own { Which::Unsaid } else { which }
+        if timed.is_some() && which == Which::Own {
+            Which::Unsaid
+        } else {
+            which
+        }
     } else if sure.is_some() || (when.is_some() && split.0 < body.len()) {
         let name = customer_of(&what_rest, hearing.shouted)?;
         Which::Of(name)
     } else {
         return None;
     };
-    if when.time.is_none() && let Some(hour) = bare_hour(target, hearing) {
+    if when.time.is_none()
+        && let Some(hour) = bare_hour(target, hearing)
+    {
         when = hour;
     }
     let resource = target_of(&when.rest)?;
@@ -643,7 +906,13 @@ fn bare_hour(target: &[Word], hearing: &Hearing) -> Option<When> {
 
 /// What is booked instead, in what is left of where a booking goes; the outer `None` when the words are something else.
 fn target_of(rest: &[Word]) -> Option<Option<String>> {
-    let rest = drop_all(rest, &["instead|mejor|then|same|mismo|misma", "the|la|el|to|at|on|a|al|for|para|from|,|slot|time|hora"]);
+    let rest = drop_all(
+        rest,
+        &[
+            "instead|mejor|then|same|mismo|misma",
+            "the|la|el|to|at|on|a|al|for|para|from|,|slot|time|hora",
+        ],
+    );
     let rest = trimmed(&rest);
     if rest.is_empty() {
         return Some(None);
@@ -656,7 +925,14 @@ fn target_of(rest: &[Word]) -> Option<Option<String>> {
 }
 
 /// Another customer or resource said as a change: "for Aline", "chair 2".
-pub(super) fn renamed(words: &[Word], hearing: &Hearing) -> Option<(Option<String>, Option<String>)> {
+pub(super) fn renamed(
+    words: &[Word],
+    hearing: &Hearing,
+) -> Option<(Option<String>, Option<String>)> {
+    // "Make it 3 kg" is a change of goods.
+    if words.iter().any(|w| unit_named(&w.folded).is_some()) {
+        return None;
+    }
     let named = things_in(words, hearing)?;
     let one = named.customer.is_some() != named.resource.is_some();
     (one && named.notes.is_none() && named.phone.is_none())

@@ -17,10 +17,10 @@ use super::names::{customer_of, name_of};
 use super::plans::{Plan, Waiting, get, set};
 use super::quantities::{Quantity, quantity_at};
 use super::replies::{Saying, say};
+use super::when::{in_half, put_when, when_in};
 use super::words::{
     Kind, Word, drop_all, find, has, is_too_long, longest_at, starts, trimmed, without, words,
 };
-use super::when::{in_half, put_when, when_in};
 use super::{Reply, asked_anew, payments, proceed, slots, tools};
 use crate::answers::{self, Reading};
 use crate::language::{Language, fold};
@@ -223,9 +223,12 @@ pub(super) fn apply(
 
 /// What stands before "instead of": the rest is what it was.
 fn up_to_instead(all: &[Word]) -> &[Word] {
-    find(all, &["instead of", "rather than", "y no", "en vez|lugar de"])
-        .filter(|(at, _)| *at > 0)
-        .map_or(all, |(at, _)| &all[..at])
+    find(
+        all,
+        &["instead of", "rather than", "y no", "en vez|lugar de"],
+    )
+    .filter(|(at, _)| *at > 0)
+    .map_or(all, |(at, _)| &all[..at])
 }
 
 /// "Make it 4pm", "on Friday instead", "chair 2", "for Aline".
@@ -286,7 +289,10 @@ fn change_booking(call: &ToolCall, all: &[Word], hearing: &Hearing) -> Changed {
 
 /// Words that ask or doubt are no change.
 fn refuses_place(words: &[Word]) -> bool {
-    has(words, &["if|unless|who|why|how|when|si|quien|como|cuando|cuanto|much|many|show|list"])
+    has(
+        words,
+        &["if|unless|who|why|how|when|si|quien|como|cuando|cuanto|much|many|show|list"],
+    )
 }
 
 /// "BK-8 instead", "I meant Ali's".

@@ -9,7 +9,7 @@ use super::payments::{parted_by_reason, refund_target};
 use super::plans::{Plan, object};
 use super::quantities::Quantity;
 use super::tools::{CREDIT_BILL, WRITE_OFF_BILL};
-use super::words::{Word, drop_all, find, has, longest_at, starts, trimmed, without};
+use super::words::{Word, drop_all, ends, find, has, longest_at, starts, trimmed, without};
 
 /// What a sentence that corrects a bill asks for.
 pub(super) fn write(words: &[Word], hearing: &Hearing) -> Option<Wish> {
@@ -28,48 +28,100 @@ fn write_off(words: &[Word]) -> Option<Wish> {
         "castiga|castigar",
         "da|dar de baja",
     ];
-    const BAD: &[&str] = &["?as ?an ?a uncollectible|uncollectable|lost", "?as ?a bad debt", "?como|por incobrable|perdida"];
+    const BAD: &[&str] = &[
+        "?as ?an ?a uncollectible|uncollectable|lost",
+        "?as ?a bad debt",
+        "?como|por incobrable|perdida",
+    ];
     let end = starts(words, VERBS)?;
     let verb = &words[..end];
-    let (rest, reason) = parted_by_reason(&words[end..]);
-    let off = has(verb, &["off|up|castiga|castigar|perdida|perdido|incobrable|baja"]);
+    let said = &words[end..];
+    // "As a bad debt" says what it is, not why.
+    let bad = find(said, BAD).filter(|(at, end)| end > at);
+    let said = bad.map_or_else(|| said.to_vec(), |(at, end)| without(said, at, end));
+    let (rest, reason) = parted_by_reason(&said);
+    let off = has(
+        verb,
+        &["off|up|castiga|castigar|perdida|perdido|incobrable|baja"],
+    );
     let trailing_off = words[0].folded == "write" && find(rest, &["off"]).is_some();
-    let bad = find(rest, BAD);
     if !off && !trailing_off && bad.is_none() {
         return None;
     }
-    let rest = match bad {
-        Some((at, end)) => without(rest, at, end),
-        None => rest.to_vec(),
-    };
-    let rest = drop_all(&rest, &["off"]);
+    let rest = drop_all(rest, &["off"]);
     let bill = the_bill(trimmed(&rest))?;
     Some(Wish::Do(Plan::new(
         WRITE_OFF_BILL,
-        object([("bill", Some(json!(bill))), ("reason", reason.map(|r| json!(r)))]),
+        object([
+            ("bill", Some(json!(bill))),
+            ("reason", reason.map(|r| json!(r))),
+        ]),
     )))
 }
 
 /// The bill that all of the words name; the inner `None` for "a bill", the outer one for anything else.
 fn the_bill(words: &[Word]) -> Option<Option<String>> {
-    let rest = &words[starts(words, &["for|on|of|de|para|a|sobre ?the|la|el", "the|la|el|my|our|this|that|esa|esta"]).unwrap_or(0)..];
+    if words.is_empty() || ends(words, &["debt|debts|deuda|deudas"]).is_some() {
+        return Some(None);
+    }
+    let rest = &words[starts(
+        words,
+        &[
+            "for|on|of|de|para|a|sobre ?the|la|el",
+            "the|la|el|my|our|this|that|esa|esta",
+        ],
+    )
+    .unwrap_or(0)..];
     if let Some(bill) = bill_in(rest) {
         let before = find(rest, &[BILL]).map_or(0, |(at, _)| at);
         return (before <= 2).then_some(Some(bill));
     }
-    let plain = starts(rest, &["?a|an|one|the|una|la ?unpaid|open|overdue", "?a|una|la"]).unwrap_or(0);
+    let plain = starts(
+        rest,
+        &["?a|an|one|the|una|la ?unpaid|open|overdue", "?a|una|la"],
+    )
+    .unwrap_or(0);
     (starts(&rest[plain..], &[BILL]) == Some(rest.len() - plain)).then_some(None)
+}
+
+const VERBS: &[&str] = &[
+    "?make|issue|create|write|give|do|prepare|raise|new ?him|her|them ?a|an|the ?new credit note|memo ?of|for|on",
+    "credit",
+    "?haz|hazle|hacer|crea|emite|emitir|genera|prepara|nueva ?una|la nota|factura de ?credito|abono ?de|para|por|a|sobre",
+    "acredita|acreditar",
+];
+const RETURNED: &[&str] = &[
+    "returned|returns|brought ?back",
+    "gave|sent back",
+    "devolvio|devuelve|regreso",
+];
+
+/// What is credited, and of which bill: "2 kg sugar on bill 12". The inner `None` is a bill that was not named.
+fn goods_and_bill(rest: &[Word]) -> Option<(&[Word], Option<String>)> {
+    Some(match the_bill(rest) {
+        Some(bill) => (&rest[..0], bill),
+        None => {
+            let (at, noun) = (0..rest.len()).find_map(|at| {
+                let start = longest_at(
+                    rest,
+                    at,
+                    &[
+                        "?on|of|from|off|for|against ?the|his|her",
+                        "?de|sobre|en ?la|su",
+                    ],
+                )
+                .unwrap_or(at);
+                longest_at(rest, start, &[BILL]).map(|noun| (at, noun))
+            })?;
+            let (bill, length) = bill_named(&rest[noun..])
+                .or_else(|| bill_in(&rest[at..]).map(|b| (b, rest.len() - noun)))?;
+            (noun + length == rest.len()).then_some((&rest[..at], Some(bill)))?
+        }
+    })
 }
 
 /// "Credit bill 12", "issue a credit note for 2 kg sugar on bill 12", "nota de crédito para la factura 12".
 fn credit(words: &[Word], hearing: &Hearing) -> Option<Wish> {
-    const VERBS: &[&str] = &[
-        "?make|issue|create|write|give|do|prepare|raise|new ?him|her|them ?a|an|the ?new credit note|memo ?of|for|on",
-        "credit",
-        "?haz|hazle|hacer|crea|emite|emitir|genera|prepara|nueva ?una|la nota|factura de ?credito|abono ?de|para|por|a|sobre",
-        "acredita|acreditar",
-    ];
-    const RETURNED: &[&str] = &["returned|returns|brought ?back", "gave|sent back", "devolvio|devuelve|regreso"];
     let verb = starts(words, VERBS);
     let returned = || (1..words.len().min(5)).find_map(|at| longest_at(words, at, RETURNED));
     let (end, sure) = match verb {
@@ -78,7 +130,14 @@ fn credit(words: &[Word], hearing: &Hearing) -> Option<Wish> {
     };
     let (rest, reason) = parted_by_reason(&words[end..]);
     let mut rest = rest.to_vec();
-    let kept_out = find(&rest, &["?, ?but without restocking|restock|stock", "?, no restock|restocking", "?, ?pero sin devolver|reponer|reponerlo ?a ?al ?las ?existencias|inventario|stock"]);
+    let kept_out = find(
+        &rest,
+        &[
+            "?, ?but without restocking|restock|stock",
+            "?, no restock|restocking",
+            "?, ?pero sin devolver|reponer|reponerlo ?a ?al ?las ?existencias|inventario|stock",
+        ],
+    );
     if let Some((at, end)) = kept_out {
         rest = without(&rest, at, end);
     }
@@ -86,17 +145,7 @@ fn credit(words: &[Word], hearing: &Hearing) -> Option<Wish> {
     let rest = drop_all(&rest, &["?, ?and refund ?it"]);
     let rest = trimmed(&rest);
     // The bill stands at the end, or is all there is.
-    let (goods, bill) = match the_bill(rest) {
-        Some(bill) => (&rest[..0], bill),
-        None => {
-            let (at, noun) = (0..rest.len()).rev().find_map(|at| {
-                let start = longest_at(rest, at, &["?on|of|from|off|for|against ?the|his|her", "?de|sobre|en ?la|su"]).unwrap_or(at);
-                longest_at(rest, start, &[BILL]).map(|noun| (at, noun))
-            })?;
-            let (bill, length) = bill_named(&rest[noun..]).or_else(|| bill_in(&rest[at..]).map(|b| (b, rest.len() - noun)))?;
-            (noun + length == rest.len()).then_some((&rest[..at], Some(bill)))?
-        }
-    };
+    let (goods, bill) = goods_and_bill(rest)?;
     let lines = if trimmed(goods).is_empty() {
         None
     } else {
@@ -104,7 +153,11 @@ fn credit(words: &[Word], hearing: &Hearing) -> Option<Wish> {
         if lines.iter().any(|l| l.price.is_some()) {
             return None;
         }
-        if let Some(doubt) = lines.iter().filter_map(|l| l.quantity.as_ref()).find_map(Quantity::in_doubt) {
+        if let Some(doubt) = lines
+            .iter()
+            .filter_map(|l| l.quantity.as_ref())
+            .find_map(Quantity::in_doubt)
+        {
             return Some(Wish::Say(doubt));
         }
         Some(lines.iter().map(line_arguments).collect::<Vec<Value>>())

@@ -244,7 +244,10 @@ fn relative(
     language: Language,
 ) -> Option<(NaiveDate, usize)> {
     const FIXED: &[(&[&str], i64)] = &[
-        (&["?the day after tomorrow|tomorrows", "?de pasado manana"], 2),
+        (
+            &["?the day after tomorrow|tomorrows", "?de pasado manana"],
+            2,
+        ),
         (
             &[
                 "tomorrow|tomorrows|tmrw|tmr|tomorow|tommorow|tommorrow|tomorro|2moro",
@@ -458,7 +461,10 @@ fn day_and_month(words: &[Word], at: usize) -> Option<(u32, u32, usize)> {
 pub(super) fn time_at(words: &[Word], at: usize, language: Language) -> Option<(TimeSaid, usize)> {
     const NAMED: &[(u32, &[&str])] = &[
         (12, &["?at noon|midday", "?al ?a mediodia", "?al medio dia"]),
-        (0, &["?at midnight", "?a ?la medianoche", "?a ?la media noche"]),
+        (
+            0,
+            &["?at midnight", "?a ?la medianoche", "?a ?la media noche"],
+        ),
     ];
     if let Some((hour, end)) = NAMED
         .iter()
@@ -469,7 +475,12 @@ pub(super) fn time_at(words: &[Word], at: usize, language: Language) -> Option<(
     let announced = longest_at(
         words,
         at,
-        &["at|@ ?about|around", "a eso de las|la", "?a ?sobre las", "a la"],
+        &[
+            "at|@ ?about|around",
+            "a eso de las|la",
+            "?a ?sobre las",
+            "a la",
+        ],
     );
     let start = announced.unwrap_or(at);
     if let Some((hour, minute, end)) = past_the_hour(words, start, language) {
@@ -603,7 +614,7 @@ fn past_the_hour(words: &[Word], at: usize, language: Language) -> Option<(u32, 
             let end = longest_at(words, number.end, &["minutes to|before", "to"])?;
             // "9 to 17" are hours; "ten to five" is a time.
             let spoken = words.get(at)?.kind == Kind::Letters || end > number.end + 1;
-            (spoken && minutes % 5 == 0).then_some((1, 60 - minutes, end))
+            (spoken && minutes.is_multiple_of(5)).then_some((1, 60 - minutes, end))
         })?;
     let number = number_at(words, start, language)?;
     let hour: u32 = number.text.parse().ok().filter(|h| *h < 24)?;
@@ -836,7 +847,15 @@ mod tests {
                 "{text}"
             );
         }
-        for text in ["3 eggs", "25:00", "sugar", "13pm", "for 3 hours", "15 horas", "9 to 17"] {
+        for text in [
+            "3 eggs",
+            "25:00",
+            "sugar",
+            "13pm",
+            "for 3 hours",
+            "15 horas",
+            "9 to 17",
+        ] {
             assert_eq!(read_time(text, En), None, "{text}");
         }
     }

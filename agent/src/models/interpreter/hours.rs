@@ -15,7 +15,14 @@ use super::words::{Kind, Word, drop_all, find, has, longest_at, starts, trimmed,
 
 /// What a sentence that sets up bookings asks for.
 pub(super) fn write(words: &[Word], hearing: &Hearing) -> Option<Wish> {
-    if hearing.question || has(words, &["bill|invoice|factura|price|prices|precio|stock|ticket|booking|appointment|reserva|cita"]) {
+    if hearing.question
+        || has(
+            words,
+            &[
+                "bill|invoice|factura|price|prices|precio|stock|ticket|booking|appointment|reserva|cita",
+            ],
+        )
+    {
         return None;
     }
     opening(words, hearing).or_else(|| resource(words, hearing))
@@ -31,20 +38,42 @@ enum DaysMeant {
     Unclear,
 }
 
+const SET: &[&str] = &[
+    "set|change|update|make|put|fix|pon|poner|cambia|cambiar|fija|fijar|actualiza|establece|define ?the|el|los|las",
+    "new|nuevo",
+];
+const HOURS: &[&str] = &[
+    "?opening|working|business|open hours|times",
+    "horario|horarios ?de ?atencion|apertura|trabajo",
+    "?las horas ?de ?apertura|trabajo",
+];
+const OPENS: &[&str] = &[
+    "is|are ?now open",
+    "works|work|opens|open|working",
+    "?esta|estan abierto|abierta|abiertos",
+    "trabaja|trabajan|atiende|atienden|abre|abren|abrir",
+];
+const CLOSED: &[&str] = &[
+    "?is|are|will|be closed|off|shut",
+    "close|closes|shut",
+    "?esta|estan cerrado|cerrada|cerrados",
+    "cierra|cierran|cerrar|libra|libran",
+    "no ?se trabaja|atiende|abre",
+];
+
 /// "Set the barber's hours Monday to Friday 9 to 17", "close the chair on Sundays".
 fn opening(words: &[Word], hearing: &Hearing) -> Option<Wish> {
-    const SET: &[&str] = &[
-        "set|change|update|make|put|fix|pon|poner|cambia|cambiar|fija|fijar|actualiza|establece|define ?the|el|los|las",
-        "new|nuevo",
-    ];
-    const HOURS: &[&str] = &["?opening|working|business|open hours|times", "horario|horarios ?de ?atencion|apertura|trabajo", "?las horas ?de ?apertura|trabajo"];
-    const OPENS: &[&str] = &["is|are ?now open", "works|work|opens|open|working", "?esta|estan abierto|abierta|abiertos", "trabaja|trabajan|atiende|atienden|abre|abren|abrir"];
-    const CLOSED: &[&str] = &["?is|are|will|be closed|off|shut", "close|closes|shut", "?esta|estan cerrado|cerrada|cerrados", "cierra|cierran|cerrar|libra|no ?se trabaja|atiende|abre"];
     let words = &spread(words);
     let closing = has(words, CLOSED);
     let named = has(words, HOURS);
     let opens = has(words, OPENS);
-    if !(named && (starts(words, SET).is_some() || words.iter().any(|w| w.is_mark(":")) || starts(words, HOURS).is_some()) || opens || closing) {
+    if !(named
+        && (starts(words, SET).is_some()
+            || words.iter().any(|w| w.is_mark(":"))
+            || starts(words, HOURS).is_some())
+        || opens
+        || closing)
+    {
         return None;
     }
     let (intervals, rest) = intervals_in(words, hearing);
@@ -55,7 +84,14 @@ fn opening(words: &[Word], hearing: &Hearing) -> Option<Wish> {
     let rest = drop_all(&rest, HOURS);
     let rest = drop_all(&rest, CLOSED);
     let rest = drop_all(&rest, OPENS);
-    let rest = drop_all(&rest, &["set|change|update|make|put|fix|to|from|for|of|on|is|are|be|will|hours|and|now|new", "pon|poner|cambia|cambiar|fija|fijar|actualiza|establece|define|de|del|los|las|para|en|a|y|nuevo|esta|se", ",|:|;"]);
+    let rest = drop_all(
+        &rest,
+        &[
+            "set|change|update|make|put|fix|to|from|for|of|on|is|are|be|will|hours|and|now|new",
+            "pon|poner|cambia|cambiar|fija|fijar|actualiza|establece|define|de|del|los|las|para|en|a|y|nuevo|esta|se",
+            ",|:|;",
+        ],
+    );
     let name = name_of(&rest)?;
     let name = without_possessive(&name).to_owned();
     let mut arguments = Map::new();
@@ -114,19 +150,50 @@ fn bare_hours(words: &[Word], at: usize, hearing: &Hearing) -> Option<Hours> {
     words.get(joint).filter(|w| w.kind == Kind::Digits)?;
     let announced = [super::words::words("from").as_slice(), &words[at..]].concat();
     let hours = hours_at(&announced, 0, hearing.language)?;
-    Some(Hours { end: hours.end - 1 + at, ..hours })
+    Some(Hours {
+        end: hours.end - 1 + at,
+        ..hours
+    })
 }
+
+const EVERY: &[(&[&str], usize, usize)] = &[
+    (
+        &[
+            "?on weekdays",
+            "?on working days",
+            "entre semana",
+            "dias laborables",
+        ],
+        0,
+        5,
+    ),
+    (
+        &["?on ?the weekends|weekend", "?los ?el fines|fin de semana"],
+        5,
+        7,
+    ),
+    (
+        &[
+            "every day",
+            "daily|diario|diariamente",
+            "todos los dias",
+            "all week",
+            "toda la semana",
+            "cada dia",
+        ],
+        0,
+        7,
+    ),
+];
 
 /// The days, and the words without them; `None` when none are named.
 fn days_meant(words: &[Word], hearing: &Hearing, hours: bool) -> Option<(DaysMeant, Vec<Word>)> {
-    const EVERY: &[(&[&str], usize, usize)] = &[
-        (&["?on weekdays", "?on working days", "entre semana", "dias laborables"], 0, 5),
-        (&["?on ?the weekends|weekend", "?los ?el fines|fin de semana"], 5, 7),
-        (&["every day", "daily|diario|diariamente", "todos los dias", "all week", "toda la semana", "cada dia"], 0, 7),
-    ];
     for (patterns, from, to) in EVERY {
         if let Some((at, end)) = find(words, patterns).filter(|(at, end)| end > at) {
-            return Some((DaysMeant::Weekly(WEEK[*from..*to].to_vec()), cut(words, at, end)));
+            return Some((
+                DaysMeant::Weekly(WEEK[*from..*to].to_vec()),
+                cut(words, at, end),
+            ));
         }
     }
     let mut days: Vec<Weekday> = Vec::new();
@@ -134,12 +201,27 @@ fn days_meant(words: &[Word], hearing: &Hearing, hours: bool) -> Option<(DaysMea
     let mut weekly = false;
     // The marks left by what was cut are only a few; so are the days of a week.
     for _ in 0..7 {
-        let Some((at, first)) = (0..rest.len()).find_map(|at| {
-            weekday_named(&rest[at].folded).map(|day| (at, day))
-        }) else {
+        let Some((at, first)) =
+            (0..rest.len()).find_map(|at| weekday_named(&rest[at].folded).map(|day| (at, day)))
+        else {
             break;
         };
-        let start = (0..at).rev().take(3).filter(|s| longest_at(&rest, *s, &["?on|from|and|each|every|this|next|coming|to", "?de|y|a|cada|este|proximo ?los|el", "on every|each"]) == Some(at)).min().unwrap_or(at);
+        let start = (0..at)
+            .rev()
+            .take(3)
+            .filter(|s| {
+                longest_at(
+                    &rest,
+                    *s,
+                    &[
+                        "?on|from|and|each|every|this|next|coming|to",
+                        "?de|y|a|cada|este|proximo ?los|el",
+                        "on every|each",
+                    ],
+                ) == Some(at)
+            })
+            .min()
+            .unwrap_or(at);
         weekly |= has(&rest[start..at], &["every|each|cada|los"]) || is_plural(&rest[at].folded);
         if has(&rest[start..at], &["this|next|coming|este|proximo"]) {
             break;
@@ -165,7 +247,8 @@ fn days_meant(words: &[Word], hearing: &Hearing, hours: bool) -> Option<(DaysMea
         [] => {
             let (at, (day, end)) = (0..rest.len()).find_map(|at| {
                 let start = longest_at(&rest, at, &["on|for|el|para"]).unwrap_or(at);
-                day_at(&rest, start, hearing.today, Lean::Future, hearing.language).map(|found| (at, found))
+                day_at(&rest, start, hearing.today, Lean::Future, hearing.language)
+                    .map(|found| (at, found))
             })?;
             Some((DaysMeant::Date(day), without(&rest, at, end)))
         }
@@ -223,39 +306,116 @@ fn resource(words: &[Word], hearing: &Hearing) -> Option<Wish> {
         Some(end) => (end, true),
         None => (0, false),
     };
-    let as_resource = find(words, &["?as ?a|an resource", "?como ?un recurso", "bookable|reservable"])
-        .filter(|(at, _)| !fresh && *at > 0 && starts(words, &["add|create|make|register|set|agrega|crea|registra|anade|haz"]).is_some());
+    let as_resource = find(
+        words,
+        &[
+            "?as ?a|an resource",
+            "?como ?un recurso",
+            "bookable|reservable",
+        ],
+    )
+    .filter(|(at, _)| {
+        !fresh
+            && *at > 0
+            && starts(
+                words,
+                &["add|create|make|register|set|agrega|crea|registra|anade|haz"],
+            )
+            .is_some()
+    });
     if !fresh && as_resource.is_none() && numbers.as_ref().is_none_or(|(map, _)| map.is_empty()) {
         return None;
     }
     let (mut arguments, rest) = numbers.unwrap_or_else(|| (Map::new(), words.to_vec()));
     // What was cut out stands after the name, so the first words stay where they were.
-    let rest = drop_all(&rest[start.min(rest.len())..], &["?as ?a|an resource", "?como ?un recurso", "bookable|reservable"]);
-    let rest = drop_all(&rest, &["add|create|make|register|set|change|update|up|with|and|to|is|are|has|takes|for|called|named|of|up", "agrega|crea|registra|anade|haz|pon|cambia|con|y|a|es|son|tiene|de|del|en|llamado|llamada", ",|:|;"]);
+    let rest = drop_all(
+        &rest[start.min(rest.len())..],
+        &[
+            "?as ?a|an resource",
+            "?como ?un recurso",
+            "bookable|reservable",
+        ],
+    );
+    let rest = drop_all(
+        &rest,
+        &[
+            "add|create|make|register|set|change|update|up|with|and|to|is|are|has|takes|for|called|named|of|up",
+            "agrega|crea|registra|anade|haz|pon|cambia|con|y|a|es|son|tiene|de|del|en|llamado|llamada",
+            ",|:|;",
+        ],
+    );
     let name = name_of(&rest).map(|name| without_possessive(&name).to_owned());
     if name.is_none() && !trimmed(&rest).is_empty() && !fresh {
         return None;
     }
-    let name = name.map(|name| if fresh || as_resource.is_some() { title(&name, hearing.shouted) } else { name });
+    let name = name.map(|name| {
+        if fresh || as_resource.is_some() {
+            title(&name, hearing.shouted)
+        } else {
+            name
+        }
+    });
     arguments.insert("name".to_owned(), json!(name));
     let arguments = object([("name", arguments.remove("name"))])
         .as_object()
-        .map(|first| first.iter().chain(&arguments).map(|(k, v)| (k.clone(), v.clone())).collect::<Map<_, _>>())?;
+        .map(|first| {
+            first
+                .iter()
+                .chain(&arguments)
+                .map(|(k, v)| (k.clone(), v.clone()))
+                .collect::<Map<_, _>>()
+        })?;
     Some(Wish::Do(Plan::new(SET_RESOURCE, Value::Object(arguments))))
 }
 
 /// Capacity, slot, buffer and notice, and the words without them.
 fn settings(words: &[Word], hearing: &Hearing) -> Option<(Map<String, Value>, Vec<Word>)> {
     const LENGTHS: &[(&str, &[&str])] = &[
-        ("slot_minutes", &["slot|slots ?length|size ?of|is|are|to|:", "?duracion|duraciones ?de ?los turno|turnos ?de|es|son|a|:"]),
-        ("buffer_after_minutes", &["?cleaning ?up buffer ?time ?of|after|is|to|: ?of", "pausa|limpieza ?de|es|a|:"]),
-        ("min_notice_minutes", &["?minimum notice ?of|is|to|:", "?aviso|antelacion minimo|minima ?de|es|a|:"]),
-        ("cancel_notice_minutes", &["cancellation|cancel notice ?of|is|to|:", "aviso de cancelacion ?de|es|a|:"]),
+        (
+            "slot_minutes",
+            &[
+                "slot|slots ?length|size ?of|is|are|to|:",
+                "?duracion|duraciones ?de ?los turno|turnos ?de|es|son|a|:",
+            ],
+        ),
+        (
+            "buffer_after_minutes",
+            &[
+                "?cleaning ?up buffer ?time ?of|after|is|to|: ?of",
+                "pausa|limpieza ?de|es|a|:",
+            ],
+        ),
+        (
+            "min_notice_minutes",
+            &[
+                "?minimum notice ?of|is|to|:",
+                "?aviso|antelacion minimo|minima ?de|es|a|:",
+            ],
+        ),
+        (
+            "cancel_notice_minutes",
+            &[
+                "cancellation|cancel notice ?of|is|to|:",
+                "aviso de cancelacion ?de|es|a|:",
+            ],
+        ),
     ];
     let mut rest = words.to_vec();
     let mut found = Map::new();
-    if let Some((at, end)) = find(&rest, &["?and ?with ?a|the capacity", "?y ?con ?una|la capacidad"]).filter(|(at, end)| end > at) {
-        let (number_at_word, number) = (end..rest.len()).find_map(|i| number_at(&rest, i, hearing.language).map(|n| (i, n)))?;
+    if let Some((at, end)) = find(
+        &rest,
+        &["?and ?with ?a|the capacity", "?y ?con ?una|la capacidad"],
+    )
+    .filter(|(at, end)| end > at)
+    {
+        // "Capacity 4", or further on "to 4": the number of "Room 1" is its name.
+        let (number_at_word, number) = (end..rest.len()).find_map(|i| {
+            let led = i == end
+                || longest_at(&rest, i - 1, &["to|a|of|is|es|:|="]) == Some(i)
+                || i == end + 1 && rest[end].is_mark(":");
+            let number = number_at(&rest, i, hearing.language).filter(|_| led)?;
+            Some((i, number))
+        })?;
         let capacity: u16 = number.text.parse().ok()?;
         found.insert("capacity".to_owned(), json!(capacity));
         rest = cut(&cut(&rest, number_at_word, number.end), at, end);
@@ -265,14 +425,21 @@ fn settings(words: &[Word], hearing: &Hearing) -> Option<(Map<String, Value>, Ve
         let Some((at, end)) = find(&rest, patterns).filter(|(at, end)| end > at) else {
             continue;
         };
-        let mut lengths = (0..rest.len()).filter_map(|i| length_at(&rest, i, hearing.language).map(|(m, e)| (i, m, e)));
+        let mut lengths = (0..rest.len())
+            .filter_map(|i| length_at(&rest, i, hearing.language).map(|(m, e)| (i, m, e)));
         // "30 minute slots" or "slots of 30 minutes"
         let before = lengths.clone().find(|(_, _, e)| *e == at);
-        let Some((i, minutes, e)) = before.or_else(|| lengths.find(|(i, ..)| *i >= end.saturating_sub(1))) else {
+        let Some((i, minutes, e)) =
+            before.or_else(|| lengths.find(|(i, ..)| *i >= end.saturating_sub(1)))
+        else {
             continue;
         };
         found.insert((*key).to_owned(), json!(minutes));
-        rest = if i < at { cut(&rest, i, end) } else { cut(&cut(&rest, i, e), at, end.min(i.max(at))) };
+        rest = if i < at {
+            cut(&rest, i, end)
+        } else {
+            cut(&cut(&rest, i, e), at, end.min(i.max(at)))
+        };
     }
     Some((found, rest))
 }

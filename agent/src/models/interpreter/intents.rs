@@ -175,7 +175,9 @@ fn clause(words: &[Word], hearing: &Hearing) -> Option<Wish> {
     let found = if hearing.question {
         asked().or_else(changes)
     } else {
-        billing::read(words, hearing).or_else(changes).or_else(asked)
+        billing::read(words, hearing)
+            .or_else(changes)
+            .or_else(asked)
     };
     found.or_else(|| {
         if has(words, NEGATIONS) {
@@ -277,7 +279,11 @@ pub(super) fn polished(words: &[Word]) -> Vec<Word> {
     // Few such words are strung together; the bound is for texts made to be long.
     for _ in 0..8 {
         let rest = trimmed(&kept);
+        // "Hi, get me a person": a comma ends the greeting, whatever follows.
         let verb_follows = |end: usize| {
+            if rest[end - 1].is_mark(",") {
+                return true;
+            }
             let kept = among(FRONT_KEEPS, rest.get(end).map_or("", |w| w.folded.as_str()));
             !kept || match_at(rest, end, "get rid").is_some()
         };
@@ -387,7 +393,8 @@ pub(super) fn small_talk(words: &[Word]) -> Option<Saying> {
 /// Verbs that begin a new clause after "and", a comma or a full stop.
 const COMMANDS: &[&str] = &[
     "add|create|make|show|list|delete|remove|erase|set|change|update|rename|increase|reduce|decrease|restock|bill|invoice|sell|void|cancel|count|move|register|raise|lower|check|display|tell|give",
-    "collect|refund|reschedule|reserve|book|write off",
+    "collect|refund|reschedule|reserve|book",
+    "write off",
     "top up",
     "cobra|cobrale|reserva|reembolsa|mueve|cancela|recarga",
     "what|whats|which|who ?is",
@@ -455,6 +462,14 @@ fn mended(words: &[Word]) -> Vec<Word> {
         .collect();
     near.sort_unstable();
     near.dedup();
+    // "Cancell" is nearer to "cancel" than to "cancela".
+    if let Some((_, whole)) = near.iter().find(|(distance, verb)| {
+        near.first().is_some_and(|(nearest, _)| nearest == distance)
+            && head.folded.starts_with(verb)
+    }) {
+        head.folded = (*whole).to_owned();
+        return kept;
+    }
     match near.as_slice() {
         [(_, only)] => head.folded = (*only).to_owned(),
         [(nearest, verb), (next, _), ..] if nearest < next => head.folded = (*verb).to_owned(),
@@ -466,7 +481,7 @@ fn mended(words: &[Word]) -> Vec<Word> {
 fn is_known(folded: &str) -> bool {
     const OTHERS: &str = "charge sale sales salt still bell pills ball full fill lists shows bills sold agregue agregale vendes vendi \
     cambiar facturas void avoid created added removed deleted muestras books booked bookings look cook hook reserved reserves reservas \
-    reservo collects collection refunds refunded cancels move cobras cobro mover";
+    reservo collects collection refunds refunded cancels move cobras cobro mover lista listas";
     among(VERBS, folded) || among(OTHERS, folded)
 }
 

@@ -298,6 +298,8 @@ fn per_or_end(words: &[Word], amount: &Amount) -> (Option<UnitSaid>, usize) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::super::words::{text_of, without, words};
     use super::*;
     use Language::{En, Es};
@@ -312,6 +314,27 @@ mod tests {
             p.amount.number,
             text_of(&without(&words, p.start, p.end))
         ))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+
+        #[test]
+        fn any_text_is_read_without_harm(
+            text in "\\PC{0,60}|((RWF|rwf|\\$|€|at|per|kg|each|a|el|kilo|francs|[0-9.,]{1,30}|5k|mil|½) ?){0,8}",
+            spanish in any::<bool>(),
+        ) {
+            let language = if spanish { Language::Es } else { Language::En };
+            let words = words(&text);
+            for at in 0..words.len() {
+                if let Some(amount) = amount_at(&words, at, language) {
+                    prop_assert!(amount.end > at && amount.end <= words.len());
+                }
+            }
+            if let Some(price) = price_in(&words, language) {
+                prop_assert!(price.start < price.end && price.end <= words.len());
+            }
+        }
     }
 
     #[test]

@@ -23,7 +23,7 @@ const PRONOUNS: &str = "it them this that these those one ones something anythin
 const NEVER_IN_NAMES: &str = "quantity qty cantidad category categoria per if when because why how what whats which who not dont doesnt didnt \
     cant wont isnt unless until while should would could is are was were does do did si cuando porque como que cual \
     quien no nunca aunque mientras i we you they he she it them am im want need wants needs quiero quiere necesito \
-    please it's add delete remove create show elimina agrega";
+    please it's me pm tomorrow tonight add delete remove create show elimina agrega";
 
 /// The name some words are, as typed, without articles around it. `None` when nothing is left, or what is left is no name.
 pub(super) fn name_of(words: &[Word]) -> Option<String> {

@@ -166,19 +166,22 @@ fn failed(
         | FailureCode::UnknownResource
         | FailureCode::AmbiguousBooking
         | FailureCode::AmbiguousPlace
-        | FailureCode::UnknownPlace => {
-            choose(request, None, call, failure).unwrap_or_else(plain)
-        }
-        FailureCode::UnknownBooking => choose(request, None, call, failure)
-            .unwrap_or_else(|| plain().waiting(Waiting::Slot { plan: which_booking(call) })),
-        FailureCode::SlotTaken => {
-            choose(request, None, call, failure).unwrap_or_else(|| plain().waiting(Waiting::Change {
-                plan: Plan::again(call),
-            }))
-        }
-        FailureCode::NotBookable | FailureCode::MethodUnavailable => {
-            plain().waiting(Waiting::Change { plan: Plan::again(call) })
-        }
+        | FailureCode::AmbiguousTime
+        | FailureCode::UnknownPlace => choose(request, None, call, failure).unwrap_or_else(plain),
+        FailureCode::UnknownBooking => choose(request, None, call, failure).unwrap_or_else(|| {
+            plain().waiting(Waiting::Slot {
+                plan: which_booking(call),
+            })
+        }),
+        FailureCode::SlotTaken | FailureCode::NotBookable => choose(request, None, call, failure)
+            .unwrap_or_else(|| {
+                plain().waiting(Waiting::Change {
+                    plan: Plan::again(call),
+                })
+            }),
+        FailureCode::MethodUnavailable => plain().waiting(Waiting::Change {
+            plan: Plan::again(call),
+        }),
         FailureCode::InsufficientFunds => what_is_there(call, failure)
             .map_or_else(plain, |plan| plain().waiting(Waiting::Offer { plan })),
         // A caller without bookings of their own is asked whose is meant.
@@ -290,7 +293,10 @@ fn name_field(call: &ToolCall, failure: &ToolFailure) -> Option<String> {
     let is_text = |path: &str| get(&call.arguments, path).is_some_and(Value::is_string);
     let by_path = !matches!(
         failure.code,
-        FailureCode::AmbiguousBooking | FailureCode::UnknownBooking | FailureCode::SlotTaken
+        FailureCode::AmbiguousBooking
+            | FailureCode::UnknownBooking
+            | FailureCode::SlotTaken
+            | FailureCode::NotBookable
     );
     if let Some(field) = failure.field.as_ref().filter(|_| by_path) {
         let within = format!("{field}.item");
@@ -304,7 +310,9 @@ fn name_field(call: &ToolCall, failure: &ToolFailure) -> Option<String> {
     let one_of_its_own = match failure.code {
         FailureCode::AmbiguousResource | FailureCode::UnknownResource => Some("resource"),
         FailureCode::AmbiguousBooking | FailureCode::UnknownBooking => Some("booking"),
-        FailureCode::SlotTaken => Some("time"),
+        FailureCode::SlotTaken | FailureCode::NotBookable | FailureCode::AmbiguousTime => {
+            Some("time")
+        }
         FailureCode::AmbiguousPlace | FailureCode::UnknownPlace => {
             ["near", "from", "to"].into_iter().find(|f| is_text(f))
         }

@@ -40,7 +40,10 @@ pub(super) fn write(words: &[Word], hearing: &Hearing) -> Option<Wish> {
 // What is there and what is owed.
 
 fn balance(words: &[Word], hearing: &Hearing) -> Option<Wish> {
-    if has(words, &["bill|bills|invoice|invoices|factura|facturas|sales|sold|stock|ventas|item|items"]) {
+    if has(
+        words,
+        &["bill|bills|invoice|invoices|factura|facturas|sales|sold|stock|ventas|item|items"],
+    ) {
         return None;
     }
     if own_balance(words) {
@@ -53,6 +56,7 @@ fn balance(words: &[Word], hearing: &Hearing) -> Option<Wish> {
 /// "What's my balance?", "how much cash do we have", "cuánto nos deben".
 fn own_balance(words: &[Word]) -> bool {
     const WHOLE: &[&str] = &[
+        "in|on ?the|my|our till|drawer|register|wallet",
         "?my|our|the|mi|nuestro|el|shops|cash ?current|wallet|account|cash|total|shops balance|saldo|wallet|monedero ?actual",
         "?my|our|the ?shops money|finances",
         "cash ?in|on ?the ?hand|till|drawer|register",
@@ -83,6 +87,7 @@ fn own_balance(words: &[Word]) -> bool {
 
 /// Words that lead to what is asked about.
 const LEAD: &[&str] = &[
+    "is there ?any money|credit|anything ?left in|on",
     "?please show|check|see|tell|give|get|view|display|find ?out ?me|us ?what|whats ?is ?about",
     "what|whats|what ?is|are",
     "muestra|muestrame|consulta|consultar|ver|dime|dame|revisa|checa ?cual ?es",
@@ -133,8 +138,8 @@ fn owed_by(words: &[Word], hearing: &Hearing) -> Option<String> {
     {
         return who(&words[..at]);
     }
-    let end = starts(words, &["has|have"])?;
-    let at = ends(words, &["?already paid ?us|yet|already|everything"])
+    let end = starts(words, &["has|have|did"])?;
+    let at = ends(words, &["?already paid|pay ?us|yet|already|everything"])
         .filter(|at| *at > end && hearing.question)?;
     who(&words[end..at])
 }
@@ -148,11 +153,24 @@ fn held_by(words: &[Word], hearing: &Hearing) -> Option<String> {
         "estado de cuenta",
     ];
     let who = |part: &[Word]| customer_of(part, hearing.shouted).filter(|name| is_one(name));
+    // "Write off Ali's debt" is an order that was not understood, and no question.
+    if has(
+        words,
+        &[
+            "write|add|top|put|load|credit|deposit|cancel|collect|refund|pay|transfer|send|set|change|close|delete|remove|recarga|agrega|abona|cobra|cancela|transfiere",
+        ],
+    ) {
+        return None;
+    }
     let rest = &words[starts(words, LEAD).unwrap_or(0)..];
     let rest = &rest[starts(rest, &["?is ?the|el|la|su"]).unwrap_or(0)..];
     // "Balance of Ali"
     if let Some(noun) = starts(rest, NOUN)
-        && let Some(end) = longest_at(rest, noun, &["of|for|on|de|del ?the|el|la ?customer|cliente"])
+        && let Some(end) = longest_at(
+            rest,
+            noun,
+            &["of|for|on|de|del ?the|el|la ?customer|cliente"],
+        )
     {
         return who(&rest[end..]).filter(|_| !has(&rest[..noun], &["stock"]));
     }
@@ -181,7 +199,7 @@ fn held_by(words: &[Word], hearing: &Hearing) -> Option<String> {
     let asks_saldo = has(&words[..end], &["saldo|dinero"]);
     let at = ends(&words[end..], HAVE)
         .map(|at| end + at)
-        .or(asks_saldo.then_some(words.len()))
+        .or_else(|| asks_saldo.then_some(words.len()))
         .filter(|at| *at > end)?;
     who(&words[end..at])
 }
@@ -190,7 +208,17 @@ fn held_by(words: &[Word], hearing: &Hearing) -> Option<String> {
 fn is_one(name: &str) -> bool {
     !matches!(
         name.to_lowercase().as_str(),
-        "everybody" | "everyone" | "all" | "people" | "customers" | "todos" | "clientes" | "nobody" | "nadie" | "who" | "quien"
+        "everybody"
+            | "everyone"
+            | "all"
+            | "people"
+            | "customers"
+            | "todos"
+            | "clientes"
+            | "nobody"
+            | "nadie"
+            | "who"
+            | "quien"
     )
 }
 
@@ -205,7 +233,10 @@ fn history(words: &[Word], hearing: &Hearing) -> Option<Wish> {
         "transacciones|pagos|extracto",
         "estado de cuenta",
     ];
-    if has(words, &["bill|invoice|factura|stock|take|accept|aceptan|reciben"]) {
+    if has(
+        words,
+        &["bill|invoice|factura|stock|take|accept|aceptan|reciben"],
+    ) {
         return None;
     }
     let mut rest = words.to_vec();
@@ -217,6 +248,16 @@ fn history(words: &[Word], hearing: &Hearing) -> Option<Wish> {
     }
     if let Some(customer) = paid_by(trimmed(&rest), hearing) {
         arguments.insert("customer".to_owned(), json!(customer));
+        return Some(call(TRANSACTION_HISTORY, Value::Object(arguments)));
+    }
+    if starts(
+        trimmed(&rest),
+        &[
+            "who ?has|have paid ?us",
+            "quien|quienes ?nos ?ha ?han pago|pagaron|pagado",
+        ],
+    ) == Some(trimmed(&rest).len())
+    {
         return Some(call(TRANSACTION_HISTORY, Value::Object(arguments)));
     }
     let (noun, after) = find(&rest, NOUNS)?;
@@ -232,10 +273,14 @@ fn history(words: &[Word], hearing: &Hearing) -> Option<Wish> {
     }
     // "Record a payment", "payments are late": only asking for the list is.
     let asked = starts(&rest, LEAD).is_some() || starts(&rest, LISTING).is_some();
-    let lead = starts(&rest, LEAD).or_else(|| starts(&rest, LISTING)).unwrap_or(0);
+    let lead = starts(&rest, LEAD)
+        .or_else(|| starts(&rest, LISTING))
+        .unwrap_or(0);
     let rest = drop_all(
         &rest[lead..],
-        &["all|every|last|latest|recent|the|our|my|have|has|been|made|received|come|came|in|did|we|get|got|are|is|were|there|todos|todas|los|las|el|la|mi|mis|nuestro|nuestros|ultimos|ultimas|recientes|se|han|hecho|recibido|hubo|hay|full"],
+        &[
+            "all|every|last|latest|recent|the|our|my|have|has|been|made|received|come|came|in|did|we|get|got|are|is|were|there|todos|todas|los|las|el|la|mi|mis|nuestro|nuestros|ultimos|ultimas|recientes|se|han|hecho|recibido|hubo|hay|full",
+        ],
     );
     let rest = drop_all(&rest, &[",|:"]);
     let rest = trimmed(&rest);
@@ -246,7 +291,8 @@ fn history(words: &[Word], hearing: &Hearing) -> Option<Wish> {
     if joined.is_none() && !has_possessive(rest) {
         return None;
     }
-    let customer = customer_of(&rest[joined.unwrap_or(0)..], hearing.shouted).filter(|n| is_one(n))?;
+    let customer =
+        customer_of(&rest[joined.unwrap_or(0)..], hearing.shouted).filter(|n| is_one(n))?;
     arguments.insert("customer".to_owned(), json!(customer));
     Some(call(TRANSACTION_HISTORY, Value::Object(arguments)))
 }
@@ -282,11 +328,19 @@ fn method_in(words: &[Word]) -> Option<(&'static str, usize, usize)> {
         ),
         (
             "card",
-            &["?a ?bank|credit|debit card", "visa|mastercard|stripe", "?una tarjeta ?de ?credito|debito"],
+            &[
+                "?a ?bank|credit|debit card",
+                "visa|mastercard|stripe",
+                "?una tarjeta ?de ?credito|debito",
+            ],
         ),
         (
             "wallet",
-            &["wallet|balance|credit", "?store|wallet credit|balance", "monedero|billetera|saldo|cartera"],
+            &[
+                "wallet|balance|credit",
+                "?store|wallet credit|balance",
+                "monedero|billetera|saldo|cartera",
+            ],
         ),
         ("cash", &["?hard cash", "efectivo|contado"]),
     ];
@@ -329,12 +383,16 @@ fn bill_in_words(words: &[Word]) -> Option<(String, usize, usize)> {
         {
             return Some((bill, at, noun + length));
         }
-        if let Some(("last", length)) = bill_named(&words[start..]).as_ref().map(|(b, l)| (b.as_str(), *l))
+        if let Some(("last", length)) = bill_named(&words[start..])
+            .as_ref()
+            .map(|(b, l)| (b.as_str(), *l))
             && let Some(noun) = longest_at(words, start + length, &[BILL])
         {
             return Some(("last".to_owned(), at, noun));
         }
-        let series = words.get(start).filter(|w| w.kind == Kind::Letters && w.folded.starts_with("inv"))?;
+        let series = words
+            .get(start)
+            .filter(|w| w.kind == Kind::Letters && w.folded.starts_with("inv"))?;
         let (bill, length) = bill_named(&words[start..])?;
         (series.folded.len() > 3 || length > 1).then_some((bill, at, start + length))
     })
@@ -354,41 +412,28 @@ struct Paying {
     all_owed: bool,
 }
 
+const OWED: &[&str] = &[
+    "?all|everything ?of ?what he|she|they owes|owe",
+    "everything he|she|they owes|owe",
+    "?for|of ?all|everything ?of ?his|her|their|the|my|our|this|that ?whole|full|open|unpaid bill|bills|debt|debts|tab|invoice|invoices|account|balance ?in ?full",
+    "in full",
+    "?the rest|remainder",
+    "?todo lo que ?nos debe|deben",
+    "?toda|todas ?de ?su|sus|la|las|el|mi factura|facturas|deuda|deudas|cuenta|recibo ?completa|pendiente|pendientes",
+    "?el resto",
+];
+const SHARES: &[&str] =
+    &["half|quarter|third|part|some|most|percent|double|twice|mitad|parte|tercio|doble"];
+
 /// What is paid, how and by whom; `None` when some of the words are about something else.
 fn paying_in(words: &[Word], hearing: &Hearing) -> Option<Result<Paying, Saying>> {
-    const OWED: &[&str] = &[
-        "?all|everything ?of ?what he|she|they owes|owe",
-        "everything ?he|she|they ?owes|owe",
-        "?for|of ?all|everything ?of ?his|her|their|the|my|our|this|that ?whole|full|open|unpaid bill|bills|debt|debts|tab|invoice|invoices|account|balance ?in ?full",
-        "in full",
-        "?the rest|remainder",
-        "?todo lo que ?nos debe|deben",
-        "?toda ?de ?su|sus|la|las|el|mi ?factura|facturas|deuda|deudas|cuenta|recibo ?completa|pendiente|pendientes",
-        "?el resto",
-    ];
+    // A share of something is an amount nobody has worked out.
+    if has(words, SHARES) {
+        return None;
+    }
     let mut paying = Paying::default();
     let mut rest = words.to_vec();
-    if let Some((phone, at, end)) = phone_in(&rest) {
-        let lead = [3, 2, 1].into_iter().find_map(|back| {
-            let from = at.checked_sub(back)?;
-            (longest_at(
-                &rest,
-                from,
-                &["?from|to|at|on|of|with ?the|his|her|phone|number|telephone|tel|mobile ?number|: ?:", "?de|a|al|desde|con|del ?el|telefono|numero|celular ?:"],
-            ) == Some(at))
-            .then_some(from)
-        });
-        paying.phone = Some(phone);
-        rest = cut(&rest, lead.unwrap_or(at), end);
-    }
-    if let Some((method, at, end)) = method_in(&rest) {
-        paying.method = Some(method);
-        rest = cut(&rest, at, end);
-        // Two ways of paying are two payments.
-        if method_in(&rest).is_some() {
-            return None;
-        }
-    }
+    take_method(&mut paying, &mut rest)?;
     if let Some((bill, at, end)) = bill_in_words(&rest) {
         paying.bill = Some(bill);
         rest = cut(&rest, at, end);
@@ -399,6 +444,19 @@ fn paying_in(words: &[Word], hearing: &Hearing) -> Option<Result<Paying, Saying>
     while let Some((at, end)) = find(&rest, OWED).filter(|(at, end)| end > at) {
         paying.all_owed = true;
         rest = cut(&rest, at, end);
+    }
+    // "Everything Ali owes": the name stands inside.
+    if let Some((at, end)) = find(
+        &rest,
+        &[
+            "?all|everything what|whatever",
+            "everything|all ?that",
+            "?todo lo que",
+        ],
+    ) && let Some((owes, after)) = find(&rest[end..], &["owes|owe ?us", "?nos debe|adeuda"])
+    {
+        paying.all_owed = true;
+        rest = cut(&cut(&rest, end + owes, end + after), at, end);
     }
     let rest = drop_all(
         &rest,
@@ -418,14 +476,56 @@ fn paying_in(words: &[Word], hearing: &Hearing) -> Option<Result<Paying, Saying>
     names.next().is_none().then_some(Ok(paying))
 }
 
+/// Takes the telephone and the way of paying out of the words; `None` where two ways are said.
+fn take_method(paying: &mut Paying, rest: &mut Vec<Word>) -> Option<()> {
+    // "Ali's wallet" says who and how.
+    if let Some((at, method)) = (1..rest.len()).find_map(|at| {
+        let method = match rest[at].folded.as_str() {
+            "wallet" | "balance" => "wallet",
+            "card" => "card",
+            _ => return None,
+        };
+        has_possessive(&rest[..at]).then_some((at, method))
+    }) {
+        paying.method = Some(method);
+        *rest = cut(rest, at, at + 1);
+    }
+    if let Some((phone, at, end)) = phone_in(rest) {
+        let lead = [3, 2, 1].into_iter().find_map(|back| {
+            let from = at.checked_sub(back)?;
+            (longest_at(
+                rest,
+                from,
+                &["?from|to|at|on|of|with ?the|his|her|phone|number|telephone|tel|mobile ?number|: ?:", "?de|a|al|desde|con|del ?el|telefono|numero|celular ?:"],
+            ) == Some(at))
+            .then_some(from)
+        });
+        paying.phone = Some(phone);
+        *rest = cut(rest, lead.unwrap_or(at), end);
+    }
+    if let Some((method, at, end)) = method_in(rest) {
+        if paying.method.is_some() {
+            return None;
+        }
+        paying.method = Some(method);
+        *rest = cut(rest, at, end);
+        // Two ways of paying are two payments.
+        if method_in(rest).is_some() {
+            return None;
+        }
+    }
+    Some(())
+}
+
 /// The words without "from", "for" and the like before them and "a" after.
 fn past_joints(words: &[Word]) -> &[Word] {
-    const JOINTS: &[&str] = &["from|for|of|to|by|the|at|de|del|a|al|por|para|le|:|with|con"];
+    const JOINTS: &[&str] =
+        &["from|for|of|to|by|the|at|in|into|onto|on|en|de|del|a|al|por|para|le|:|with|con"];
     let mut rest = trimmed(words);
     while let Some(end) = starts(rest, JOINTS) {
         rest = trimmed(&rest[end..]);
     }
-    while let Some(at) = ends(rest, &["from|for|of|to|a|de|por|para|with|y|and"]) {
+    while let Some(at) = ends(rest, &["from|for|of|to|a|de|por|para|with|con|y|and"]) {
         rest = trimmed(&rest[..at]);
     }
     rest
@@ -435,7 +535,10 @@ fn past_joints(words: &[Word]) -> &[Word] {
 fn payer(words: &[Word], hearing: &Hearing) -> Option<String> {
     let plain = words.len() <= 5
         && !words.iter().any(|w| unit_named(&w.folded).is_some())
-        && !has(words, &["and|y|that|it|this|eso|esto|stock|kg"]);
+        && !has(
+            words,
+            &["and|y|that|it|this|eso|esto|stock|kg|from|for|of|to|with|on|in|at|para|por"],
+        );
     customer_of(words, hearing.shouted).filter(|name| plain && is_one(name))
 }
 
@@ -463,7 +566,13 @@ fn take_amount(
     let percent = after.is_some_and(|w| w.is_mark("%") || w.folded == "percent");
     let measured = after.is_some_and(|w| !w.spaced && w.kind == Kind::Letters && !amount.marked);
     let second = kept.iter().any(|w| w.kind == Kind::Digits);
-    if percent || measured || second {
+    // "2 eggs" is an amount of goods.
+    const AFTER: &[&str] = &[
+        "from|for|to|of|on|in|by|with|into|onto|off|at|back|and|today|now|already|just|please|more|de|del|a|al|para|por|en|con|le|y|hoy|ya|ahora",
+    ];
+    let goods = after
+        .is_some_and(|w| w.kind == Kind::Letters && longest_at(rest, amount.end, AFTER).is_none());
+    if percent || measured || second || goods {
         return None;
     }
     paying.amount = Some(amount.number);
@@ -477,7 +586,7 @@ fn collecting(paying: Paying) -> Wish {
     // A telephone pays by mobile money unless another way is said.
     let method = paying
         .method
-        .or(paying.phone.as_ref().map(|_| "mobile_money"));
+        .or_else(|| paying.phone.as_ref().map(|_| "mobile_money"));
     let nobody = paying.customer.is_none() && paying.bill.is_none() && paying.phone.is_none();
     let customer = paying.customer.map(|c| json!(c));
     call(
@@ -485,7 +594,10 @@ fn collecting(paying: Paying) -> Wish {
         object([
             ("amount", paying.amount.map(|a| json!(a))),
             ("bill", paying.bill.map(|b| json!(b))),
-            ("customer", customer.or(nobody.then_some(Value::Null))),
+            (
+                "customer",
+                customer.or_else(|| nobody.then_some(Value::Null)),
+            ),
             ("method", Some(json!(method))),
             ("phone", paying.phone.map(|p| json!(p))),
         ]),
@@ -516,28 +628,44 @@ fn collect(words: &[Word], hearing: &Hearing) -> Option<Wish> {
         "ask",
         "?we|i ?have|just|also received|got|recibimos|recibi|cobramos|cobre",
     ];
-    if has(words, &["hours|hour|booking|appointment|reservation|reserva|cita|ticket"]) {
+    if has(
+        words,
+        &["hours|hour|booking|appointment|reservation|reserva|cita|ticket"],
+    ) {
         return None;
     }
     if let Some(end) = starts(words, SURE) {
         let listing = has(&words[..end], &["payment|deposit|pago"]);
         let bare = end == words.len() && !listing;
-        return said(paying_in(&words[end..], hearing), |p| {
-            !bare
+        let head = method_in(&words[1..end]).map(|(method, ..)| method);
+        let from = longest_at(words, 1, &["from|de|a"]).is_some();
+        let paying = paying_in(&words[end..], hearing).map(|p| {
+            p.map(|p| Paying {
+                method: p.method.or(head),
+                ..p
+            })
+        });
+        return said(paying, |p| {
+            // "Pay Ali 500" sends money the other way.
+            let inwards = starts(words, &["pay|paga|pagar|settle"]).is_none()
+                || p.bill.is_some()
+                || p.all_owed;
+            inwards
+                && !bare
                 && (listing
                     || p.bill.is_some()
                     || p.amount.is_some()
                     || p.phone.is_some()
                     || p.all_owed
-                    || (p.customer.is_some() && words[0].folded == "collect"))
+                    || (p.customer.is_some() && from && words[0].folded == "collect"))
         });
     }
     let end = starts(words, PERHAPS)?;
-    let paying = paying_in(
-        &drop_all(&words[end..], &["?for to pay|for ?us"]),
-        hearing,
+    let paying = paying_in(&drop_all(&words[end..], &["?for to pay|for ?us"]), hearing);
+    let stock = has(
+        words,
+        &["stock|inventory|shelf|supplier|inventario|proveedor"],
     );
-    let stock = has(words, &["stock|inventory|shelf|supplier|inventario|proveedor"]);
     // "Received 5000 from Ali" names who; "take 2 soap" does not.
     let from_whom = find(&words[end..], &["from|de"]).is_some_and(|(at, _)| at > 0);
     let of_money = starts(words, &["charge|debit|ask|request|pide|pidele|solicita"]).is_some();
@@ -548,32 +676,49 @@ fn collect(words: &[Word], hearing: &Hearing) -> Option<Wish> {
     })
 }
 
+const PAYS: &[&str] = &[
+    "?has|have|is|just|already|would|wants|will|wanted ?like ?now ?just ?to paid|pays|pay|paying",
+    "?just|already settles|settled|clears|cleared ?up",
+    "gave|gives|handed ?me|us",
+    "?me|nos dio|entrego",
+    "?ya ?nos ?me ?le ?va|quiere|acaba|ha ?a ?de ?de pago|paga|pagar|pagado|abono|abona|abonar|liquida|liquido|saldo|salda",
+    "?was|is|has|were|are|got|been ?been ?now paid|settled",
+    "?esta|fue|quedo|queda|se ?ya pagada|pagado|pago|saldada",
+];
+
 /// "Ali paid 500 in cash", "Ali pays his bill with mobile money", "bill 12 was paid", "Ali pagó 500".
 fn paid(words: &[Word], hearing: &Hearing) -> Option<Wish> {
-    const PAYS: &[&str] = &[
-        "?has|have|is|just|already|would|wants|will|wanted ?like ?now ?just ?to paid|pays|pay|paying",
-        "?just|already settles|settled|clears|cleared ?up",
-        "?ya ?nos ?me ?le ?va|quiere|acaba|ha ?a ?de ?de pago|paga|pagar|pagado|abono|abona|abonar|liquida|liquido|saldo|salda",
-        "?was|is|has|were|are|got|been ?been ?now paid|settled",
-        "?esta|fue|quedo|queda|se ?ya pagada|pagado|pago|saldada",
-    ];
     if hearing.question {
         return None;
     }
-    let marked_paid = starts(words, &["mark|set|put|marca|marcar|pon"])
-        .filter(|_| has(words, &["?as ?being paid|settled", "?como pagada|pagado|saldada"]));
+    let marked_paid = starts(words, &["mark|set|put|marca|marcar|pon"]).filter(|_| {
+        has(
+            words,
+            &["?as ?being paid|settled", "?como pagada|pagado|saldada"],
+        )
+    });
     if let Some(end) = marked_paid {
-        let rest = drop_all(&words[end..], &["?as ?being paid|settled", "?como pagada|pagado|saldada"]);
+        let rest = drop_all(
+            &words[end..],
+            &["?as ?being paid|settled", "?como pagada|pagado|saldada"],
+        );
         return said(paying_in(&rest, hearing), |p| p.bill.is_some());
     }
     if let Some(end) = starts(words, &["pay|paying ?for"]) {
-        return said(paying_in(&words[end..], hearing), |p| p.bill.is_some() || p.all_owed);
+        return said(paying_in(&words[end..], hearing), |p| {
+            p.bill.is_some() || p.all_owed
+        });
     }
-    let (at, end) = (1..words.len().min(7))
-        .find_map(|at| longest_at(words, at, PAYS).map(|end| (at, end)))?;
+    let (at, end) =
+        (1..words.len().min(7)).find_map(|at| longest_at(words, at, PAYS).map(|end| (at, end)))?;
     let who = trimmed(&words[..at]);
     if who.iter().any(|w| w.parts() || w.is_mark(":"))
-        || has(who, &["we|i|you|will|bill for|wants|takes|took|bought|buys|create|make|sell|who|what|how|once|when|before|after|until|y|and"])
+        || has(
+            who,
+            &[
+                "we|i|you|will|bill for|wants|takes|took|bought|buys|create|make|sell|list|print|see|which|who|what|how|once|when|before|after|until|y|and",
+            ],
+        )
     {
         return None;
     }
@@ -581,18 +726,36 @@ fn paid(words: &[Word], hearing: &Hearing) -> Option<Wish> {
     if let Some((bill, 0, length)) = bill_in_words(who)
         && length == who.len()
     {
-        return said(paying_in(&words[end..], hearing).map(|p| {
-            p.map(|p| Paying { bill: Some(bill), ..p })
-        }), |p| p.customer.is_none());
+        return said(
+            paying_in(&words[end..], hearing).map(|p| {
+                p.map(|p| Paying {
+                    bill: Some(bill),
+                    ..p
+                })
+            }),
+            |p| p.customer.is_none(),
+        );
     }
-    let anybody = starts(who, &["?a|the|one customer|client|person|somebody|someone", "?un|una|el|la cliente|clienta|alguien|persona"]) == Some(who.len());
-    let customer = if anybody { None } else { Some(payer(who, hearing)?) };
-    said(
-        paying_in(&words[end..], hearing).map(|p| {
-            p.map(|p| if p.customer.is_some() { Paying { amount: None, bill: None, phone: None, all_owed: false, ..p } } else { Paying { customer, ..p } })
-        }),
-        |p| p.amount.is_some() || p.bill.is_some() || p.all_owed || p.method.is_some() && !anybody,
-    )
+    let anybody = starts(
+        who,
+        &[
+            "?a|the|one customer|client|person|somebody|someone",
+            "?un|una|el|la cliente|clienta|alguien|persona",
+        ],
+    ) == Some(who.len());
+    let customer = if anybody {
+        None
+    } else {
+        Some(payer(who, hearing)?)
+    };
+    let paying = paying_in(&words[end..], hearing)?;
+    // Two names are one too many: nobody knows which of them paid.
+    if paying.as_ref().is_ok_and(|p| p.customer.is_some()) {
+        return None;
+    }
+    said(Some(paying.map(|p| Paying { customer, ..p })), |p| {
+        p.amount.is_some() || p.bill.is_some() || p.all_owed || (p.method.is_some() && !anybody)
+    })
 }
 
 // What is given back.
@@ -600,7 +763,7 @@ fn paid(words: &[Word], hearing: &Hearing) -> Option<Wish> {
 /// Why, at the end of a sentence.
 pub(super) const BECAUSE: &[&str] = &[
     "?, because ?it|they|he|she ?was|is|were ?of",
-    "?, since|as ?it ?was",
+    "?, since|as it|he|she|they ?was|is|were",
     "?, due to",
     "?, for ?the reason ?: ?that",
     "?, reason ?: ?is",
@@ -636,12 +799,26 @@ fn refund(words: &[Word], hearing: &Hearing) -> Option<Wish> {
     let sure = starts(words, VERBS);
     let end = sure.or_else(|| {
         starts(words, BACK).filter(|_| {
-            let back = has(words, &["back|money|dinero"]) || words[0].folded.starts_with("dev") || words[0].folded.starts_with("reg");
-            back && (bill_in_words(words).is_some() || payment_in(words).is_some() || has(words, &["money|dinero"]))
+            let back = has(words, &["back|money|dinero"])
+                || words[0].folded.starts_with("dev")
+                || words[0].folded.starts_with("reg");
+            back && (bill_in_words(words).is_some()
+                || payment_in(words).is_some()
+                || has(words, &["money|dinero"]))
         })
     })?;
     let (rest, reason) = parted_by_reason(&words[end..]);
-    let mut rest = drop_all(rest, &["?the ?whole|full|entire ?amount ?of back", "?the|his|her|their money ?back", "?el|su dinero", "?the ?whole|full|entire amount", "all|everything ?of", "todo"]);
+    let mut rest = drop_all(
+        rest,
+        &[
+            "?the ?whole|full|entire ?amount ?of back",
+            "?the|his|her|their money ?back",
+            "?el|su dinero",
+            "?the ?whole|full|entire amount",
+            "all|everything ?of",
+            "todo",
+        ],
+    );
     let to = refund_target(&mut rest);
     let payment = payment_in(&rest).map(|(payment, at, end)| {
         rest = cut(&rest, at, end);
@@ -652,7 +829,10 @@ fn refund(words: &[Word], hearing: &Hearing) -> Option<Wish> {
         Err(saying) => return Some(Wish::Say(saying)),
     };
     // Another way of paying back than those three is not offered; a telephone is no bill.
-    if paying.method.is_some() || paying.phone.is_some() || (payment.is_some() && paying.bill.is_some()) {
+    if paying.method.is_some()
+        || paying.phone.is_some()
+        || (payment.is_some() && paying.bill.is_some())
+    {
         return None;
     }
     let bill = match (&payment, paying.bill) {
@@ -674,9 +854,24 @@ fn refund(words: &[Word], hearing: &Hearing) -> Option<Wish> {
 /// Where the money goes, taken out of the words.
 pub(super) fn refund_target(words: &mut Vec<Word>) -> Option<&'static str> {
     const TARGETS: &[(&str, &[&str])] = &[
-        ("wallet", &["?, to|into|on|onto|in ?the|his|her|their|my|customers wallet|balance|account", "?, a|al|en|hacia ?su|el|la monedero|billetera|saldo"]),
-        ("cash", &["?, in|with|as|by cash", "?, cash", "?, en efectivo"]),
-        ("original", &["?, to|the|through ?the ?same|original ?original way|method|card|source ?it ?was ?paid", "?, ?a ?por ?al|el|la ?mismo|misma metodo|medio|via|tarjeta ?original"]),
+        (
+            "wallet",
+            &[
+                "?, to|into|on|onto|in ?the|his|her|their|my|customers wallet|balance|account",
+                "?, a|al|en|hacia ?su|el|la monedero|billetera|saldo",
+            ],
+        ),
+        (
+            "cash",
+            &["?, in|with|as|by cash", "?, cash", "?, en efectivo"],
+        ),
+        (
+            "original",
+            &[
+                "?, to|the|through ?the ?same|original ?original way|method|card|source ?it ?was ?paid",
+                "?, ?a ?por ?al|el|la ?mismo|misma metodo|medio|via|tarjeta ?original",
+            ],
+        ),
     ];
     let (target, at, end) = TARGETS
         .iter()
@@ -688,7 +883,11 @@ pub(super) fn refund_target(words: &mut Vec<Word>) -> Option<&'static str> {
 /// "Payment 7", "PAY-7".
 fn payment_in(words: &[Word]) -> Option<(String, usize, usize)> {
     (0..words.len()).find_map(|at| {
-        let noun = longest_at(words, at, &["?of|the|el ?the payment|pago ?number|no|numero ?#"]);
+        let noun = longest_at(
+            words,
+            at,
+            &["?of|the|el ?the payment|pago ?number|no|numero ?#"],
+        );
         let start = noun.unwrap_or(at);
         let word = words.get(start)?;
         if word.folded.starts_with("pay-") && word.folded.len() > 4 {
@@ -706,7 +905,7 @@ fn top_up(words: &[Word], hearing: &Hearing) -> Option<Wish> {
     const SURE: &[&str] = &["recarga|recargar|recargue|recargale", "topup|top-up"];
     const VERBS: &[&str] = &[
         "top ?it up",
-        "load|add|put|deposit|credit|fund|charge|increase|transfer|recharge|refill",
+        "load|add|put|deposit|credit|fund|increase|transfer|recharge|refill",
         "agrega|agregar|anade|pon|ponle|abona|abonar|abonale|deposita|depositar|depositale|suma|carga|mete|ingresa",
     ];
     const WALLET: &[&str] = &[
@@ -720,11 +919,14 @@ fn top_up(words: &[Word], hearing: &Hearing) -> Option<Wish> {
                 longest_at(
                     words,
                     at,
-                    &["tops up|topped up", "deposits|deposited|loads|loaded|adds|added|recarga|recargo|deposita|deposito|abona"],
+                    &["tops|topped up", "deposits|deposited|loads|loaded|adds|added|recarga|recargo|deposita|deposito|abona"],
                 )
                 .map(|end| (at, end))
             })?;
-            (Some(payer(&words[..at], hearing).filter(|_| !hearing.question)?), end)
+            (
+                Some(payer(&words[..at], hearing).filter(|_| !hearing.question)?),
+                end,
+            )
         }
     };
     let body = &words[start..];
@@ -733,7 +935,11 @@ fn top_up(words: &[Word], hearing: &Hearing) -> Option<Wish> {
         // "Recarga 2000 a Ali" can be nothing else.
         None => starts(words, SURE).map(|_| (0, 0))?,
     };
-    let lead = if customer.is_none() && has_possessive(&body[..at]) { at } else { 0 };
+    let lead = if customer.is_none() && has_possessive(&body[..at]) {
+        at
+    } else {
+        0
+    };
     let mut rest = cut(body, at, end);
     // The name before the wallet and what follows it are apart; "wallet of Ali" goes on.
     rest = drop_all(&rest, &["by", "account"]);
@@ -741,12 +947,18 @@ fn top_up(words: &[Word], hearing: &Hearing) -> Option<Wish> {
         Ok(paying) => paying,
         Err(saying) => return Some(Wish::Say(saying)),
     };
-    if paying.bill.is_some() || paying.all_owed || (lead > 0 && paying.customer.is_none()) || paying.method == Some("wallet") {
+    if paying.bill.is_some()
+        || paying.all_owed
+        || (lead > 0 && paying.customer.is_none())
+        || paying.method == Some("wallet")
+    {
         return None;
     }
     let customer = customer.or(paying.customer);
     let phone = paying.phone.map(|p| json!(p));
-    let method = paying.method.or(phone.as_ref().map(|_| "mobile_money"));
+    let method = paying
+        .method
+        .or_else(|| phone.as_ref().map(|_| "mobile_money"));
     Some(call(
         TOP_UP_WALLET,
         object([
@@ -765,9 +977,7 @@ pub(super) fn whole_method(words: &[Word]) -> Option<&'static str> {
     [words, by.as_slice()].into_iter().find_map(|words| {
         let words = drop_all(
             words,
-            &[
-                "he|she|they|it|its|is|was|pay|pays|paid|please|will|paga|pago|fue|es",
-            ],
+            &["he|she|they|it|its|is|was|pay|pays|paid|please|will|paga|pago|fue|es"],
         );
         let words = trimmed(&words);
         method_in(words)
@@ -777,7 +987,10 @@ pub(super) fn whole_method(words: &[Word]) -> Option<&'static str> {
 }
 
 /// A method, an amount, a bill, a phone or a customer said as a change: "3000 in cash", "from Aline".
-pub(super) fn changed(words: &[Word], hearing: &Hearing) -> Option<Result<Map<String, Value>, Saying>> {
+pub(super) fn changed(
+    words: &[Word],
+    hearing: &Hearing,
+) -> Option<Result<Map<String, Value>, Saying>> {
     let paying = match paying_in(words, hearing)? {
         Ok(paying) => paying,
         Err(saying) => return Some(Err(saying)),

@@ -35,7 +35,16 @@ fn distance(words: &[Word]) -> Option<Wish> {
     ];
     let end = starts(words, FAR).filter(|end| *end < words.len())?;
     let rest = &words[end..];
-    let rest = &rest[..ends(rest, &["in km|kilometres|kilometers|miles", "en km|kilometros", "by road|car"]).filter(|at| *at > 0).unwrap_or(rest.len())];
+    let rest = &rest[..ends(
+        rest,
+        &[
+            "in km|kilometres|kilometers|miles",
+            "en km|kilometros",
+            "by road|car",
+        ],
+    )
+    .filter(|at| *at > 0)
+    .unwrap_or(rest.len())];
     let (one, other) = if let Some(start) = starts(rest, &["between|entre"]) {
         let (at, after) = find(&rest[start..], &["and|y|to"])?;
         (&rest[start..start + at], &rest[start + after..])
@@ -51,13 +60,21 @@ fn distance(words: &[Word]) -> Option<Wish> {
     };
     let other = &other[starts(other, &["to|a|al|hasta"]).unwrap_or(0)..];
     let to = place(other)?;
-    Some(call(CALCULATE_DISTANCE, json!({"from": place(one).flatten(), "to": to})))
+    Some(call(
+        CALCULATE_DISTANCE,
+        json!({"from": place(one).flatten(), "to": to}),
+    ))
 }
 
 /// A place as the tool takes it: a name or "lat,lon"; the inner `None` for "here". The outer one when it is no place.
 pub(super) fn place(words: &[Word]) -> Option<Option<String>> {
     let rest = trimmed(words);
-    let here = drop_all(rest, &["?my|our ?current here|me|us|home|house|place|location|position|aqui|mi|casa|ubicacion|posicion"]);
+    let here = drop_all(
+        rest,
+        &[
+            "?my|our ?current here|me|us|home|house|place|location|position|aqui|mi|casa|ubicacion|posicion",
+        ],
+    );
     if trimmed(&here).is_empty() {
         return Some(None);
     }
@@ -75,11 +92,23 @@ fn point_at(words: &[Word], at: usize) -> Option<(String, usize)> {
     let degrees = |i: usize| {
         let word = words.get(i).filter(|w| w.kind == Kind::Digits)?;
         let plain = word.text.trim_start_matches(['-', '+']);
-        (plain.contains('.') && plain.chars().all(|c| c.is_ascii_digit() || c == '.') && plain.matches('.').count() == 1).then(|| word.text.trim_start_matches('+').to_owned())
+        (plain.contains('.')
+            && plain.chars().all(|c| c.is_ascii_digit() || c == '.')
+            && plain.matches('.').count() == 1)
+            .then(|| word.text.trim_start_matches('+').to_owned())
     };
     // Written without a space the two are one word.
-    if let Some((one, other)) = words.get(at).filter(|w| w.kind == Kind::Digits).and_then(|w| w.text.split_once(',')) {
-        let fine = |t: &str| t.matches('.').count() == 1 && t.trim_start_matches('-').chars().all(|c| c.is_ascii_digit() || c == '.');
+    if let Some((one, other)) = words
+        .get(at)
+        .filter(|w| w.kind == Kind::Digits)
+        .and_then(|w| w.text.split_once(','))
+    {
+        let fine = |t: &str| {
+            t.matches('.').count() == 1
+                && t.trim_start_matches('-')
+                    .chars()
+                    .all(|c| c.is_ascii_digit() || c == '.')
+        };
         if fine(one) && fine(other) {
             return Some((format!("{one},{other}"), at + 1));
         }
@@ -90,31 +119,69 @@ fn point_at(words: &[Word], at: usize) -> Option<(String, usize)> {
     Some((format!("{north},{east}"), joint + 1))
 }
 
+const ASKED: &[&str] = &[
+    "find|search|show|list|see|give|tell|get|which|what|whats|where|wheres|is|are|do|any|locate",
+    "nearest|closest|nearby",
+    "busca|buscar|encuentra|muestra|muestrame|lista|donde|cual|cuales|que|hay|tienen|dime|dame|ver",
+    BRANCH,
+    "la|el tienda|sucursal|local mas cercana|cercano",
+];
+const NEAR: &[&str] = &[
+    "?closest|nearest|close|near|next|nearby|around|from|by ?to",
+    "?mas ?cerca|cercana|cercano|cercanas|cercanos ?a ?de|del|al",
+    "near|around|at|in|by|en|por|junto ?a",
+];
+const CLOSE: &str = "nearest|closest|nearby|near|cerca|cercana|cercano|cercanas|cercanos|close|around|within|proxima";
+const DETAILS: &[&str] = &[
+    "item|items|product|products|category|stock|sugar|inventory|sell|sales|sold|bill|bills|price|prices|customer|customers|balance|money|booking|bookings|appointment|inventario|existencias|precios|ventas|productos|hours|horario",
+];
+const OPEN: &[&str] = &[
+    "what|which ?time ?hours do|are you|they|the ?shop|store open|close|opening|closing ?today|tomorrow",
+    "when do|does|are|is you|they|the ?shop|store open|close ?today|tomorrow",
+    "?what|whats ?are|is ?the|your ?shop|store opening|business hours|times ?today",
+    "are|is you|the ?shop|store ?still open ?now|today",
+    "a que hora abren|cierran ?hoy|manana",
+    "cuando abren|cierran",
+    "?cual|cuales ?es|son ?el|su|los horario|horarios ?de ?la ?atencion|tienda",
+    "esta|estan abierto|abierta|abiertos ?la ?tienda ?ahora|hoy",
+];
+
 /// "Find a branch near me", "branches within 5 km of Kimironko", "where is your nearest shop?"
 fn nearby(words: &[Word], hearing: &Hearing) -> Option<Wish> {
-    const ASKED: &[&str] = &[
-        "find|search|show|list|see|give|tell|get|which|what|whats|where|wheres|is|are|do|any|locate",
-        "nearest|closest|nearby",
-        "busca|buscar|encuentra|muestra|muestrame|lista|donde|cual|cuales|que|hay|tienen|dime|dame|ver",
-        BRANCH,
-        "la|el tienda|sucursal|local mas cercana|cercano",
-    ];
-    const NEAR: &[&str] = &[
-        "?closest|nearest|close|near|next|nearby|around|from|by ?to",
-        "?mas ?cerca|cercana|cercano|cercanas|cercanos ?a ?de|del|al",
-        "near|around|at|in|by|en|por|junto ?a",
-    ];
-    const CLOSE: &str = "nearest|closest|nearby|near|cerca|cercana|cercano|cercanas|cercanos|close|around|within|proxima";
-    const DETAILS: &[&str] = &["item|items|product|products|category|stock|sugar|inventory|sell|sales|sold|bill|bills|price|prices|customer|customers|balance|money|booking|bookings|appointment|inventario|existencias|precios|ventas|productos|hours|horario"];
     let noun = has(words, &[BRANCH]);
-    let where_are = starts(words, &["where are|is you|your|we ?located", "where can i find you", "donde estan|estas ?ustedes ?ubicados", "donde los encuentro"]) == Some(words.len());
+    // The hours of the branches stand with them.
+    if starts(words, OPEN) == Some(words.len()) {
+        return Some(call(FIND_NEARBY, json!({})));
+    }
+    let where_are = starts(
+        words,
+        &[
+            "where are|is you|your|we ?located",
+            "where can i find you",
+            "donde estan|estas ?ustedes ?ubicados",
+            "donde los encuentro",
+        ],
+    ) == Some(words.len());
     if where_are {
         return Some(call(FIND_NEARBY, json!({})));
     }
     let close = has(words, &[CLOSE]);
-    let many = has(words, &["branches|shops|stores|locations|outlets|sucursales|tiendas|locales"]);
+    let many = has(
+        words,
+        &["branches|shops|stores|locations|outlets|sucursales|tiendas|locales"],
+    );
     let where_is = has(words, &["where|wheres|donde"]);
-    if !noun || starts(words, ASKED).is_none() || !(close || many || where_is || has(words, &["branch|sucursal"])) || has(words, DETAILS) {
+    if !noun
+        || starts(words, ASKED).is_none()
+        || !(close
+            || many
+            || where_is
+            || has(
+                words,
+                &["branch|sucursal", "is there", "do you have", "hay|tienen"],
+            ))
+        || has(words, DETAILS)
+    {
         return None;
     }
     let mut rest = words.to_vec();
@@ -123,7 +190,13 @@ fn nearby(words: &[Word], hearing: &Hearing) -> Option<Wish> {
         arguments.insert("radius_km".to_owned(), km);
         rest = cut(&rest, at, end);
     }
-    let rest = drop_all(&rest, &["?my|our ?current location|position", "mi ubicacion|posicion"]);
+    let rest = drop_all(
+        &rest,
+        &[
+            "?my|our ?current location|position",
+            "mi ubicacion|posicion",
+        ],
+    );
     let rest = drop_all(
         &rest,
         &[
@@ -145,7 +218,13 @@ fn nearby(words: &[Word], hearing: &Hearing) -> Option<Wish> {
 }
 
 fn near_of(words: &[Word]) -> Option<Option<String>> {
-    let rest = drop_all(words, &["nearest|closest|nearby|near|close|cerca|cercana|cercano|cercanas|cercanos|around|,", "to|of|a|de|del"]);
+    let rest = drop_all(
+        words,
+        &[
+            "nearest|closest|nearby|near|close|cerca|cercana|cercano|cercanas|cercanos|around|,",
+            "to|of|a|de|del",
+        ],
+    );
     if trimmed(&rest).is_empty() {
         return Some(None);
     }
@@ -165,6 +244,15 @@ fn radius_in(words: &[Word], hearing: &Hearing) -> Option<(Value, usize, usize)>
 
 /// The whole of a message as a place: the answer to "from where?".
 pub(super) fn whole_place(words: &[Word]) -> Option<String> {
-    let rest = &words[starts(words, &["?im ?i ?am from|near|at|in|to|by", "?estoy de|desde|en|a|cerca ?de"]).unwrap_or(0)..];
-    place(rest).flatten().filter(|name| !name.is_empty() && text_of(rest).len() <= 120)
+    let rest = &words[starts(
+        words,
+        &[
+            "?im ?i ?am from|near|at|in|to|by",
+            "?estoy de|desde|en|a|cerca ?de",
+        ],
+    )
+    .unwrap_or(0)..];
+    place(rest)
+        .flatten()
+        .filter(|name| !name.is_empty() && text_of(rest).len() <= 120)
 }

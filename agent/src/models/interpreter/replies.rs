@@ -44,8 +44,6 @@ pub(super) enum Saying {
     NumberUnclear(String, String),
     /// "Set sugar to 170".
     PriceOrStock(String),
-    /// A bill takes cash at once and nothing else.
-    CashOnly,
     /// A discount in percent.
     PercentUnclear,
     /// "Undo": what was done is taken back by its opposite only.
@@ -133,7 +131,10 @@ const CAN: &[(&str, [&str; 2], [&str; 2])] = &[
     (
         tools::COLLECT_PAYMENT,
         ["collect payments", "cobrar"],
-        ["Collect 5000 from Ali in cash", "Cobra 5000 a Ali en efectivo"],
+        [
+            "Collect 5000 from Ali in cash",
+            "Cobra 5000 a Ali en efectivo",
+        ],
     ),
     (
         tools::CHECK_BALANCE,
@@ -329,10 +330,6 @@ const fn fixed(saying: &Saying) -> Option<(&'static str, &'static str)> {
         Saying::NegativeUnclear => (
             "A negative amount is not clear here. Say, for example, \"increase flour by 5 kg\" or \"reduce flour by 5 kg\".",
             "Una cantidad negativa no queda clara aquí. Di, por ejemplo, \"aumenta la harina en 5 kg\" o \"reduce la harina en 5 kg\".",
-        ),
-        Saying::CashOnly => (
-            "Only cash can be taken together with a bill. Say \"paid cash\", or leave the payment out.",
-            "Con una factura solo se puede cobrar en efectivo. Di \"pagó en efectivo\" o deja el pago aparte.",
         ),
         Saying::CannotUndo => (
             "I cannot undo what was done. Say the opposite instead, for example \"reduce sugar by 20 kg\" or \"void bill 12\".",

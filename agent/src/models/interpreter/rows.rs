@@ -10,9 +10,12 @@ use super::tools::{
 };
 use crate::language::Language;
 
+/// Writes one entry of a list; `None` for one of an unknown shape.
+type Row = fn(&Value, Language) -> Option<String>;
+
 /// The lines of a result, and whether there are more than it holds.
 pub(super) fn of(tool: &str, result: &Value, language: Language) -> (Vec<String>, bool) {
-    let (list, row): (&str, fn(&Value, Language) -> Option<String>) = match tool {
+    let (list, row): (&str, Row) = match tool {
         VIEW_BOOKINGS => ("bookings", booking),
         CHECK_AVAILABILITY => ("slots", slot),
         TRANSACTION_HISTORY => ("movements", movement),

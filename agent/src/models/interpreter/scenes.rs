@@ -9,7 +9,7 @@ use contracts::tools::{billing, inventory};
 use serde_json::{Value, json};
 
 use super::sentences::{Conversation, calls_of, fits_contract};
-use super::{Interpreter, examples};
+use super::{Interpreter, examples, tools};
 use crate::language::{Language, detect};
 use crate::models::{Message, Model as _, ModelAnswer, TextSink, ToolOutcome};
 
@@ -78,6 +78,13 @@ const LIST: &str = inventory::ListItems::NAME;
 const GET: &str = inventory::GetItem::NAME;
 const DELETE: &str = inventory::DeleteItem::NAME;
 const VOID: &str = billing::VoidBill::NAME;
+const BOOK: &str = tools::CREATE_BOOKING;
+const MOVE: &str = tools::RESCHEDULE_BOOKING;
+const CANCEL: &str = tools::CANCEL_BOOKING;
+const BOOKINGS: &str = tools::VIEW_BOOKINGS;
+const COLLECT: &str = tools::COLLECT_PAYMENT;
+const REFUND: &str = tools::REFUND_PAYMENT;
+const TOP_UP: &str = tools::TOP_UP_WALLET;
 
 #[test]
 fn what_a_tool_says_is_repeated_word_for_word() {
@@ -118,7 +125,7 @@ fn a_list_of_bills_and_a_bill_show_their_lines() {
     let money = |minor: i64| json!({"amount_minor": minor, "currency": "RWF"});
     let head = json!({"bill_id": "00000000-0000-7000-8000-000000000001", "number": "INV-12", "status": "open", "customer": "Ali", "total": money(570), "credited": money(0), "owed": money(270), "issued_at": "2026-11-20T08:00:00Z"});
     let mut shop = Conversation::new(Language::En);
-    shop.say("what does Ali owe?");
+    shop.say("show Ali's unpaid bills");
     let told = shop.outcome(&ToolOutcome::Done {
         result: json!({"summary": "Ali owes RWF 270.", "bills": [head]}),
     });
@@ -808,4 +815,330 @@ fn the_pieces_of_a_text_are_the_text() {
         futures::executor::block_on(Interpreter.answer(&shop.request, &mut pieces)).unwrap();
     assert!(pieces.0.len() > 10);
     assert_eq!(pieces.0.concat(), answer.text);
+}
+
+#[test]
+fn a_booking_is_filled_in_over_several_messages() {
+    let mut shop = Conversation::new(Language::En);
+    says(&shop.say("Book the chair for Ali"), "For which day?");
+    says(&shop.say("tomorrow"), "For what time?");
+    says(&shop.say("at 8"), "At 08:00 in the morning or at 20:00?");
+    calls(
+        &shop.say("in the morning"),
+        BOOK,
+        &json!({"customer": "Ali", "resource": "chair", "date": "2026-11-21", "time": "08:00"}),
+    );
+    let mut shop = Conversation::new(Language::En);
+    says(&shop.say("I need an appointment"), "For which day?");
+    calls(
+        &shop.say("tomorrow at half past two in the afternoon please"),
+        BOOK,
+        &json!({"date": "2026-11-21", "time": "14:30"}),
+    );
+    let mut tienda = Conversation::new(Language::Es);
+    says(
+        &tienda.say("Reserva una mesa mañana a las 8"),
+        "¿A las 08:00 de la mañana o a las 20:00?",
+    );
+    calls(
+        &tienda.say("de la noche"),
+        BOOK,
+        &json!({"resource": "mesa", "date": "2026-11-21", "time": "20:00"}),
+    );
+}
+
+#[test]
+fn an_hour_asked_for_may_come_bare_and_another_request_is_no_hour() {
+    for (answer, time) in [
+        ("3pm", "15:00"),
+        ("at 15:00", "15:00"),
+        ("10", "10:00"),
+        ("noon", "12:00"),
+        ("half past three in the afternoon", "15:30"),
+    ] {
+        let mut shop = Conversation::new(Language::En);
+        says(&shop.say("Reserve a table for tomorrow"), "For what time?");
+        calls(
+            &shop.say(answer),
+            BOOK,
+            &json!({"resource": "table", "date": "2026-11-21", "time": time}),
+        );
+    }
+    let mut shop = Conversation::new(Language::En);
+    shop.say("Reserve a table for tomorrow");
+    says(&shop.say("whenever you like"), "For what time?");
+    calls(
+        &shop.say("show today's bookings"),
+        BOOKINGS,
+        &json!({"from": "2026-11-20", "to": "2026-11-20"}),
+    );
+}
+
+#[test]
+fn a_booking_is_changed_before_it_is_agreed_to() {
+    let changed = |change: &str, wanted: Value| {
+        let mut shop = Conversation::new(Language::En);
+        shop.say("Book the chair tomorrow at 3pm for Ali");
+        shop.record(&ToolOutcome::Superseded);
+        calls(&shop.say(change), BOOK, &wanted);
+    };
+    let at = |date: &str, time: &str| json!({"customer": "Ali", "resource": "chair", "date": date, "time": time});
+    changed("yes, but make it 4pm", at("2026-11-21", "16:00"));
+    changed("make it 4", at("2026-11-21", "16:00"));
+    changed("at half past four instead", at("2026-11-21", "16:30"));
+    changed("10am instead of 3pm", at("2026-11-21", "10:00"));
+    changed("on Monday instead", at("2026-11-23", "15:00"));
+    changed("yes but on Monday at 10", at("2026-11-23", "10:00"));
+    changed(
+        "for Aline instead",
+        json!({"customer": "Aline", "resource": "chair", "date": "2026-11-21", "time": "15:00"}),
+    );
+    changed(
+        "chair 2 instead",
+        json!({"customer": "Ali", "resource": "chair 2", "date": "2026-11-21", "time": "15:00"}),
+    );
+    changed(
+        "for 2 hours",
+        json!({"customer": "Ali", "resource": "chair", "date": "2026-11-21", "time": "15:00", "minutes": 120}),
+    );
+    let mut shop = Conversation::new(Language::En);
+    shop.say("Book the chair tomorrow at 3pm for Ali");
+    shop.record(&ToolOutcome::Superseded);
+    says(&shop.say("make it 3 kg"), "I did not understand the change");
+    let mut shop = Conversation::new(Language::En);
+    shop.say("Move Ali's booking to Friday at 10");
+    shop.record(&ToolOutcome::Superseded);
+    calls(
+        &shop.say("yes, but make it 11"),
+        MOVE,
+        &json!({"customer": "Ali", "date": "2026-11-20", "time": "11:00"}),
+    );
+}
+
+#[test]
+fn a_taken_time_offers_others() {
+    let taken = |field| {
+        failed(
+            FailureCode::SlotTaken,
+            "The chair is taken on Saturday at 15:00.",
+            field,
+            named(&["2026-11-21 14:30", "2026-11-21 15:30", "2026-11-23 09:00"]),
+        )
+    };
+    let asked = || {
+        let mut shop = Conversation::new(Language::En);
+        shop.say("Book the chair tomorrow at 3pm");
+        says(&shop.outcome(&taken(Some("time"))), "Which one?");
+        shop
+    };
+    let at = |date: &str, time: &str| json!({"resource": "chair", "date": date, "time": time});
+    calls(&asked().say("the second"), BOOK, &at("2026-11-21", "15:30"));
+    calls(
+        &asked().say("half past two"),
+        BOOK,
+        &at("2026-11-21", "14:30"),
+    );
+    calls(&asked().say("3"), BOOK, &at("2026-11-23", "09:00"));
+    calls(&asked().say("at 5pm"), BOOK, &at("2026-11-21", "17:00"));
+    says(&asked().say("no"), "nothing was done");
+}
+
+#[test]
+fn one_of_several_bookings_is_chosen() {
+    let mut shop = Conversation::new(Language::En);
+    calls(
+        &shop.say("Cancel Ali's booking"),
+        CANCEL,
+        &json!({"customer": "Ali"}),
+    );
+    let several = failed(
+        FailureCode::AmbiguousBooking,
+        "Ali has two bookings.",
+        Some("customer"),
+        named(&["BK-7 Chair 1 Friday 10:00", "BK-9 Chair 1 Monday 11:00"]),
+    );
+    says(&shop.outcome(&several), "Which one?");
+    calls(
+        &shop.say("2"),
+        CANCEL,
+        &json!({"booking": "BK-9 Chair 1 Monday 11:00"}),
+    );
+    let mut shop = Conversation::new(Language::En);
+    says(&shop.say("cancel the booking"), "Which booking?");
+    calls(&shop.say("Ali's"), CANCEL, &json!({"customer": "Ali"}));
+    let mut shop = Conversation::new(Language::En);
+    says(
+        &shop.say("Move the booking to Friday at 10"),
+        "Which booking?",
+    );
+    calls(
+        &shop.say("BK-7"),
+        MOVE,
+        &json!({"booking": "BK-7", "date": "2026-11-20", "time": "10:00"}),
+    );
+}
+
+#[test]
+fn a_payment_is_filled_in_and_changed() {
+    let mut shop = Conversation::new(Language::En);
+    says(&shop.say("Ali paid 500"), "How is it paid");
+    calls(
+        &shop.say("with mobile money"),
+        COLLECT,
+        &json!({"customer": "Ali", "amount": "500", "method": "mobile_money"}),
+    );
+    shop.record(&ToolOutcome::Superseded);
+    calls(
+        &shop.say("yes, but make it 300"),
+        COLLECT,
+        &json!({"customer": "Ali", "amount": "300", "method": "mobile_money"}),
+    );
+    shop.record(&ToolOutcome::Superseded);
+    calls(
+        &shop.say("in cash instead"),
+        COLLECT,
+        &json!({"customer": "Ali", "amount": "300", "method": "cash"}),
+    );
+    shop.record(&ToolOutcome::Superseded);
+    calls(
+        &shop.say("from Aline instead"),
+        COLLECT,
+        &json!({"customer": "Aline", "amount": "300", "method": "cash"}),
+    );
+    shop.record(&ToolOutcome::Superseded);
+    says(&shop.say("2 eggs too"), "I did not understand the change");
+    let mut shop = Conversation::new(Language::En);
+    says(&shop.say("Collect 500 in cash"), "From which customer?");
+    calls(
+        &shop.say("Jean Paul"),
+        COLLECT,
+        &json!({"customer": "Jean Paul", "amount": "500", "method": "cash"}),
+    );
+    let mut shop = Conversation::new(Language::En);
+    says(&shop.say("Top up Ali's wallet"), "How much money?");
+    says(&shop.say("1.500"), "I cannot tell whether you mean 1500");
+    says(&shop.say("1,500 francs"), "How is it paid");
+    calls(
+        &shop.say("cash"),
+        TOP_UP,
+        &json!({"customer": "Ali", "amount": "1500", "method": "cash"}),
+    );
+    let mut shop = Conversation::new(Language::En);
+    says(&shop.say("refund a bill"), "Which bill?");
+    calls(&shop.say("12"), REFUND, &json!({"bill": "12"}));
+    shop.record(&ToolOutcome::Superseded);
+    calls(
+        &shop.say("yes but to his wallet"),
+        REFUND,
+        &json!({"bill": "12", "to": "wallet"}),
+    );
+}
+
+#[test]
+fn a_wallet_that_holds_less_offers_what_it_holds() {
+    let mut shop = Conversation::new(Language::En);
+    shop.say("Collect 500 from Ali from his wallet");
+    let held = Candidate {
+        name: "Ali".to_owned(),
+        amount: Some(
+            serde_json::from_value(json!({"amount_minor": 300, "currency": "RWF"})).unwrap(),
+        ),
+        ..Candidate::default()
+    };
+    let short = failed(
+        FailureCode::InsufficientFunds,
+        "Ali's wallet holds RWF 300. Take that?",
+        Some("amount"),
+        vec![held],
+    );
+    says(&shop.outcome(&short), "Take that?");
+    calls(
+        &shop.say("yes"),
+        COLLECT,
+        &json!({"customer": "Ali", "amount": "300", "method": "wallet"}),
+    );
+}
+
+#[test]
+fn people_places_and_tickets_are_asked_for_what_they_lack() {
+    let mut shop = Conversation::new(Language::En);
+    says(&shop.say("Add a customer"), "What is the customer called?");
+    calls(
+        &shop.say("Beatriz, 0788 123 456"),
+        "create_customer",
+        &json!({"name": "Beatriz", "phone": "0788123456"}),
+    );
+    let mut shop = Conversation::new(Language::En);
+    says(&shop.say("How far is the Remera branch?"), "From where?");
+    calls(
+        &shop.say("from Kimironko"),
+        "calculate_distance",
+        &json!({"from": "Kimironko", "to": "Remera"}),
+    );
+    let mut shop = Conversation::new(Language::En);
+    says(&shop.say("Open a ticket"), "What is it about?");
+    calls(
+        &shop.say("The fridge is broken"),
+        "create_ticket",
+        &json!({"subject": "The fridge is broken"}),
+    );
+}
+
+#[test]
+fn what_is_not_offered_is_said_so() {
+    for text in [
+        "Book the 3pm slot tomorrow",
+        "Collect 5000 RWF from +250788123456",
+        "Who is Ali?",
+        "Find a branch near me",
+        "I want to talk to a person",
+    ] {
+        let mut shop = Conversation::new(Language::En);
+        let tools: Vec<_> = shop
+            .request
+            .tools
+            .iter()
+            .filter(|t| t.name.starts_with("inventory_"))
+            .cloned()
+            .collect();
+        shop.request.tools = Arc::new(tools);
+        says(&shop.say(text), "I cannot do that here.");
+    }
+}
+
+#[test]
+fn a_list_of_bookings_is_read_out_and_turned_over() {
+    let mut shop = Conversation::new(Language::En);
+    shop.say("show today's bookings");
+    let booking = json!({"reference": "BK-7", "when": "Friday 2026-11-20 15:00–15:30", "resource": "Chair 1", "customer": "Ali", "status": "confirmed"});
+    let told = shop.outcome(&ToolOutcome::Done {
+        result: json!({"summary": "1 booking today.", "bookings": [booking], "next_cursor": "abc"}),
+    });
+    assert_eq!(
+        told.text,
+        "1 booking today.\nBK-7: Friday 2026-11-20 15:00–15:30, Chair 1, Ali\nThere are more: say \"more\"."
+    );
+    calls(
+        &shop.say("more"),
+        BOOKINGS,
+        &json!({"from": "2026-11-20", "to": "2026-11-20", "cursor": "abc"}),
+    );
+}
+
+#[test]
+fn a_time_the_clock_shows_twice_is_asked_about() {
+    let mut shop = Conversation::new(Language::En);
+    shop.say("Book the chair on 25 November at 1:30 am");
+    let twice = failed(
+        FailureCode::AmbiguousTime,
+        "The clock shows 01:30 twice on that day.",
+        Some("time"),
+        named(&["01:30+02:00", "01:30+01:00"]),
+    );
+    says(&shop.outcome(&twice), "Which one?");
+    calls(
+        &shop.say("the first"),
+        BOOK,
+        &json!({"resource": "chair", "date": "2026-11-25", "time": "01:30+02:00"}),
+    );
 }

@@ -382,7 +382,8 @@ fn languages() -> impl Strategy<Value = Language> {
 /// Things a shop talks about, without a word of doing.
 fn things() -> impl Strategy<Value = String> {
     const WORDS: &str = "sugar 20kg rice at 160 per kg to grocery for Ali , and : 2 bottles of milk the eggs beauty soap azúcar de a el kilo y un champú para en dozen half RWF each \
-        12 -5 today hoy please yes no sí ok how much what cuánto queda last low more";
+        12 -5 today hoy please yes no sí ok how much what cuánto queda last low more \
+        tomorrow 3pm Friday noon wallet balance branch slot chair mesa Ali's cash 0788123456 500";
     prop::collection::vec(
         prop::sample::select(WORDS.split_whitespace().collect::<Vec<_>>()),
         0..14,

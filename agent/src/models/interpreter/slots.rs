@@ -17,7 +17,9 @@ use super::quantities::{Quantity, quantity_at};
 use super::replies::{Saying, question, say};
 use super::when::{When, in_half, put_when, when_in};
 use super::words::{Kind, Word, drop_all, starts, text_of, trimmed, words};
-use super::{Reply, asked_anew, changes, outcomes, payments, people, places, proceed, support, tools};
+use super::{
+    Reply, asked_anew, changes, outcomes, payments, people, places, proceed, support, tools,
+};
 use crate::answers::{self, Pick, Reading};
 use crate::language::fold;
 use crate::models::{ModelRequest, ToolCall};
@@ -416,8 +418,9 @@ fn choose(
         Reading::Yes | Reading::Maybe | Reading::Change(_) | Reading::Other => None,
     };
     let by_name = || one_named(text, &names);
-    if field == "time" {
-        return choose_time(request, text, plan, nth, names);
+    // Free times are days with times; a bare time is an argument as it stands.
+    if field == "time" && names.iter().any(|name| name.contains(' ')) {
+        return choose_time(request, text, plan, nth, &names);
     }
     if let Some(name) = nth.or_else(by_name).and_then(|n| names.get(n)).cloned() {
         return proceed(request, vec![plan.with(field, json!(name))]);
@@ -465,7 +468,7 @@ fn choose_time(
     text: &str,
     plan: Plan,
     nth: Option<usize>,
-    names: Vec<String>,
+    names: &[String],
 ) -> Reply {
     let hearing = Hearing::of(text, request);
     let times: Vec<When> = names
@@ -476,11 +479,7 @@ fn choose_time(
     let same = |free: &When| {
         let clock = free.clear_time().or_else(|| free.open_time());
         let told = said.clear_time().or_else(|| said.open_time());
-        let in_either = |told: &str| {
-            [Some(told.to_owned()), in_half(told, true)]
-                .iter()
-                .any(|t| *t == clock)
-        };
+        let in_either = |told: &str| [Some(told.to_owned()), in_half(told, true)].contains(&clock);
         let fits = match (&told, said.open_time()) {
             (Some(told), None) => clock.as_ref() == Some(told),
             (Some(told), Some(_)) => in_either(told),

@@ -62,11 +62,13 @@ impl When {
     /// The time for a question, where a wrong guess does no harm: small hours are of the afternoon.
     pub(super) fn likely_time(&self) -> Option<String> {
         let said = self.time?;
-        Some(shown(if !said.certain && (1..8).contains(&said.time.hour()) {
-            later(said.time)
-        } else {
-            said.time
-        }))
+        Some(shown(
+            if !said.certain && (1..8).contains(&said.time.hour()) {
+                later(said.time)
+            } else {
+                said.time
+            },
+        ))
     }
 }
 
@@ -98,13 +100,17 @@ pub(super) fn spread(words: &[Word]) -> Vec<Word> {
         let hours = |text: &str| {
             !text.is_empty()
                 && text.len() <= 5
-                && text.chars().all(|c| c.is_ascii_digit() || matches!(c, ':' | '.'))
+                && text
+                    .chars()
+                    .all(|c| c.is_ascii_digit() || matches!(c, ':' | '.'))
         };
         match word.text.split_once('-') {
             Some((from, to)) if word.kind == Kind::Digits && hours(from) && hours(to) => {
                 out.extend(words_of(&format!("{from} - {to}")));
             }
-            Some((half, to)) if after_number && matches!(&*half.to_lowercase(), "am" | "pm" | "h") => {
+            Some((half, to))
+                if after_number && matches!(&*half.to_lowercase(), "am" | "pm" | "h") =>
+            {
                 out.extend(words_of(&format!("{half} - {to}")));
             }
             _ => out.push(word.clone()),
@@ -143,7 +149,8 @@ pub(super) fn when_in(words: &[Word], hearing: &Hearing) -> When {
     }
     if when.time.is_none()
         && let Some((at, said, end)) = (0..rest.len()).find_map(|at| {
-            let start = longest_at(&rest, at, &["for|to|by|until|from|para|desde"]).unwrap_or(at);
+            let start =
+                longest_at(&rest, at, &["for|to|by|until|from|para|desde|de"]).unwrap_or(at);
             time_at(&rest, start, hearing.language).map(|(said, end)| (at, said, end))
         })
     {
@@ -185,7 +192,13 @@ pub(super) fn day_in(words: &[Word], hearing: &Hearing) -> Option<(usize, NaiveD
         let start = longest_at(
             words,
             at,
-            &["?for|of|to|from|by|until on", "for|of|to|from|by|until ?the", "para|de|del|desde ?el", "?para el|la", "al"],
+            &[
+                "?for|of|to|from|by|until on",
+                "for|of|to|from|by|until ?the",
+                "para|de|del|desde ?el",
+                "?para el|la",
+                "al",
+            ],
         )
         .unwrap_or(at);
         day_at(words, start, hearing.today, Lean::Future, hearing.language)
@@ -204,14 +217,30 @@ fn part_at(words: &[Word], at: usize) -> Option<((Part, bool), usize)> {
     const PARTS: &[(Part, &[&str], bool)] = &[
         (Part::Morning, &["this morning", "esta manana"], true),
         (Part::Afternoon, &["this afternoon", "esta tarde"], true),
-        (Part::Evening, &["this evening", "esta noche", "tonight"], true),
-        (Part::Morning, &["?in ?the morning|mornings", "por|en|de la manana"], false),
-        (Part::Afternoon, &["?in ?the afternoon|afternoons", "?por|en|de ?la tarde"], false),
-        (Part::Evening, &["?in|at ?the evening|evenings|night", "?por|en|de ?la noche"], false),
+        (
+            Part::Evening,
+            &["this evening", "esta noche", "tonight"],
+            true,
+        ),
+        (
+            Part::Morning,
+            &["?in ?the morning|mornings", "por|en|de la manana"],
+            false,
+        ),
+        (
+            Part::Afternoon,
+            &["?in ?the afternoon|afternoons", "?por|en|de ?la tarde"],
+            false,
+        ),
+        (
+            Part::Evening,
+            &["?in|at ?the evening|evenings|night", "?por|en|de ?la noche"],
+            false,
+        ),
     ];
-    PARTS
-        .iter()
-        .find_map(|(part, patterns, today)| longest_at(words, at, patterns).map(|end| ((*part, *today), end)))
+    PARTS.iter().find_map(|(part, patterns, today)| {
+        longest_at(words, at, patterns).map(|end| ((*part, *today), end))
+    })
 }
 
 /// Hours from and to.
@@ -227,13 +256,16 @@ pub(super) struct Hours {
 
 impl Hours {
     fn minutes(self) -> Option<u32> {
-        u32::try_from((self.to - self.from.time).num_minutes()).ok().filter(|m| *m > 0)
+        u32::try_from((self.to - self.from.time).num_minutes())
+            .ok()
+            .filter(|m| *m > 0)
     }
 }
 
 /// "From 9 to 17", "9am - 5pm", "between 3 and 5 pm", "de 9 a 17".
 pub(super) fn hours_at(words: &[Word], at: usize, language: Language) -> Option<Hours> {
-    let start = longest_at(words, at, &["from|between|de|desde|entre ?las|la", "las"]).unwrap_or(at);
+    let start =
+        longest_at(words, at, &["from|between|de|desde|entre ?las|la", "las"]).unwrap_or(at);
     let (from, middle, from_written) = hour_said(words, start, language)?;
     let joint = longest_at(words, middle, &["to|till|until|and|-|a|y|hasta ?las|la"])?;
     let (to, end, to_written) = hour_said(words, joint, language)?;
@@ -249,11 +281,16 @@ pub(super) fn hours_at(words: &[Word], at: usize, language: Language) -> Option<
     }
     // One half of the day said for both: "3 to 5pm"; "9 to 5" ends after noon.
     let from = match (from.certain, to.certain) {
-        (false, true) if from.time.hour() < 12 && later(from.time) < to.time && to_written => TimeSaid {
-            time: later(from.time),
+        (false, true) if from.time.hour() < 12 && later(from.time) < to.time && to_written => {
+            TimeSaid {
+                time: later(from.time),
+                certain: true,
+            }
+        }
+        (false, true) => TimeSaid {
             certain: true,
+            ..from
         },
-        (false, true) => TimeSaid { certain: true, ..from },
         _ => from,
     };
     let to_time = if to.time <= from.time && !to.certain {
@@ -276,7 +313,10 @@ fn hour_said(words: &[Word], at: usize, language: Language) -> Option<(TimeSaid,
     }
     let number = number_at(words, at, language)?;
     let hour: u32 = number.text.parse().ok().filter(|h| *h <= 24)?;
-    if words.get(number.end).is_some_and(|w| !w.spaced && w.kind == Kind::Letters) {
+    if words
+        .get(number.end)
+        .is_some_and(|w| !w.spaced && w.kind == Kind::Letters)
+    {
         return None;
     }
     let said = TimeSaid {
@@ -301,10 +341,18 @@ pub(super) fn length_at(words: &[Word], at: usize, language: Language) -> Option
     ];
     // "In 2 hours" says when, not how long; so does "a las 15 horas".
     let before = at.checked_sub(1).map_or("", |i| words[i].folded.as_str());
-    if matches!(before, "in" | "en" | "dentro" | "las" | "within" | "at" | "every" | "cada") {
+    if matches!(
+        before,
+        "in" | "en" | "dentro" | "las" | "within" | "at" | "every" | "cada"
+    ) {
         return None;
     }
-    let start = longest_at(words, at, &["for|por|durante|lasting|de|during ?about", "of"]).unwrap_or(at);
+    let start = longest_at(
+        words,
+        at,
+        &["for|por|durante|lasting|de|during ?about", "of"],
+    )
+    .unwrap_or(at);
     if let Some((minutes, end)) = FIXED.iter().find_map(|(patterns, minutes)| {
         longest_at(words, start, patterns).map(|end| (*minutes, end))
     }) {
@@ -313,23 +361,38 @@ pub(super) fn length_at(words: &[Word], at: usize, language: Language) -> Option
     let number = number_at(words, start, language)?;
     let count = Decimal::from_str_exact(&number.text).ok()?;
     let half = longest_at(words, number.end, &["and a half", "y media"]);
-    let count = if half.is_some() { count + Decimal::new(5, 1) } else { count };
+    let count = if half.is_some() {
+        count + Decimal::new(5, 1)
+    } else {
+        count
+    };
     let unit = half.unwrap_or(number.end);
     let unit = longest_at(words, unit, &["-"]).unwrap_or(unit);
-    let (factor, end) = if let Some(end) = longest_at(words, unit, &["hours|hour|hrs|hr|h|horas|hora"]) {
-        // "15 h" is a time where nothing says that it is a length.
-        (60, (start > at || words[unit].text.len() > 2).then_some(end)?)
-    } else {
-        (1, longest_at(words, unit, &["minutes|minute|mins|min|minutos|minuto"])?)
-    };
-    let (more, end) = and_minutes(words, end, language).filter(|_| factor == 60).unwrap_or((0, end));
+    let (factor, end) =
+        if let Some(end) = longest_at(words, unit, &["hours|hour|hrs|hr|h|horas|hora"]) {
+            // "15 h" is a time where nothing says that it is a length.
+            (
+                60,
+                (start > at || words[unit].text.len() > 2).then_some(end)?,
+            )
+        } else {
+            (
+                1,
+                longest_at(words, unit, &["minutes|minute|mins|min|minutos|minuto"])?,
+            )
+        };
+    let (more, end) = and_minutes(words, end, language)
+        .filter(|_| factor == 60)
+        .unwrap_or((0, end));
     let minutes: u32 = count
         .checked_mul(Decimal::from(factor))
         .filter(|m| m.fract().is_zero())?
         .try_into()
         .ok()?;
     let minutes = minutes.checked_add(more)?;
-    (1..=MINUTES_MAX).contains(&minutes).then_some((minutes, end))
+    (1..=MINUTES_MAX)
+        .contains(&minutes)
+        .then_some((minutes, end))
 }
 
 /// "And 30 minutes" after the hours.
@@ -378,7 +441,11 @@ mod tests {
     fn day_time_and_length_are_cut_out() {
         use Language::{En, Es};
         for (text, language, wanted) in [
-            ("the slot tomorrow at 3pm", En, "2026-11-21 15:00 - | the slot"),
+            (
+                "the slot tomorrow at 3pm",
+                En,
+                "2026-11-21 15:00 - | the slot",
+            ),
             ("3pm slot tomorrow", En, "2026-11-21 15:00 - | slot"),
             ("Friday at 10", En, "2026-11-20 10:00 - |"),
             ("tomorrow at 8", En, "2026-11-21 08:00? - |"),
@@ -386,20 +453,46 @@ mod tests {
             ("tomorrow evening at 8", En, "2026-11-21 20:00 - |"),
             ("on Saturday from 3 to 5pm", En, "2026-11-21 15:00 120 |"),
             ("Monday 9-11", En, "2026-11-23 09:00 120 |"),
-            ("the room 2pm-4pm today", En, "2026-11-20 14:00 120 | the room"),
-            ("the chair for 2 hours at noon", En, "- 12:00 120 | the chair"),
+            (
+                "the room 2pm-4pm today",
+                En,
+                "2026-11-20 14:00 120 | the room",
+            ),
+            (
+                "the chair for 2 hours at noon",
+                En,
+                "- 12:00 120 | the chair",
+            ),
             ("for an hour and a half at 14:00", En, "- 14:00 90 |"),
-            ("a 30-minute massage tomorrow at 11am", En, "2026-11-21 11:00 30 | a, massage"),
-            ("una mesa mañana a las 8", Es, "2026-11-21 08:00? - | una mesa"),
+            (
+                "a 30-minute massage tomorrow at 11am",
+                En,
+                "2026-11-21 11:00 30 | a, massage",
+            ),
+            (
+                "una mesa mañana a las 8",
+                Es,
+                "2026-11-21 08:00? - | una mesa",
+            ),
             ("mañana a las 8 de la noche", Es, "2026-11-21 20:00 - |"),
-            ("el viernes por la tarde a las tres y media", Es, "2026-11-20 15:30 - |"),
+            (
+                "el viernes por la tarde a las tres y media",
+                Es,
+                "2026-11-20 15:30 - |",
+            ),
             ("de 3 a 5 de la tarde mañana", Es, "2026-11-21 15:00 120 |"),
             ("mañana a las 15 horas", Es, "2026-11-21 15:00 - |"),
-            ("la sala el lunes durante 2 horas a las 10", Es, "2026-11-23 10:00 120 | la sala"),
+            (
+                "la sala el lunes durante 2 horas a las 10",
+                Es,
+                "2026-11-23 10:00 120 | la sala",
+            ),
             ("in 2 hours", En, "- - - | in 2 hours"),
         ] {
             let when = when_in(&words_of(text), &hearing(language));
-            let time = when.clear_time().or(when.open_time().map(|t| t + "?"));
+            let time = when
+                .clear_time()
+                .or_else(|| when.open_time().map(|t| t + "?"));
             let dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
             let rest = super::super::words::text_of(super::super::words::trimmed(&when.rest));
             let heard = format!(

@@ -317,7 +317,15 @@ mod tests {
         assert_eq!(seen("¿Qué hay?"), ["Qué", "hay"]);
         assert_eq!(
             seen("mail jean_paul+1@example.co.rw, or tea@5.50"),
-            ["mail", "jean_paul+1@example.co.rw", ",", "or", "tea", "@", "5.50"]
+            [
+                "mail",
+                "jean_paul+1@example.co.rw",
+                ",",
+                "or",
+                "tea",
+                "@",
+                "5.50"
+            ]
         );
     }
 

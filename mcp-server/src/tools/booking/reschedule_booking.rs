@@ -122,7 +122,7 @@ impl CommitTool for RescheduleBooking {
                 .date
                 .unwrap_or_else(|| days::day_of(start, found.zone)),
             time: &time,
-            minutes: wanted::length(input.minutes, call)?.or(Some(found.during.minutes())),
+            minutes: wanted::length(input.minutes, call)?.or_else(|| Some(found.during.minutes())),
         };
         let whose = Whose {
             customer: found.customer.as_deref(),
