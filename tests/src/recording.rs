@@ -1,15 +1,20 @@
 //! What a program says to Postgres, read from the server's own log, and how to say the very same again for another item, bill or run.
 //!
-//! Two recordings of one kind of call tell what is a name of that one call: an id that differs between them was made for it. Everything
-//! else is sent again as it was, byte for byte.
+//! Two recordings of one kind of call tell what is a name of that one call: an id that differs between them was made for it, and where it
+//! books a time, an instant that is as much later as the other time is. Everything else is sent again as it was, byte for byte.
 
 use anyhow::{Context as _, bail};
+use chrono::{DateTime, TimeDelta};
 use uuid::Uuid;
 
 /// The server's `log_line_prefix` that [`read`] understands: the backend and its login.
 pub const LINE_PREFIX: &str = "@%p@%u@";
 /// Characters of an id as text.
 const ID_CHARACTERS: usize = 36;
+/// How Postgres writes an instant into its log, fraction and minutes of the offset only where there are some.
+const INSTANT: &str = "%Y-%m-%d %H:%M:%S%.f%#z";
+/// What Postgres counts instants from, 2000-01-01, in microseconds since 1970.
+const EPOCH_US: i64 = 946_684_800_000_000;
 
 /// One statement as it reached the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,8 +67,10 @@ pub fn agree(one: &[Statement], other: &[Statement]) -> bool {
 
 /// Transactions one after the other, in the order they began. A program runs some side by side, each in a task of its own; a single
 /// worker that held one connection while it waited for another would lock out others who do the same.
+///
+/// Without the transactions in which a statement has one of `background` in its text: what a program does whether it is called or not.
 #[must_use]
-pub fn untangle(statements: Vec<Statement>) -> Vec<Statement> {
+pub fn untangle(statements: Vec<Statement>, background: &[&str]) -> Vec<Statement> {
     let mut transactions: Vec<(u32, bool, Vec<Statement>)> = Vec::new();
     for statement in statements {
         let going = transactions
@@ -77,9 +84,12 @@ pub fn untangle(statements: Vec<Statement>) -> Vec<Statement> {
             transactions.push((statement.backend, open, vec![statement]));
         }
     }
+    let in_background = |s: &Statement| background.iter().any(|text| s.sql.contains(text));
     transactions
         .into_iter()
-        .flat_map(|(_, _, all)| all)
+        .map(|(_, _, all)| all)
+        .filter(|all| !all.iter().any(in_background))
+        .flatten()
         .collect()
 }
 
@@ -191,6 +201,30 @@ pub fn ids_of_one_call(one: &[Statement], other: &[Statement]) -> Vec<Uuid> {
     fresh
 }
 
+/// The instants that are later by `apart` in the other of two recordings that [`agree`], as they are in the first and as Postgres sends
+/// them (microseconds since 2000-01-01), each once. The time of the recording itself is never `apart` to the microsecond, if that is
+/// minutes and not 0.
+#[must_use]
+pub fn instants_of_one_call(one: &[Statement], other: &[Statement], apart: TimeDelta) -> Vec<i64> {
+    let mut fresh = Vec::new();
+    for (a, b) in one.iter().zip(other) {
+        for (a, b) in a.parameters.iter().zip(&b.parameters) {
+            if let (Some(a), Some(b)) = (instant(a.as_deref()), instant(b.as_deref()))
+                && Some(b - a) == apart.num_microseconds()
+                && !fresh.contains(&a)
+            {
+                fresh.push(a);
+            }
+        }
+    }
+    fresh
+}
+
+fn instant(text: Option<&str>) -> Option<i64> {
+    let at = DateTime::parse_from_str(text?, INSTANT).ok()?;
+    Some(at.timestamp_micros() - EPOCH_US)
+}
+
 fn ids(text: &str) -> Vec<Uuid> {
     let mut found = Vec::new();
     let mut at = 0;
@@ -206,14 +240,17 @@ fn ids(text: &str) -> Vec<Uuid> {
     found
 }
 
-/// The names of one call, or of one replay of it: ids, texts and the number that was given to it.
+/// The names of one call, or of one replay of it: ids, texts, the instants it is about and the number that was given to it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Names {
     /// Ids made for the call.
     pub ids: Vec<Uuid>,
     /// Other texts that are its own. A text keeps its length from call to call.
     pub texts: Vec<String>,
-    /// The bill's number. Keeps its digits from call to call.
+    /// Instants that are its own, microseconds since 2000-01-01, found where they stand as parameters by themselves; within a text they
+    /// stay those of the recording.
+    pub instants: Vec<i64>,
+    /// The number of what it makes: a bill, a booking, a payment. Keeps its digits from call to call.
     pub number: Option<i64>,
 }
 
@@ -229,6 +266,7 @@ enum Name {
     Id(usize),
     IdAsText(usize),
     Text(usize),
+    Instant(usize),
     Number,
     NumberAsText,
 }
@@ -250,6 +288,9 @@ impl Template {
         for (i, text) in names.texts.iter().enumerate() {
             look_for(text.as_bytes(), Name::Text(i));
         }
+        for (i, instant) in names.instants.iter().enumerate() {
+            look_for(&instant.to_be_bytes(), Name::Instant(i));
+        }
         if let Some(number) = names.number {
             look_for(&number.to_be_bytes(), Name::Number);
             look_for(number.to_string().as_bytes(), Name::NumberAsText);
@@ -270,6 +311,7 @@ impl Template {
                     put(&mut bytes, at, text.as_bytes())?;
                 }
                 Name::Text(i) => put(&mut bytes, at, names.texts.get(i)?.as_bytes())?,
+                Name::Instant(i) => put(&mut bytes, at, &names.instants.get(i)?.to_be_bytes())?,
                 Name::Number => put(&mut bytes, at, &names.number?.to_be_bytes())?,
                 Name::NumberAsText => put(&mut bytes, at, names.number?.to_string().as_bytes())?,
             }
@@ -330,24 +372,32 @@ mod tests {
     }
 
     #[test]
-    fn transactions_that_ran_side_by_side_come_one_after_the_other() {
+    fn transactions_that_ran_side_by_side_come_one_after_the_other_without_those_nobody_called_for()
+    {
         let said = |backend, sql: &str| Statement {
             backend,
             sql: sql.to_owned(),
             ..read(LOG).unwrap().remove(0)
         };
+        let background = ["the queue", "what is due"];
         let tangled = [
             (1, "BEGIN"),
             (1, "a"),
             (2, "begin; set"),
             (3, "alone"),
+            (4, "BEGIN"),
+            (5, "select what is due"),
             (1, "b"),
+            (4, "d"),
+            (4, "update the queue"),
             (2, "c"),
             (2, "ROLLBACK"),
+            (4, "COMMIT"),
             (1, "COMMIT"),
             (2, "begin; set"),
         ];
-        let order: Vec<String> = untangle(tangled.map(|(b, sql)| said(b, sql)).to_vec())
+        let tangled = tangled.map(|(b, sql)| said(b, sql)).to_vec();
+        let order: Vec<String> = untangle(tangled, &background)
             .into_iter()
             .map(|s| s.sql)
             .collect();
@@ -389,6 +439,7 @@ mod tests {
         let names = |id, text: &str, number| Names {
             ids: vec![id],
             texts: vec![text.to_owned()],
+            instants: Vec::new(),
             number: Some(number),
         };
         let bytes = |id: Uuid, text: &str, number: i64| {
@@ -407,6 +458,46 @@ mod tests {
         );
         let filled = template.fill(&names(b, "goods77", 1_000_099));
         assert_eq!(filled, Some(bytes(b, "goods77", 1_000_099)));
+        assert_eq!(template.fill(&Names::default()), None);
+    }
+
+    #[test]
+    fn the_time_of_a_booking_is_what_moved_with_it() {
+        let said = |parameters: [&str; 5]| Statement {
+            parameters: parameters.map(|p| Some(p.to_owned())).to_vec(),
+            ..read(LOG).unwrap().remove(1)
+        };
+        let one = said([
+            "2026-11-23 00:10:00+00",
+            "2026-11-19 23:10:00+00",
+            "2026-11-20 19:00:00.120001+00",
+            "2026-11-18",
+            "2026-11-23 00:10:00+00",
+        ]);
+        let other = said([
+            "2026-11-23 00:20:00+00",
+            "2026-11-19 23:20:00+00",
+            "2026-11-20 19:00:00.530001+00",
+            "2026-11-18",
+            "2026-11-23 00:20:00+00",
+        ]);
+        let apart = TimeDelta::minutes(10);
+        let (one, other) = ([one], [other]);
+        let moved = instants_of_one_call(&one, &other, apart);
+        let day_us = 86_400_000_000;
+        // 2026-11-23 is 9823 days after 2000-01-01.
+        let start_us = 9_823 * day_us + 600_000_000;
+        assert_eq!(moved, [start_us, start_us - 73 * 3_600_000_000]);
+        assert!(instants_of_one_call(&one, &other, apart * 2).is_empty());
+
+        let at = |start_us: i64| Names {
+            instants: vec![start_us],
+            ..Names::default()
+        };
+        let template = Template::new(start_us.to_be_bytes().to_vec(), &at(start_us));
+        let later_us = start_us + day_us;
+        let filled = template.fill(&at(later_us));
+        assert_eq!(filled, Some(later_us.to_be_bytes().to_vec()));
         assert_eq!(template.fill(&Names::default()), None);
     }
 }

@@ -1,8 +1,11 @@
 //! The calls that are measured, as a client sends them.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use anyhow::{Context as _, ensure};
+use chrono::{DateTime, Days, NaiveTime, TimeDelta, Utc};
+use migrations::clock::{Clock as _, SystemClock};
 use serde_json::{Value, json};
 
 use crate::provider;
@@ -16,6 +19,10 @@ pub(crate) enum Kind {
     Add,
     /// `billing_create_bill` where the tenant's policy asks nobody: all bills sell the same two items to the same customer.
     Bill,
+    /// `create_booking` where the policy asks nobody, each time another slot of the same day or a day nearby, for the same customer.
+    Book,
+    /// `collect_payment` by wallet where the policy asks nobody: all pay for the same bill from the same wallet.
+    Collect,
     /// A chat turn that reads.
     Ask,
     /// A chat turn that writes: all sessions change the same item.
@@ -28,13 +35,15 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// Reads before writes, so that what writes leave behind is not measured with the reads.
-    pub(crate) const ALL: [Kind; 7] = [
+    pub(crate) const ALL: [Kind; 9] = [
         Kind::List,
         Kind::Ask,
         Kind::Talk,
         Kind::Look,
         Kind::Increase,
         Kind::Bill,
+        Kind::Book,
+        Kind::Collect,
         Kind::Add,
     ];
 
@@ -43,6 +52,8 @@ impl Kind {
             Kind::List => "`tools/call` list",
             Kind::Add => "`tools/call` add",
             Kind::Bill => "`tools/call` bill",
+            Kind::Book => "`tools/call` book",
+            Kind::Collect => "`tools/call` collect",
             Kind::Ask => "chat, read",
             Kind::Increase => "chat, write",
             Kind::Talk => "turn, provider, no tool",
@@ -53,7 +64,7 @@ impl Kind {
     /// How many connections or sessions at once.
     pub(crate) const fn at_once(self) -> [usize; 3] {
         match self {
-            Kind::List | Kind::Add | Kind::Bill => [1, 16, 64],
+            Kind::List | Kind::Add | Kind::Bill | Kind::Book | Kind::Collect => [1, 16, 64],
             Kind::Ask | Kind::Increase | Kind::Talk | Kind::Look => [1, 10, SESSIONS],
         }
     }
@@ -65,6 +76,15 @@ impl Kind {
     /// Whether a language model answers, and not the rules.
     pub(crate) const fn asks_provider(self) -> bool {
         matches!(self, Kind::Talk | Kind::Look)
+    }
+
+    /// What the next call of a worker is called: its session, or a text that nobody else uses. Its length is the same for all of a kind.
+    pub(crate) fn name(self, worker: usize) -> String {
+        match self {
+            Kind::Book => Slot::fresh().name(),
+            kind if kind.is_chat() => kind.session(worker),
+            _ => token(),
+        }
     }
 
     /// The session of a worker. Its length is the same for all.
@@ -86,6 +106,70 @@ pub(crate) fn token() -> String {
     format!("zq{number:0TOKEN_DIGITS$}")
 }
 
+/// Seats that can be booked.
+pub(crate) const SEATS: usize = 8;
+/// Minutes of a slot.
+pub(crate) const SLOT_MINUTES: i64 = 5;
+/// Slots of a seat that are used: 700 of the 730 days that it can be booked ahead, round the clock.
+const SLOTS_PER_SEAT: i64 = 700 * 24 * 60 / SLOT_MINUTES;
+/// The first slots are so many days ahead: nobody is reminded of them while they are measured.
+const DAYS_AHEAD: Days = Days::new(3);
+/// What a slot's name begins with.
+const SLOT_PREFIX: &str = "zb";
+
+static SLOTS: AtomicI64 = AtomicI64::new(0);
+static FIRST_SLOT: LazyLock<DateTime<Utc>> = LazyLock::new(|| {
+    let today = SystemClock.now().date_naive();
+    (today + DAYS_AHEAD).and_time(NaiveTime::MIN).and_utc()
+});
+
+/// A time that is booked once: of one seat after the other, so that whoever books it finds the one before it taken, be it a call, a
+/// recording or a replay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Slot(i64);
+
+impl Slot {
+    /// The next one. Beyond the last there are only seats that nobody opened, and booking fails.
+    pub(crate) fn fresh() -> Slot {
+        Slot(SLOTS.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// When the first one begins.
+    pub(crate) fn first() -> DateTime<Utc> {
+        *FIRST_SLOT
+    }
+
+    /// Which one a name means that [`Slot::name`] made.
+    pub(crate) fn of(name: &str) -> anyhow::Result<Slot> {
+        let number = name.strip_prefix(SLOT_PREFIX);
+        let number = number.with_context(|| format!("{name} names no slot"))?;
+        Ok(Slot(number.parse()?))
+    }
+
+    /// A text like a [`token`].
+    fn name(self) -> String {
+        format!("{SLOT_PREFIX}{:0TOKEN_DIGITS$}", self.0)
+    }
+
+    /// Which of the [`SEATS`].
+    pub(crate) fn seat(self) -> usize {
+        usize::try_from(self.0 / SLOTS_PER_SEAT).unwrap_or(usize::MAX)
+    }
+
+    /// When it begins.
+    pub(crate) fn starts_at(self) -> DateTime<Utc> {
+        Slot::first() + TimeDelta::minutes(self.0 % SLOTS_PER_SEAT * SLOT_MINUTES)
+    }
+}
+
+/// What a seat is called.
+pub(crate) fn seat_name(seat: usize) -> String {
+    format!("seat{seat}")
+}
+
+/// The customer whose one bill and whose wallet are larger than all that a run collects.
+pub(crate) const PAYER: &str = "Immaculee";
+
 /// Sends calls over connections that stay open.
 #[derive(Clone)]
 pub(crate) struct Client {
@@ -100,7 +184,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// One call, and whether it was answered as it should be. `name` is a [`token`], for a chat turn its session.
+    /// One call, and whether it was answered as it should be. `name` is one that [`Kind::name`] made.
     pub(crate) async fn send(&self, kind: Kind, name: &str) -> anyhow::Result<()> {
         let (text, proofs) = match kind {
             Kind::List => {
@@ -119,6 +203,14 @@ impl Client {
                     name,
                 );
                 (billed.await?, ["\"bill_id\":", "INV-"])
+            }
+            Kind::Book => {
+                let booked = self.tool("create_booking", booking(Slot::of(name)?), name);
+                (booked.await?, ["\"status\":\"confirmed\"", "BK-"])
+            }
+            Kind::Collect => {
+                let collected = self.tool("collect_payment", payment("wallet"), name);
+                (collected.await?, ["\"status\":\"succeeded\"", "PAY-"])
             }
             Kind::Ask | Kind::Look => {
                 let said = self.say(kind, name, provider::QUESTION);
@@ -188,4 +280,20 @@ async fn answered(request: reqwest::RequestBuilder) -> anyhow::Result<String> {
 /// An item as a shopkeeper adds it.
 pub(crate) fn item(name: &str) -> Value {
     json!({"name": format!("Goods {name}"), "category": "grocery", "unit": "kg", "unit_price": "160", "quantity": "20", "low_stock_level": "5"})
+}
+
+/// A slot as somebody at the counter books it.
+pub(crate) fn booking(slot: Slot) -> Value {
+    let starts_at = slot.starts_at();
+    json!({
+        "resource": seat_name(slot.seat()),
+        "customer": "Ali",
+        "date": starts_at.format("%Y-%m-%d").to_string(),
+        "time": starts_at.format("%H:%M").to_string(),
+    })
+}
+
+/// The smallest payment of [`PAYER`].
+pub(crate) fn payment(method: &str) -> Value {
+    json!({"customer": PAYER, "amount": "1", "method": method})
 }

@@ -13,9 +13,9 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::calls::{Client, item, token};
+use crate::calls::{Client, PAYER, SLOT_MINUTES, Slot, booking, item, payment, token};
 use crate::report::at;
-use crate::stage::Stage;
+use crate::stage::{Stage, open_resource};
 
 /// What the command line calls it.
 pub(crate) const TITLE: &str = "growth";
@@ -27,6 +27,10 @@ const CALLS_MIN: usize = 5;
 const WARM_UP: usize = 5;
 /// Items of each of the other businesses.
 const NEIGHBOUR_ITEMS: i64 = 100;
+/// The measured shop has a customer, with a wallet that was filled once and a booking, for so many items.
+const ITEMS_PER_CUSTOMER: i64 = 10;
+/// What the growing number of bookings is of. A booking and a free slot take turns in it, so that every day has both.
+const DIARY: &str = "diary";
 /// Where a full run draws.
 const PLOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/growth.svg");
 
@@ -140,6 +144,30 @@ const PROBES: &[Probe] = &[
         proof: "INV-",
     },
     Probe {
+        title: "balance of a customer",
+        tool: "check_balance",
+        arguments: |_| json!({"customer": PAYER}),
+        proof: "\"open_bills\":1",
+    },
+    Probe {
+        title: "movements of money",
+        tool: "transaction_history",
+        arguments: |_| json!({"limit": 20}),
+        proof: "\"next_cursor\":",
+    },
+    Probe {
+        title: "customers, a slip",
+        tool: "find_customers",
+        arguments: |_| json!({"query": "imaculee"}),
+        proof: PAYER,
+    },
+    Probe {
+        title: "what is free on a day",
+        tool: "check_availability",
+        arguments: |_| json!({"resource": DIARY, "date": Slot::first().format("%Y-%m-%d").to_string(), "limit": 20}),
+        proof: "\"more\":true",
+    },
+    Probe {
         title: "add",
         tool: "inventory_add_item",
         arguments: item,
@@ -156,6 +184,19 @@ const PROBES: &[Probe] = &[
         tool: "billing_create_bill",
         arguments: |_| json!({"customer": "Ali", "lines": [{"item": "Flour", "quantity": "1", "unit": "kg"}, {"item": "Shampoo", "quantity": "1"}]}),
         proof: "INV-",
+    },
+    Probe {
+        title: "book",
+        tool: "create_booking",
+        arguments: |_| booking(Slot::fresh()),
+        proof: "BK-",
+    },
+    Probe {
+        title: "collect, cash",
+        tool: "collect_payment",
+        // Not of Ali, who owes a bill more with every call above.
+        arguments: |_| payment("cash"),
+        proof: "PAY-",
     },
 ];
 
@@ -177,9 +218,11 @@ pub(crate) async fn run(time: Duration, small: bool) -> anyhow::Result<String> {
         .client
         .tool("inventory_add_item", runs_low, &token())
         .await?;
+    open_resource(&programs.client, DIARY).await?;
+    let diary = stage.resource(DIARY).await?;
     let mut rounds: Vec<Vec<Cell>> = Vec::with_capacity(sizes.len());
     for size in sizes {
-        grow(&stage.owner, *size).await?;
+        grow(&stage.owner, diary, *size).await?;
         stage.tidy().await?;
         let mut round = Vec::with_capacity(PROBES.len());
         for probe in PROBES {
@@ -230,8 +273,12 @@ async fn measure(client: &Client, probe: &Probe, time: Duration) -> anyhow::Resu
 }
 
 /// Fills the shop and its neighbours up to a size.
-async fn grow(owner: &PgPool, size: Size) -> anyhow::Result<()> {
-    fill(owner, TenantId::DEMO.0, size.items).await?;
+async fn grow(owner: &PgPool, diary: Uuid, size: Size) -> anyhow::Result<()> {
+    let shop = TenantId::DEMO.0;
+    fill(owner, shop, size.items).await?;
+    let customers = size.items / ITEMS_PER_CUSTOMER;
+    befriend(owner, shop, customers).await?;
+    book(owner, shop, diary, customers).await?;
     let there: i64 = sqlx::query_scalar("select count(*) from shop.tenants")
         .fetch_one(owner)
         .await?;
@@ -287,6 +334,75 @@ async fn fill(owner: &PgPool, tenant: Uuid, items: i64) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Customers with a telephone and a wallet that was filled once in cash, until there are so many.
+async fn befriend(owner: &PgPool, tenant: Uuid, customers: i64) -> anyhow::Result<()> {
+    let there: i64 = sqlx::query_scalar("select count(*) from shop.customers where tenant_id = $1")
+        .bind(tenant)
+        .fetch_one(owner)
+        .await?;
+    sqlx::query(
+        "with people as (
+             insert into shop.customers (tenant_id, id, name, phone_e164, created_at)
+             select $1, md5($1::text || 'customer' || n)::uuid,
+                    (array['Aline','Bosco','Chantal','David','Esther','Felix','Grace','Hassan','Irene','Jean','Keza','Louis','Marie','Noel',
+                           'Olive','Patrick','Rose','Samuel','Theo','Uwera','Vestine','Willy','Yvonne','Zoe'])[1 + n % 24] || ' ' ||
+                    (array['Mukamana','Habimana','Uwase','Niyonzima','Ingabire','Mugisha','Keita','Nkurunziza','Okello','Wanjiru','Otieno',
+                           'Kamau','Achieng','Mwangi','Njoroge','Tesfaye','Bekele','Haile','Diallo','Traore'])[1 + n / 24 % 20] || ' ' || n,
+                    '+2507' || lpad(n::text, 8, '0'), now() - n * interval '1 second'
+             from generate_series($2::bigint, $3::bigint) n
+             returning id, created_at
+         ), advances as (
+             select p.id, p.created_at, t.currency, shop.ledger_account_id($1, 'wallet', p.id, t.currency) as wallet,
+                    shop.ledger_account_id($1, 'cash', null, t.currency) as cash
+             from people p join shop.tenants t on t.id = $1
+         ), wallets as (
+             insert into shop.ledger_accounts (tenant_id, id, code, kind, currency, customer_id, floored, credits_posted)
+             select $1, wallet, 'wallet', 'liability', currency, id, true, 1000 from advances
+         ), cash as (
+             update shop.ledger_accounts a set debits_posted = a.debits_posted + taken.amount
+             from (select cash, 1000 * count(*) as amount from advances group by cash) taken
+             where a.tenant_id = $1 and a.id = taken.cash
+         )
+         insert into shop.ledger_transfers (tenant_id, id, group_id, debit_account, credit_account, amount, currency, state, reason, actor, at)
+         select $1, id, id, cash, wallet, 1000, currency, 'posted', 'top_up', 'bench', created_at from advances",
+    )
+    .bind(tenant)
+    .bind(there + 1)
+    .bind(customers)
+    .execute(owner)
+    .await
+    .context("filling a shop with customers")?;
+    Ok(())
+}
+
+/// Bookings of one resource, until there are so many. Their numbers are below all that calls are given.
+async fn book(owner: &PgPool, tenant: Uuid, diary: Uuid, bookings: i64) -> anyhow::Result<()> {
+    let there: i64 = sqlx::query_scalar(
+        "select count(*) from shop.bookings where tenant_id = $1 and resource_id = $2",
+    )
+    .bind(tenant)
+    .bind(diary)
+    .fetch_one(owner)
+    .await?;
+    sqlx::query(
+        "insert into shop.bookings (tenant_id, id, number, resource_id, lane, status, starts_at, ends_at, blocks_from, blocks_until, ical_uid,
+                                    created_by, created_at, changed_at)
+         select $1, n.id, n.n, $2, 1, 'confirmed', n.at, n.at + n.slot, n.at, n.at + n.slot, n.id || '@countersign', 'bench', now(), now()
+         from (select n, md5($1::text || 'booking' || n)::uuid as id, s.slot, $3::timestamptz + (n - 1) * 2 * s.slot as at
+               from generate_series($4::bigint, $5::bigint) n cross join (select make_interval(mins => $6) as slot) s) n",
+    )
+    .bind(tenant)
+    .bind(diary)
+    .bind(Slot::first())
+    .bind(there + 1)
+    .bind(bookings)
+    .bind(i32::try_from(SLOT_MINUTES)?)
+    .execute(owner)
+    .await
+    .context("filling a diary")?;
+    Ok(())
+}
+
 fn table(sizes: &[Size], rounds: &[Vec<Cell>]) -> String {
     let mut text = "\n| p50 ms (p99), one call after the other |".to_owned();
     for size in sizes {
@@ -318,9 +434,9 @@ const RIGHT: f64 = 200.0;
 const TOP: f64 = 30.0;
 const BOTTOM: f64 = 50.0;
 /// One colour per line, told apart in print too.
-const COLOURS: [&str; 12] = [
+const COLOURS: [&str; 16] = [
     "#0b6e4f", "#c0392b", "#2c3e80", "#b8860b", "#7d3c98", "#117a8b", "#d35400", "#566573",
-    "#1e8449", "#943126", "#5b2c6f", "#7e5109",
+    "#1e8449", "#943126", "#5b2c6f", "#7e5109", "#1f618d", "#a04000", "#0e6655", "#17202a",
 ];
 
 /// The table as a drawing: a line per call, time upwards on a logarithmic scale.

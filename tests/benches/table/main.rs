@@ -27,7 +27,7 @@ use e2e::recording::Names;
 use migrations::settings::Reader;
 use tokio::sync::Mutex;
 
-use crate::calls::{Client, Kind, token};
+use crate::calls::{Client, Kind};
 use crate::load::{Load, Times, drive};
 use crate::replay::{Pools, Recorded, Script};
 use crate::report::{Line, Usage};
@@ -304,14 +304,7 @@ fn call(
 ) -> impl Fn(usize) -> futures::future::BoxFuture<'static, anyhow::Result<()>> {
     move |worker| {
         let client = client.clone();
-        Box::pin(async move {
-            let name = if kind.is_chat() {
-                kind.session(worker)
-            } else {
-                token()
-            };
-            client.send(kind, &name).await
-        })
+        Box::pin(async move { client.send(kind, &kind.name(worker)).await })
     }
 }
 

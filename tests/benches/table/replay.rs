@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use contracts::ids::TenantId;
-use e2e::recording::{Names, Statement, Template, agree, ids_of_one_call};
+use e2e::recording::{Names, Statement, Template, agree, ids_of_one_call, instants_of_one_call};
 use migrations::clock::{SystemClock, new_id};
 use migrations::database::{self, Role};
 use sqlx::encode::IsNull;
@@ -19,30 +19,108 @@ use sqlx::{
     Arguments as _, AssertSqlSafe, ConnectOptions as _, Encode, PgConnection, PgPool, Postgres,
     Row as _, Type,
 };
+use uuid::Uuid;
 
-use crate::calls::{Client, Kind, token};
+use crate::calls::{Client, Kind, Slot};
 use crate::stage::{POOL_SIZE, ROLES, Stage};
 
 /// Recordings made at most until two agree; another may have a look of a background task in it.
 const RECORDINGS_MAX: usize = 20;
 /// How long a replay waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
-/// The statement that gives a bill its number.
+/// The statement that gives a bill, a booking or a payment its number, and its column that says it.
 const GIVES_NUMBER: &str = "insert into shop.counters";
+const NUMBER: &str = "last";
 
 /// One kind of call as it was recorded.
 pub(crate) struct Recorded {
     kind: Kind,
     statements: Vec<Statement>,
     names: Names,
-    /// Ids at the end of `names.ids` that belong to the worker, not to the call.
-    of_worker: usize,
+    /// Ids at the end of `names.ids` that are there before the call: a worker's session, a slot's seat.
+    known: usize,
+    /// How other calls get other times.
+    times: Option<Times>,
     /// What the call wrote.
     rows: Rows,
 }
 
 /// Rows by table.
 type Rows = Vec<(String, i64)>;
+
+/// One recording.
+struct Recording {
+    name: String,
+    said: Vec<Statement>,
+    rows: Rows,
+    /// The number that was given.
+    number: Option<i64>,
+}
+
+impl Recording {
+    async fn make(stage: &Stage, client: &Client, kind: Kind) -> anyhow::Result<Recording> {
+        let name = kind.name(0);
+        let (rows, numbers) = (stage.rows().await?, stage.numbers().await?);
+        let said = stage.record(client.send(kind, &name)).await?;
+        let number = given(&numbers, &stage.numbers().await?)?;
+        ensure!(
+            number.is_some() == said.iter().any(gives_number),
+            "{kind:?}: {number:?} is the number given"
+        );
+        Ok(Recording {
+            rows: added(&rows, stage.rows().await?),
+            name,
+            said,
+            number,
+        })
+    }
+}
+
+/// The slot of a recorded booking, and what depends on it.
+#[derive(Debug, Clone)]
+struct Times {
+    seats: Vec<Uuid>,
+    slot: Slot,
+    instants: Vec<i64>,
+}
+
+impl Times {
+    async fn of_two(stage: &Stage, one: &Recording, other: &Recording) -> anyhow::Result<Times> {
+        let (slot, next) = (Slot::of(&one.name)?, Slot::of(&other.name)?);
+        ensure!(
+            slot.seat() == next.seat(),
+            "recordings are of {slot:?} and {next:?}, on two seats"
+        );
+        let apart = next.starts_at() - slot.starts_at();
+        let instants = instants_of_one_call(&one.said, &other.said, apart);
+        ensure!(
+            !instants.is_empty(),
+            "no time of a booking was found in its statements"
+        );
+        let seats = stage.seats().await?;
+        Ok(Times {
+            seats,
+            slot,
+            instants,
+        })
+    }
+
+    fn seat(&self, slot: Slot) -> anyhow::Result<Uuid> {
+        let seat = self.seats.get(slot.seat());
+        Ok(*seat.context("every seat is booked: measure for a shorter time")?)
+    }
+
+    /// Gives names the time of another slot: as much later, and its seat, which is their last id.
+    fn set(&self, slot: Slot, names: &mut Names) -> anyhow::Result<()> {
+        let later = slot.starts_at() - self.slot.starts_at();
+        let later_us = later.num_microseconds().context("a time too far away")?;
+        names.instants = self.instants.iter().map(|at| at + later_us).collect();
+        if let Some(id) = names.ids.last_mut() {
+            *id = self.seat(slot)?;
+        }
+        Ok(())
+    }
+}
 
 impl Recorded {
     /// Records a kind of call by having it made until two recordings agree.
@@ -51,23 +129,14 @@ impl Recorded {
         client: &Client,
         kind: Kind,
     ) -> anyhow::Result<Recorded> {
-        let mut before: Vec<(Vec<Statement>, String, Rows)> = Vec::new();
+        let mut before: Vec<Recording> = Vec::new();
         for _ in 0..RECORDINGS_MAX {
-            let name = if kind.is_chat() {
-                kind.session(0)
-            } else {
-                token()
-            };
-            let rows = stage.rows().await?;
-            let said = stage.record(client.send(kind, &name)).await?;
-            let rows = added(&rows, stage.rows().await?);
-            if let Some((first, name, rows)) = before
-                .iter()
-                .find(|(one, _, r)| agree(one, &said) && *r == rows)
-            {
-                return Recorded::of_two(stage, kind, first, &said, name, rows.clone()).await;
+            let now = Recording::make(stage, client, kind).await?;
+            let same = |one: &&Recording| agree(&one.said, &now.said) && one.rows == now.rows;
+            if let Some(first) = before.iter().find(same) {
+                return Recorded::of_two(stage, kind, first, &now).await;
             }
-            before.push((said, name, rows));
+            before.push(now);
         }
         bail!("{kind:?}: no two of {RECORDINGS_MAX} recordings agree")
     }
@@ -75,26 +144,33 @@ impl Recorded {
     async fn of_two(
         stage: &Stage,
         kind: Kind,
-        one: &[Statement],
-        other: &[Statement],
-        name: &str,
-        rows: Rows,
+        one: &Recording,
+        other: &Recording,
     ) -> anyhow::Result<Recorded> {
-        let mut names = Names {
-            ids: ids_of_one_call(one, other),
-            texts: vec![name.to_owned()],
-            number: number(one)?,
+        let times = match kind {
+            Kind::Book => Some(Times::of_two(stage, one, other).await?),
+            _ => None,
         };
-        let of_worker = usize::from(kind.is_chat());
-        if kind.is_chat() {
-            names.ids.push(stage.session(name).await?);
-        }
+        let known = match &times {
+            Some(times) => Some(times.seat(times.slot)?),
+            None if kind.is_chat() => Some(stage.session(&one.name).await?),
+            None => None,
+        };
+        let mut ids = ids_of_one_call(&one.said, &other.said);
+        ids.extend(known);
+        let instants = times.as_ref().map(|times| times.instants.clone());
         Ok(Recorded {
             kind,
-            statements: one.to_vec(),
-            names,
-            of_worker,
-            rows,
+            statements: one.said.clone(),
+            names: Names {
+                ids,
+                texts: vec![one.name.clone()],
+                instants: instants.unwrap_or_default(),
+                number: one.number,
+            },
+            known: usize::from(known.is_some()),
+            times,
+            rows: one.rows.clone(),
         })
     }
 
@@ -103,11 +179,12 @@ impl Recorded {
         Script::new(stage, self, &self.statements).await
     }
 
-    /// What the business itself says: without the tenant's preamble, idempotency, audit and the agent's journal. A call that writes is
-    /// still one transaction, or it would pay for a commit per statement.
+    /// What the business itself says: without the tenant's preamble, idempotency, audit, what others are told (a statement of its own, or
+    /// one with the audit row) and the agent's journal. A call that writes is still one transaction, or it would pay for a commit per
+    /// statement.
     pub(crate) async fn bare_script(&self, stage: &Stage) -> anyhow::Result<Script> {
         let business = |s: &&Statement| {
-            let machinery = ["shop.idempotency", "shop.audit_log"];
+            let machinery = ["shop.idempotency", "shop.audit_log", "shop.outbox"];
             s.login == Role::Shop.name()
                 && !s.sql.starts_with("SAVEPOINT")
                 && !s.sql.starts_with("RELEASE")
@@ -190,27 +267,24 @@ fn added(before: &[(String, i64)], after: Rows) -> Rows {
         .collect()
 }
 
-/// The number a bill got: the only integer of the statement after the one that gave it that is a number of that series.
-fn number(statements: &[Statement]) -> anyhow::Result<Option<i64>> {
-    let Some(given) = statements
-        .iter()
-        .position(|s| s.sql.starts_with(GIVES_NUMBER))
-    else {
-        return Ok(None);
-    };
-    let next = statements
-        .get(given + 1)
-        .context("a number is given to a bill")?;
-    let numbers = next.parameters.iter().flatten();
-    let number = numbers.filter_map(|p| p.parse::<i64>().ok()).max();
-    Ok(Some(number.context("the bill's number")?))
+/// The number that a call got: the last one of the only series that went on.
+fn given(before: &[(String, i64)], after: &[(String, i64)]) -> anyhow::Result<Option<i64>> {
+    let mut went_on = after.iter().filter(|series| !before.contains(series));
+    let number = went_on.next().map(|(_, last)| *last);
+    ensure!(went_on.next().is_none(), "one call gives several numbers");
+    Ok(number)
+}
+
+fn gives_number(statement: &Statement) -> bool {
+    statement.sql.starts_with(GIVES_NUMBER)
 }
 
 /// Statements ready to be sent.
 pub(crate) struct Script {
     steps: Vec<Step>,
-    of_worker: usize,
-    tokens: bool,
+    kind: Kind,
+    known: usize,
+    times: Option<Times>,
 }
 
 struct Step {
@@ -246,13 +320,14 @@ impl Script {
                 prepared: said.prepared,
                 parameters: templates(&mut connection, said, &recorded.names).await?,
                 closes,
-                gives_number: said.sql.starts_with(GIVES_NUMBER),
+                gives_number: gives_number(said),
             });
         }
         Ok(Script {
             steps,
-            of_worker: recorded.of_worker,
-            tokens: !recorded.kind.is_chat(),
+            kind: recorded.kind,
+            known: recorded.known,
+            times: recorded.times.clone(),
         })
     }
 
@@ -263,13 +338,7 @@ impl Script {
 
     /// Says everything once, for a call of its own.
     pub(crate) async fn play(&self, pools: &Pools, names: &mut Names) -> anyhow::Result<()> {
-        let of_call = names.ids.len() - self.of_worker;
-        for id in names.ids.iter_mut().take(of_call) {
-            *id = new_id(&SystemClock);
-        }
-        if self.tokens {
-            names.texts = vec![token()];
-        }
+        self.rename(names)?;
         let mut held: HashMap<u32, PoolConnection<Postgres>> = HashMap::new();
         for step in &self.steps {
             let mut connection = match held.remove(&step.backend) {
@@ -289,6 +358,25 @@ impl Script {
                 held.insert(step.backend, connection);
             }
         }
+        Ok(())
+    }
+}
+
+impl Script {
+    /// Names for another call of the same worker.
+    fn rename(&self, names: &mut Names) -> anyhow::Result<()> {
+        let of_call = names.ids.len() - self.known;
+        for id in names.ids.iter_mut().take(of_call) {
+            *id = new_id(&SystemClock);
+        }
+        if self.kind.is_chat() {
+            return Ok(());
+        }
+        let name = self.kind.name(0);
+        if let Some(times) = &self.times {
+            times.set(Slot::of(&name)?, names)?;
+        }
+        names.texts = vec![name];
         Ok(())
     }
 }
@@ -317,7 +405,7 @@ impl Step {
             .fetch_all(connection)
             .await?;
         match rows.first() {
-            Some(row) if self.gives_number => Ok(Some(row.try_get(0)?)),
+            Some(row) if self.gives_number => Ok(Some(row.try_get(NUMBER)?)),
             _ => Ok(None),
         }
     }

@@ -12,7 +12,7 @@ use e2e::program::Program;
 use e2e::recording::{self, LINE_PREFIX, Statement};
 use e2e::world::http_client;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use migrations::database::{self, Role};
+use migrations::database::{self, Role, queue};
 use migrations::embedded::Embedded;
 use migrations::test_database::TestHome;
 use serde_json::json;
@@ -20,7 +20,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::calls::{Client, Kind, SESSIONS, item, token};
+use crate::calls::{Client, Kind, PAYER, SEATS, SESSIONS, SLOT_MINUTES, item, seat_name, token};
 use crate::provider;
 
 /// Database connections of each program, its default, and of each replay.
@@ -37,8 +37,30 @@ const TURNS_BEFORE: usize = 6;
 const ADMIN: &str = "countersign_admin";
 /// More than all bills of a run take, kg or pieces.
 const PLENTY: &str = "90000000";
-/// Bill numbers begin here, so that all have the same number of digits.
-const NUMBERS_FROM: i64 = 1_000_000;
+/// Numbers of bills, bookings and payments begin here, so that all of a series have the same number of digits, and none of one is one of
+/// another: a replay finds the number it replaces by its digits.
+const NUMBERS_FROM: [(&str, i64); 3] = [("INV", 1_000_000), ("BK", 3_000_000), ("PAY", 5_000_000)];
+/// Tools whose calls are measured where nobody is asked, and the one that fills a wallet.
+const NEVER_ASKED: [&str; 4] = [
+    "billing_create_bill",
+    "create_booking",
+    "collect_payment",
+    "top_up_wallet",
+];
+/// Pieces on the one bill of [`PAYER`] at 250 each, and what is in the wallet: no run collects as much.
+const OWED_PIECES: &str = "300000";
+const IN_WALLET: &str = "80000000";
+/// Says of a transaction that it is no call's: the job queue, and the looks for what is due that the server takes every second. They read,
+/// unless something is due, and here nothing ever is.
+const BACKGROUND: [&str; 7] = [
+    queue::SCHEMA,
+    "shop.tenants_with_untold_events",
+    "shop.endpoints_with_due_deliveries",
+    "shop.due_payments",
+    "shop.tenants_with_lapsed_holds",
+    "shop.tenants_with_due_reminders",
+    "shop.tenants_with_lapsed_rows",
+];
 /// How often, and how often at most, the log is looked at until nothing more is written to it.
 const LOG_LOOK: Duration = Duration::from_millis(20);
 const LOG_LOOKS_MAX: usize = 100;
@@ -165,7 +187,7 @@ impl Stage {
         })
     }
 
-    /// Fills the shop through its tools, opens the sessions, and sets the policy that asks nobody about a bill.
+    /// Fills the shop through its tools, opens the sessions, and sets the policies that ask nobody.
     pub(crate) async fn furnish(&self, programs: &Programs, kinds: &[Kind]) -> anyhow::Result<()> {
         let client = &programs.client;
         for (name, category, unit) in [
@@ -184,7 +206,7 @@ impl Stage {
             .buffer_unordered(8)
             .try_collect::<Vec<_>>()
             .await?;
-        self.set_policy_and_numbers().await?;
+        self.set_policies_and_numbers().await?;
         for kind in kinds.iter().copied().filter(|kind| kind.is_chat()) {
             let first = kind.session(0);
             for _ in 0..TURNS_BEFORE {
@@ -198,21 +220,65 @@ impl Stage {
         }
         // The first bill makes the customer.
         client.send(Kind::Bill, &token()).await?;
+        for seat in 0..SEATS {
+            open_resource(client, &seat_name(seat)).await?;
+        }
+        let lines = json!([{"item": "Soap", "quantity": OWED_PIECES}]);
+        let owed = json!({"customer": PAYER, "lines": lines});
+        client.tool("billing_create_bill", owed, &token()).await?;
+        let advance = json!({"customer": PAYER, "amount": IN_WALLET, "method": "cash"});
+        client.tool("top_up_wallet", advance, &token()).await?;
         self.as_admin("vacuum analyze").await
     }
 
-    async fn set_policy_and_numbers(&self) -> anyhow::Result<()> {
+    async fn set_policies_and_numbers(&self) -> anyhow::Result<()> {
         let tenant = TenantId::DEMO.0;
-        sqlx::query("insert into shop.policies (tenant_id, tool, ask) values ($1, 'billing_create_bill', 'never')")
+        for tool in NEVER_ASKED {
+            sqlx::query(
+                "insert into shop.policies (tenant_id, tool, ask) values ($1, $2, 'never')",
+            )
             .bind(tenant)
+            .bind(tool)
             .execute(&self.owner)
             .await?;
-        sqlx::query("insert into shop.counters (tenant_id, series, last) values ($1, 'INV', $2)")
-            .bind(tenant)
-            .bind(NUMBERS_FROM)
-            .execute(&self.owner)
-            .await?;
+        }
+        for (series, from) in NUMBERS_FROM {
+            sqlx::query("insert into shop.counters (tenant_id, series, last) values ($1, $2, $3)")
+                .bind(tenant)
+                .bind(series)
+                .bind(from)
+                .execute(&self.owner)
+                .await?;
+        }
         Ok(())
+    }
+
+    /// The last number of every series.
+    pub(crate) async fn numbers(&self) -> anyhow::Result<Vec<(String, i64)>> {
+        let numbers = sqlx::query_as(
+            "select series, last from shop.counters where tenant_id = $1 order by 1",
+        )
+        .bind(TenantId::DEMO.0);
+        Ok(numbers.fetch_all(&self.owner).await?)
+    }
+
+    /// The ids of the seats, in their order.
+    pub(crate) async fn seats(&self) -> anyhow::Result<Vec<Uuid>> {
+        let mut ids = Vec::with_capacity(SEATS);
+        for seat in 0..SEATS {
+            ids.push(self.resource(&seat_name(seat)).await?);
+        }
+        Ok(ids)
+    }
+
+    /// The id of something that can be booked.
+    pub(crate) async fn resource(&self, name: &str) -> anyhow::Result<Uuid> {
+        sqlx::query_scalar("select id from shop.resources where tenant_id = $1 and name = $2")
+            .bind(TenantId::DEMO.0)
+            .bind(name)
+            .fetch_one(&self.owner)
+            .await
+            .with_context(|| format!("resource {name}"))
     }
 
     async fn copy_session(&self, from: &str, to: &str) -> anyhow::Result<()> {
@@ -315,7 +381,7 @@ impl Stage {
         Ok(())
     }
 
-    /// What both programs' roles say to Postgres while `work` is done, one transaction after the other.
+    /// What both programs' roles say to Postgres for `work`, one transaction after the other.
     pub(crate) async fn record(
         &self,
         work: impl Future<Output = anyhow::Result<()>>,
@@ -327,7 +393,7 @@ impl Stage {
         let mut log = fs::File::open(&self.log).context("the server's log")?;
         log.seek(SeekFrom::Start(from))?;
         log.take(end - from).read_to_string(&mut text)?;
-        Ok(recording::untangle(recording::read(&text)?))
+        Ok(recording::untangle(recording::read(&text)?, &BACKGROUND))
     }
 
     /// Where the log ends once nothing more is written to it.
@@ -382,4 +448,24 @@ impl Stage {
             .with_context(|| statement.to_owned())?;
         Ok(())
     }
+}
+
+/// Something that can be booked for a slot, round the clock, as far ahead as anything can be.
+pub(crate) async fn open_resource(client: &Client, name: &str) -> anyhow::Result<()> {
+    let resource = json!({"name": name, "slot_minutes": SLOT_MINUTES, "max_ahead_days": 730, "time_zone": "UTC", "price": "1000"});
+    client
+        .tool("booking_set_resource", resource, &token())
+        .await?;
+    let days = [
+        "monday",
+        "tuesday",
+        "wednesday",
+        "thursday",
+        "friday",
+        "saturday",
+        "sunday",
+    ];
+    let hours = json!({"resource": name, "weekdays": days, "opens": "00:00", "closes": "24:00"});
+    client.tool("booking_set_hours", hours, &token()).await?;
+    Ok(())
 }
