@@ -137,6 +137,11 @@ mod tests {
     }
 
     #[test]
+    fn no_two_migrations_have_one_version() {
+        assert_eq!(all_applied().len(), MIGRATOR.iter().count());
+    }
+
+    #[test]
     fn a_database_is_missing_behind_current_newer_or_different() {
         assert_eq!(compare(&BTreeMap::new()).unwrap(), State::Missing);
         assert_eq!(compare(&all_applied()).unwrap(), State::Current);
