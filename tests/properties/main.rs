@@ -3,11 +3,6 @@
 //! `COUNTERSIGN_SEQUENCES` sets how many (2,000 unless it says otherwise), `COUNTERSIGN_SEED` runs the sequence of one number, many times.
 
 #![expect(clippy::expect_used, reason = "a test that cannot go on has failed")]
-#![expect(
-    clippy::panic,
-    clippy::print_stderr,
-    reason = "whoever runs it reads what it came to"
-)]
 
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;

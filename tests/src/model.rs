@@ -376,7 +376,7 @@ impl Shop {
         let is_as_agreed = now == question.terms;
         if !is_as_agreed {
             let mut next = self.clone();
-            let expected = next.ask(&question.call, now.clone(), step);
+            let expected = next.ask(&question.call, now, step);
             next.stand(id, Standing::Superseded(step.id));
             outcomes.push((next, expected));
         }
@@ -386,7 +386,7 @@ impl Shop {
             next.stand(id, Standing::Settled(expected.clone()));
             outcomes.push((next, expected));
         }
-        for (mut next, refused) in self.changed_meanwhile(&question.call, step) {
+        if let Some((mut next, refused)) = self.changed_meanwhile(&question.call, step) {
             next.stand(id, Standing::Settled(refused.clone()));
             outcomes.push((next, refused));
         }

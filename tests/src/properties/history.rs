@@ -70,8 +70,7 @@ pub fn explain(history: &[Seen], shop: Shop) -> Result<Shop, Unexplained> {
 
 impl Search<'_> {
     fn from(&mut self, done: u128, shop: Shop) -> Option<Shop> {
-        let all = self.history.len() as u32;
-        if done.count_ones() == all {
+        if done.count_ones() as usize == self.history.len() {
             return Some(shop);
         }
         let mut hasher = DefaultHasher::new();

@@ -24,7 +24,7 @@ const CLIENTS_MAX: u64 = 4;
 /// Most operations of all clients of one shop.
 const STEPS_MAX: u64 = 14;
 
-/// Numbers drawn one after another from a first one (SplitMix64: short, and the same for ever).
+/// Numbers drawn one after another from a first one (`SplitMix64`: short, and the same for ever).
 #[derive(Debug, Clone)]
 pub struct Draw(u64);
 
@@ -36,7 +36,7 @@ impl Draw {
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -46,7 +46,7 @@ impl Draw {
 
     /// A number below another, which is above 0.
     pub fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
+        self.number() % end
     }
 
     /// Whether it comes out, so many times in a hundred.
@@ -60,7 +60,7 @@ impl Draw {
         &of[usize::try_from(place).unwrap_or(0)]
     }
 
-    fn number(&mut self, from: i64, to: i64) -> i64 {
+    fn between(&mut self, from: i64, to: i64) -> i64 {
         let span = u64::try_from(to - from + 1).unwrap_or(1);
         from + i64::try_from(self.below(span)).unwrap_or(0)
     }
@@ -68,7 +68,7 @@ impl Draw {
     /// A decimal from 0 up, with at most so many decimals.
     fn decimal(&mut self, whole_max: i64, decimals: u32) -> Decimal {
         let scale = 10_i64.pow(decimals);
-        Decimal::new(self.number(0, whole_max * scale), decimals).normalize()
+        Decimal::new(self.between(0, whole_max * scale), decimals).normalize()
     }
 }
 
@@ -187,7 +187,7 @@ fn settings(draw: &mut Draw) -> Settings {
             policies.insert("billing_create_bill", Ask::Never);
         }
         1 => {
-            policies.insert("billing_create_bill", Ask::Above(draw.number(0, 5_000)));
+            policies.insert("billing_create_bill", Ask::Above(draw.between(0, 5_000)));
         }
         2 => {
             policies.insert("inventory_delete_item", Ask::Never);
@@ -281,15 +281,15 @@ fn item(draw: &mut Draw) -> String {
 }
 
 fn bill(draw: &mut Draw) -> usize {
-    usize::try_from(draw.number(1, 5)).unwrap_or(1)
+    usize::try_from(draw.between(1, 5)).unwrap_or(1)
 }
 
 fn amount(draw: &mut Draw, name: &str) -> Decimal {
     let unit = ITEMS.iter().find(|(item, _)| *item == name).map(|i| i.1);
     match unit {
-        Some("each") => Decimal::from(draw.number(1, 4)),
-        Some("g") => Decimal::from(draw.number(1, 400)),
-        _ => Decimal::new(draw.number(1, 4_000), 3).normalize(),
+        Some("each") => Decimal::from(draw.between(1, 4)),
+        Some("g") => Decimal::from(draw.between(1, 400)),
+        _ => Decimal::new(draw.between(1, 4_000), 3).normalize(),
     }
 }
 
@@ -302,8 +302,11 @@ fn unit(draw: &mut Draw, name: &str) -> Option<&'static str> {
 fn measured(draw: &mut Draw, name: &str) -> (Decimal, Option<&'static str>) {
     let quantity = amount(draw, name);
     match unit(draw, name) {
-        Some("g") => (Decimal::from(draw.number(1, 4_000)), Some("g")),
-        Some(unit) => (Decimal::new(draw.number(1, 400), 3).normalize(), Some(unit)),
+        Some("g") => (Decimal::from(draw.between(1, 4_000)), Some("g")),
+        Some(unit) => (
+            Decimal::new(draw.between(1, 400), 3).normalize(),
+            Some(unit),
+        ),
         None => (quantity, None),
     }
 }
@@ -312,8 +315,8 @@ fn add(draw: &mut Draw) -> Call {
     let name = item(draw);
     let unit = ITEMS.iter().find(|i| i.0 == name).map_or("each", |i| i.1);
     let quantity = match unit {
-        "each" => Decimal::from(draw.number(0, 9)),
-        "g" => Decimal::from(draw.number(0, 900)),
+        "each" => Decimal::from(draw.between(0, 9)),
+        "g" => Decimal::from(draw.between(0, 900)),
         _ => draw.decimal(9, 3),
     };
     Call::Inventory(inventory::Call::Add {
@@ -371,7 +374,7 @@ fn money(draw: &mut Draw) -> Call {
     Call::Payment(match draw.below(24) {
         0..=5 => payment::Call::TopUp {
             customer: customer(draw),
-            amount: draw.number(1, 2_000),
+            amount: draw.between(1, 2_000),
         },
         6..=13 => payment::Call::Collect {
             payer: if draw.percent(50) {
@@ -379,7 +382,7 @@ fn money(draw: &mut Draw) -> Call {
             } else {
                 Payer::Bill(bill(draw))
             },
-            amount: draw.percent(50).then(|| draw.number(1, 1_500)),
+            amount: draw.percent(50).then(|| draw.between(1, 1_500)),
             method: method(draw),
         },
         14..=18 => payment::Call::Refund {
@@ -406,13 +409,13 @@ fn create(draw: &mut Draw) -> Call {
     let customer = draw.percent(70).then(|| customer(draw));
     let payment = match draw.below(5) {
         0 => Some((method(draw), None)),
-        1 => Some((method(draw), Some(draw.number(1, 300)))),
+        1 => Some((method(draw), Some(draw.between(1, 300)))),
         _ => None,
     };
     Call::Billing(billing::Call::Create(Box::new(billing::Wanted {
         customer,
         lines,
-        discount_minor: draw.percent(20).then(|| draw.number(1, 200)),
+        discount_minor: draw.percent(20).then(|| draw.between(1, 200)),
         payment,
     })))
 }
