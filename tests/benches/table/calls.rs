@@ -19,9 +19,9 @@ pub(crate) enum Kind {
     Add,
     /// `billing_create_bill` where the tenant's policy asks nobody: all bills sell the same two items to the same customer.
     Bill,
-    /// `create_booking` where the policy asks nobody, each time another slot of the same day or a day nearby, for the same customer.
+    /// `create_booking` where the tenant's policy asks nobody: each time the next slot of the same seat, for the same customer.
     Book,
-    /// `collect_payment` by wallet where the policy asks nobody: all pay for the same bill from the same wallet.
+    /// `collect_payment` by wallet where the tenant's policy asks nobody: all pay for the same bill from the same wallet.
     Collect,
     /// A chat turn that reads.
     Ask,

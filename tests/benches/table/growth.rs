@@ -433,6 +433,8 @@ const LEFT: f64 = 60.0;
 const RIGHT: f64 = 200.0;
 const TOP: f64 = 30.0;
 const BOTTOM: f64 = 50.0;
+/// From one name to the next below it.
+const LINE: f64 = 14.0;
 /// One colour per line, told apart in print too.
 const COLOURS: [&str; 16] = [
     "#0b6e4f", "#c0392b", "#2c3e80", "#b8860b", "#7d3c98", "#117a8b", "#d35400", "#566573",
@@ -499,12 +501,26 @@ fn plot(sizes: &[Size], rounds: &[Vec<Cell>]) -> String {
             labels.push((y(last.p50_ms), place));
         }
     }
-    labels.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let mut lowest = 0.0_f64;
-    for (at, place) in labels {
-        // Names of lines that end close together stand below each other.
-        let at = at.max(lowest + 14.0);
-        lowest = at;
+    svg.push_str(&titles(labels));
+    svg.push_str("</svg>\n");
+    svg
+}
+
+/// The names of the lines where they end. Those of lines that end close together stand below each other, and none below the picture.
+fn titles(mut ends: Vec<(f64, usize)>) -> String {
+    ends.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut highest = 0.0_f64;
+    for (at, _) in &mut ends {
+        *at = at.max(highest);
+        highest = *at + LINE;
+    }
+    let mut lowest = HEIGHT - LINE;
+    for (at, _) in ends.iter_mut().rev() {
+        *at = at.min(lowest);
+        lowest = *at - LINE;
+    }
+    let mut svg = String::new();
+    for (at, place) in ends {
         let _ = writeln!(
             svg,
             "<text x=\"{:.0}\" y=\"{:.1}\" fill=\"{}\">{}</text>",
@@ -514,6 +530,5 @@ fn plot(sizes: &[Size], rounds: &[Vec<Cell>]) -> String {
             PROBES[place].title
         );
     }
-    svg.push_str("</svg>\n");
     svg
 }
