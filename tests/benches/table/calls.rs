@@ -162,9 +162,9 @@ impl Slot {
     }
 }
 
-/// What a seat is called.
+/// What a seat is called, as the shop writes it.
 pub(crate) fn seat_name(seat: usize) -> String {
-    format!("seat{seat}")
+    format!("Seat {seat}")
 }
 
 /// The customer whose one bill and whose wallet are larger than all that a run collects.

@@ -30,7 +30,7 @@ const NEIGHBOUR_ITEMS: i64 = 100;
 /// The measured shop has a customer, with a wallet that was filled once and a booking, for so many items.
 const ITEMS_PER_CUSTOMER: i64 = 10;
 /// What the growing number of bookings is of. A booking and a free slot take turns in it, so that every day has both.
-const DIARY: &str = "diary";
+const DIARY: &str = "Diary";
 /// Where a full run draws.
 const PLOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/growth.svg");
 
