@@ -19,9 +19,9 @@ pub(crate) enum Kind {
     Add,
     /// `billing_create_bill` where the tenant's policy asks nobody: all bills sell the same two items to the same customer.
     Bill,
-    /// `create_booking` where the policy asks nobody, each time another slot of the same day or a day nearby, for the same customer.
+    /// `create_booking` where the tenant's policy asks nobody: each time the next slot of the same seat, for the same customer.
     Book,
-    /// `collect_payment` by wallet where the policy asks nobody: all pay for the same bill from the same wallet.
+    /// `collect_payment` by wallet where the tenant's policy asks nobody: all pay for the same bill from the same wallet.
     Collect,
     /// A chat turn that reads.
     Ask,
@@ -162,9 +162,9 @@ impl Slot {
     }
 }
 
-/// What a seat is called.
+/// What a seat is called, as the shop writes it.
 pub(crate) fn seat_name(seat: usize) -> String {
-    format!("seat{seat}")
+    format!("Seat {seat}")
 }
 
 /// The customer whose one bill and whose wallet are larger than all that a run collects.

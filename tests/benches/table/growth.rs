@@ -27,10 +27,10 @@ const CALLS_MIN: usize = 5;
 const WARM_UP: usize = 5;
 /// Items of each of the other businesses.
 const NEIGHBOUR_ITEMS: i64 = 100;
-/// The measured shop has a customer, with a wallet that was filled once and a booking, for so many items.
+/// The measured shop has a customer, with a wallet that was filled once and an open bill, and a booking, for so many items.
 const ITEMS_PER_CUSTOMER: i64 = 10;
 /// What the growing number of bookings is of. A booking and a free slot take turns in it, so that every day has both.
-const DIARY: &str = "diary";
+const DIARY: &str = "Diary";
 /// Where a full run draws.
 const PLOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/growth.svg");
 
@@ -334,7 +334,8 @@ async fn fill(owner: &PgPool, tenant: Uuid, items: i64) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Customers with a telephone and a wallet that was filled once in cash, until there are so many.
+/// Customers with a telephone, a wallet that was filled once in cash, and a bill that is open, until there are so many. The numbers of the
+/// bills are below all that calls are given.
 async fn befriend(owner: &PgPool, tenant: Uuid, customers: i64) -> anyhow::Result<()> {
     let there: i64 = sqlx::query_scalar("select count(*) from shop.customers where tenant_id = $1")
         .bind(tenant)
@@ -350,21 +351,39 @@ async fn befriend(owner: &PgPool, tenant: Uuid, customers: i64) -> anyhow::Resul
                            'Kamau','Achieng','Mwangi','Njoroge','Tesfaye','Bekele','Haile','Diallo','Traore'])[1 + n / 24 % 20] || ' ' || n,
                     '+2507' || lpad(n::text, 8, '0'), now() - n * interval '1 second'
              from generate_series($2::bigint, $3::bigint) n
-             returning id, created_at
-         ), advances as (
-             select p.id, p.created_at, t.currency, shop.ledger_account_id($1, 'wallet', p.id, t.currency) as wallet,
-                    shop.ledger_account_id($1, 'cash', null, t.currency) as cash
+             returning id, name, created_at
+         ), known as (
+             select p.*, md5(p.id::text || 'bill')::uuid as bill, $2 - 1 + row_number() over () as number, t.currency,
+                    shop.ledger_account_id($1, 'wallet', p.id, t.currency) as wallet,
+                    shop.ledger_account_id($1, 'receivable', p.id, t.currency) as receivable,
+                    shop.ledger_account_id($1, 'cash', null, t.currency) as cash, shop.ledger_account_id($1, 'sales', null, t.currency) as sales
              from people p join shop.tenants t on t.id = $1
-         ), wallets as (
-             insert into shop.ledger_accounts (tenant_id, id, code, kind, currency, customer_id, floored, credits_posted)
-             select $1, wallet, 'wallet', 'liability', currency, id, true, 1000 from advances
-         ), cash as (
-             update shop.ledger_accounts a set debits_posted = a.debits_posted + taken.amount
-             from (select cash, 1000 * count(*) as amount from advances group by cash) taken
-             where a.tenant_id = $1 and a.id = taken.cash
+         ), theirs as (
+             insert into shop.ledger_accounts (tenant_id, id, code, kind, currency, customer_id, floored, debits_posted, credits_posted)
+             select $1, wallet, 'wallet', 'liability', currency, id, true, 0, 1000 from known
+             union all
+             select $1, receivable, 'receivable', 'asset', currency, id, false, 250, 0 from known
+         ), ours as (
+             update shop.ledger_accounts a set debits_posted = a.debits_posted + m.debits, credits_posted = a.credits_posted + m.credits
+             from (select cash as id, 1000 * count(*) as debits, 0 as credits from known group by cash
+                   union all
+                   select sales, 0, 250 * count(*) from known group by sales) m
+             where a.tenant_id = $1 and a.id = m.id
+         ), bills as (
+             insert into shop.bills (tenant_id, id, number, status, customer_id, customer_name, currency, tax_inclusive, subtotal, total,
+                                     issued_at, issued_by)
+             select $1, bill, number, 'open', id, name, currency, true, 250, 250, created_at, 'bench' from known
+         ), lines as (
+             insert into shop.bill_lines (tenant_id, bill_id, line_no, item_id, description, entered_quantity, entered_unit, quantity, unit,
+                                          unit_price, gross)
+             select $1, bill, 1, soap.id, soap.name, 1, 'each', 1, 'each', 250, 250
+             from known cross join (select i.id, i.name from shop.items i where i.tenant_id = $1 and i.name = 'Soap') soap
          )
-         insert into shop.ledger_transfers (tenant_id, id, group_id, debit_account, credit_account, amount, currency, state, reason, actor, at)
-         select $1, id, id, cash, wallet, 1000, currency, 'posted', 'top_up', 'bench', created_at from advances",
+         insert into shop.ledger_transfers (tenant_id, id, group_id, debit_account, credit_account, amount, currency, state, reason, bill_id,
+                                            actor, at)
+         select $1, id, id, cash, wallet, 1000, currency, 'posted', 'top_up', null::uuid, 'bench', created_at from known
+         union all
+         select $1, bill, bill, receivable, sales, 250, currency, 'posted', 'sale', bill, 'bench', created_at from known",
     )
     .bind(tenant)
     .bind(there + 1)
@@ -433,6 +452,8 @@ const LEFT: f64 = 60.0;
 const RIGHT: f64 = 200.0;
 const TOP: f64 = 30.0;
 const BOTTOM: f64 = 50.0;
+/// From one name to the next below it.
+const LINE: f64 = 14.0;
 /// One colour per line, told apart in print too.
 const COLOURS: [&str; 16] = [
     "#0b6e4f", "#c0392b", "#2c3e80", "#b8860b", "#7d3c98", "#117a8b", "#d35400", "#566573",
@@ -499,12 +520,26 @@ fn plot(sizes: &[Size], rounds: &[Vec<Cell>]) -> String {
             labels.push((y(last.p50_ms), place));
         }
     }
-    labels.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let mut lowest = 0.0_f64;
-    for (at, place) in labels {
-        // Names of lines that end close together stand below each other.
-        let at = at.max(lowest + 14.0);
-        lowest = at;
+    svg.push_str(&titles(labels));
+    svg.push_str("</svg>\n");
+    svg
+}
+
+/// The names of the lines where they end. Those of lines that end close together stand below each other, and none below the picture.
+fn titles(mut ends: Vec<(f64, usize)>) -> String {
+    ends.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut highest = 0.0_f64;
+    for (at, _) in &mut ends {
+        *at = at.max(highest);
+        highest = *at + LINE;
+    }
+    let mut lowest = HEIGHT - LINE;
+    for (at, _) in ends.iter_mut().rev() {
+        *at = at.min(lowest);
+        lowest = *at - LINE;
+    }
+    let mut svg = String::new();
+    for (at, place) in ends {
         let _ = writeln!(
             svg,
             "<text x=\"{:.0}\" y=\"{:.1}\" fill=\"{}\">{}</text>",
@@ -514,6 +549,5 @@ fn plot(sizes: &[Size], rounds: &[Vec<Cell>]) -> String {
             PROBES[place].title
         );
     }
-    svg.push_str("</svg>\n");
     svg
 }

@@ -45,13 +45,13 @@ const WARM_UP_PART: u32 = 5;
 /// Phases of a cell: the product, the same SQL, the bare SQL.
 const PHASES: u32 = 3;
 /// What the growth table may take: most of it is the filling.
-const GROWTH: Duration = Duration::from_secs(1200);
+const GROWTH: Duration = Duration::from_secs(1500);
 /// What everything but the cells may take.
 const REST: Duration = Duration::from_secs(180);
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match measured().await {
+    match Box::pin(measured()).await {
         Ok(failures) if failures.is_empty() => ExitCode::SUCCESS,
         Ok(failures) => {
             for failure in failures {
@@ -87,7 +87,7 @@ async fn measured() -> anyhow::Result<Vec<String>> {
     let limit = REST + time * cells * PHASES * 2;
     let mut failures = Vec::new();
     if rows.first_bytes || !rows.kinds.is_empty() {
-        failures = within(limit, table(time, &rows)).await?;
+        failures = within(limit, Box::pin(table(time, &rows))).await?;
     }
     if rows.growth || quick {
         print(&within(GROWTH, growth::run(time, quick)).await?);

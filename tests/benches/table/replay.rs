@@ -360,9 +360,7 @@ impl Script {
         }
         Ok(())
     }
-}
 
-impl Script {
     /// Names for another call of the same worker.
     fn rename(&self, names: &mut Names) -> anyhow::Result<()> {
         let of_call = names.ids.len() - self.known;
