@@ -146,7 +146,7 @@ async fn a_call_that_does_not_fit_is_corrected_before_anything_runs() {
         let hint = told[0]["hint"].as_str().unwrap_or_default();
         if fault == "unknown_tool" {
             assert!(
-                hint.contains("billing_"),
+                hint.contains("The nearest are: "),
                 "the nearest tools are named: {hint}"
             );
         }
