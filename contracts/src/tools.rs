@@ -8,9 +8,9 @@ pub mod booking;
 pub mod confirm;
 pub mod inventory;
 pub mod location;
+pub mod payment;
 pub mod profile;
 pub mod support;
-pub mod payment;
 
 use crate::tool::{ToolSheet, sheet};
 

@@ -1,7 +1,7 @@
 //! The command line of `mcp-server`.
 
-mod webhook;
 mod shop;
+mod webhook;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;

@@ -20,8 +20,8 @@ use uuid::Uuid;
 
 use crate::caller::Caller;
 use crate::error::CallError;
-use crate::providers::Configured;
 use crate::phones::Country;
+use crate::providers::Configured;
 
 /// What the business has settled for itself.
 #[derive(Debug, Clone, PartialEq, Eq)]

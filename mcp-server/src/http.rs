@@ -22,10 +22,10 @@ use tower::Layer as _;
 
 use crate::app::App;
 use crate::guard::{self, Guard};
-use crate::{callbacks, pages};
 #[cfg(not(feature = "conformance-fixtures"))]
 use crate::server::Server;
 use crate::written::{self, Place};
+use crate::{callbacks, pages};
 
 #[cfg(feature = "conformance-fixtures")]
 use crate::fixtures::WithFixtures as Server;

@@ -19,8 +19,8 @@ use std::time::Duration;
 
 use contracts::ids::TenantId;
 use graphile_worker::{
-    IntoTaskHandlerResult, LocalQueueConfig, RefetchDelayConfig, TaskHandler, WorkerContext, WorkerOptions,
-    WorkerRecoveryConfig,
+    IntoTaskHandlerResult, LocalQueueConfig, RefetchDelayConfig, TaskHandler, WorkerContext,
+    WorkerOptions, WorkerRecoveryConfig,
 };
 use migrations::database::queue;
 use serde::{Deserialize, Serialize};
@@ -451,10 +451,7 @@ mod tests {
         enqueue(&mut tx, &[job]).await.unwrap();
         tx.rollback().await.unwrap();
         assert_eq!(stage.jobs().await, 0);
-        let working = [
-            stage.start(),
-            tokio::spawn(run(other, stage.stop.clone())),
-        ];
+        let working = [stage.start(), tokio::spawn(run(other, stage.stop.clone()))];
         stage.enqueue(200).await;
         stage.until_empty().await;
         stage.stop.cancel();

@@ -8,8 +8,8 @@ mod stripe;
 
 use chrono::{DateTime, Utc};
 use contracts::money::{Currency, Money};
-use futures::future::BoxFuture;
 use contracts::tools::payment::PaymentMethod;
+use futures::future::BoxFuture;
 use migrations::settings::{BadSetting, Reader};
 use uuid::Uuid;
 
@@ -86,13 +86,28 @@ pub(crate) enum Said {
 /// One provider.
 pub(crate) trait Provider: Send + Sync {
     /// Asks for the money to be moved. Again is not twice: the reference is the same.
-    fn request<'a>(&'a self, http: &'a Outgoing, order: &'a Order, now: DateTime<Utc>) -> BoxFuture<'a, Said>;
+    fn request<'a>(
+        &'a self,
+        http: &'a Outgoing,
+        order: &'a Order,
+        now: DateTime<Utc>,
+    ) -> BoxFuture<'a, Said>;
 
     /// Asks what became of it.
-    fn status<'a>(&'a self, http: &'a Outgoing, order: &'a Order, now: DateTime<Utc>) -> BoxFuture<'a, Said>;
+    fn status<'a>(
+        &'a self,
+        http: &'a Outgoing,
+        order: &'a Order,
+        now: DateTime<Utc>,
+    ) -> BoxFuture<'a, Said>;
 
     /// Asks for it to be given up, where a provider can, and what became of it in any case.
-    fn cancel<'a>(&'a self, http: &'a Outgoing, order: &'a Order, now: DateTime<Utc>) -> BoxFuture<'a, Said> {
+    fn cancel<'a>(
+        &'a self,
+        http: &'a Outgoing,
+        order: &'a Order,
+        now: DateTime<Utc>,
+    ) -> BoxFuture<'a, Said> {
         self.status(http, order, now)
     }
 }

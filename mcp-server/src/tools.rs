@@ -5,6 +5,6 @@ pub mod booking;
 mod confirm_action;
 pub mod inventory;
 pub mod location;
+pub mod payment;
 pub mod profile;
 pub mod support;
-pub mod payment;

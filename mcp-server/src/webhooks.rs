@@ -17,9 +17,7 @@ const SECRET_PREFIX: &str = "whsec_";
 /// Random bytes of a secret.
 const SECRET_BYTES: usize = 32;
 /// Pauses before each further attempt, seconds: those Standard Webhooks proposes, about three days in all.
-const PAUSES_S: [i64; 9] = [
-    5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400,
-];
+const PAUSES_S: [i64; 9] = [5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400];
 /// By how much a pause is lengthened at random, so that many do not come back at once: thousandths.
 const JITTER_MAX_PERMILLE: u32 = 200;
 
@@ -92,11 +90,7 @@ pub fn signature(secret: &str, id: Uuid, timestamp_s: i64, body: &str) -> Option
 }
 
 /// When to try again after this many attempts have failed; `None` when it is enough. `roll` is random.
-pub(crate) fn next_attempt(
-    attempts: i32,
-    now: DateTime<Utc>,
-    roll: u32,
-) -> Option<DateTime<Utc>> {
+pub(crate) fn next_attempt(attempts: i32, now: DateTime<Utc>, roll: u32) -> Option<DateTime<Utc>> {
     let index = usize::try_from(attempts).ok()?.checked_sub(1)?;
     let pause_ms = PAUSES_S.get(index)? * 1000;
     let jitter_ms = pause_ms * i64::from(roll % (JITTER_MAX_PERMILLE + 1)) / 1000;
@@ -108,10 +102,13 @@ pub(crate) fn next_attempt(
 /// # Errors
 /// A sentence for the person who gave it.
 pub fn checked_url(text: &str, local_mode: bool) -> Result<String, String> {
-    let url = reqwest::Url::parse(text.trim())
-        .map_err(|e| format!("`{text}` is not an address ({e}). Give one such as https://example.com/hooks."))?;
+    let url = reqwest::Url::parse(text.trim()).map_err(|e| {
+        format!("`{text}` is not an address ({e}). Give one such as https://example.com/hooks.")
+    })?;
     if !url.username().is_empty() || url.password().is_some() {
-        return Err("Leave name and password out of the address: deliveries are signed.".to_owned());
+        return Err(
+            "Leave name and password out of the address: deliveries are signed.".to_owned(),
+        );
     }
     let host = url.host_str().unwrap_or_default();
     let here = is_this_machine(host);

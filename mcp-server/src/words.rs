@@ -8,9 +8,9 @@ pub(crate) mod booking;
 pub(crate) mod documents;
 pub(crate) mod inventory;
 pub(crate) mod location;
+pub(crate) mod payment;
 pub(crate) mod profile;
 pub(crate) mod support;
-pub(crate) mod payment;
 
 use chrono::NaiveDate;
 use contracts::locale::Locale;

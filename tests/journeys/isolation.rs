@@ -59,20 +59,7 @@ async fn lived_in() -> World {
             .retry("create_booking", &booking, &state, yes())
             .await,
     );
-    // What only jobs and the owner's command line write.
-    sqlx::raw_sql(
-        "insert into shop.webhook_endpoints (tenant_id, id, url, topics, secret, created_at)
-         select id, id, 'https://erp.example/hooks', '{bill.issued}', 'whsec_' || repeat('A', 44), now() from shop.tenants;
-         insert into shop.webhook_deliveries (tenant_id, endpoint_id, event_id, subject, seq, next_at)
-         select tenant_id, tenant_id, id, subject, 1, now() + interval '1 year' from shop.outbox order by id limit 1;
-         insert into shop.payment_requests (tenant_id, payment_id, step, next_at)
-         select tenant_id, id, 'poll', null from shop.payments order by id limit 1;
-         insert into shop.booking_reminders (tenant_id, booking_id, starts_at, hours_before, at)
-         select tenant_id, id, starts_at, 24, now() from shop.bookings order by id limit 1;",
-    )
-    .execute(&world.db)
-    .await
-    .expect("rows of jobs");
+    written_by_jobs(&world).await;
     let branch = "insert into shop.locations (tenant_id, id, name, latitude, longitude, created_at) select id, id, 'Remera', -1.9579, 30.1127, now() from shop.tenants";
     sqlx::query(branch)
         .execute(&world.db)
@@ -90,6 +77,23 @@ async fn lived_in() -> World {
         .await
         .expect("another tenant");
     world
+}
+
+/// What only jobs and the owner's command line write.
+async fn written_by_jobs(world: &World) {
+    sqlx::raw_sql(
+        "insert into shop.webhook_endpoints (tenant_id, id, url, topics, secret, created_at)
+         select id, id, 'https://erp.example/hooks', '{bill.issued}', 'whsec_' || repeat('A', 44), now() from shop.tenants;
+         insert into shop.webhook_deliveries (tenant_id, endpoint_id, event_id, subject, seq, next_at)
+         select tenant_id, tenant_id, id, subject, 1, now() + interval '1 year' from shop.outbox order by id limit 1;
+         insert into shop.payment_requests (tenant_id, payment_id, step, next_at)
+         select tenant_id, id, 'poll', null from shop.payments order by id limit 1;
+         insert into shop.booking_reminders (tenant_id, booking_id, starts_at, hours_before, at)
+         select tenant_id, id, starts_at, 24, now() from shop.bookings order by id limit 1;",
+    )
+    .execute(&world.db)
+    .await
+    .expect("rows of jobs");
 }
 
 /// A day to come, as arguments name it.

@@ -126,6 +126,10 @@ fn layers_keep_their_direction() {
     for word in ["tokio", "sqlx", "axum", "rmcp", "std::fs", "std::env"] {
         only(&format!("{word}::"), "contracts/src", &[]);
     }
+}
+
+#[test]
+fn what_is_pure_does_no_io() {
     for pure in [
         "agent/src/models/interpreter",
         "agent/src/answers",
