@@ -207,15 +207,10 @@ pub(crate) async fn find(
     field: &str,
 ) -> Result<Booking, CallError> {
     let unknown = |locale| booking::unknown_booking(locale, text, field);
-    let (number, id) = match read_reference(text) {
-        Some(Named::Number(number)) => (Some(number), None),
-        Some(Named::Id(id)) => (None, Some(id)),
+    let which = match read_reference(text) {
+        Some(Named::Number(number)) => Which::Number(number),
+        Some(Named::Id(id)) => Which::Id(id),
         None => return Err(unknown(call.locale).into()),
-    };
-    let which = Which {
-        number,
-        id,
-        ..Which::default()
     };
     match select(call, which, 1).await?.pop() {
         Some(found) if found.number.is_some() => Ok(found),
@@ -228,11 +223,7 @@ pub(crate) async fn find(
 /// # Errors
 /// [`CallError::Broken`] when there is none.
 pub(crate) async fn load(call: &mut Call<'_>, id: Uuid) -> Result<Booking, CallError> {
-    let which = Which {
-        id: Some(id),
-        ..Which::default()
-    };
-    let found = select(call, which, 1).await?.pop();
+    let found = select(call, Which::Id(id), 1).await?.pop();
     found.ok_or_else(|| CallError::Broken(format!("booking {id} is gone")))
 }
 
@@ -258,11 +249,7 @@ pub(crate) async fn meant(
             _ => Ok(found),
         };
     }
-    let which = Which {
-        customer: customer.as_ref().map(|c| c.id),
-        coming: true,
-        ..Which::default()
-    };
+    let which = Which::Coming(customer.as_ref().map(|c| c.id));
     let mut found = select(call, which, OFFERED_MAX).await?;
     let name = customer.as_ref().map(|c| c.name.as_str());
     match found.len() {
@@ -287,14 +274,14 @@ pub(crate) fn refuse_closed(found: &Booking, call: &Call<'_>) -> Result<(), Call
     Err(booking::closed(call.locale, &found.reference(), found.status, &when).into())
 }
 
-/// Which bookings are looked for: all that are given must hold.
-#[derive(Debug, Clone, Copy, Default)]
-struct Which {
-    id: Option<Uuid>,
-    number: Option<i64>,
-    customer: Option<Uuid>,
-    /// Confirmed and not begun.
-    coming: bool,
+/// Which bookings are looked for.
+#[derive(Debug, Clone, Copy)]
+enum Which {
+    Id(Uuid),
+    /// The n of BK-n.
+    Number(i64),
+    /// Confirmed and not begun: a customer's, or everybody's.
+    Coming(Option<Uuid>),
 }
 
 /// A row as every reader of bookings selects it.
@@ -375,6 +362,7 @@ async fn select(call: &mut Call<'_>, which: Which, most: i64) -> Result<Vec<Book
         .collect()
 }
 
+/// Each way of naming bookings is one look-up in an index of its own.
 async fn select_rows(
     conn: &mut PgConnection,
     tenant: Uuid,
@@ -382,24 +370,38 @@ async fn select_rows(
     now: DateTime<Utc>,
     most: i64,
 ) -> Result<Vec<Row>, sqlx::Error> {
+    let (id, number, coming_of, coming) = match which {
+        Which::Id(id) => (Some(id), None, None, false),
+        Which::Number(number) => (None, Some(number), None, false),
+        Which::Coming(customer) => (None, None, customer, customer.is_none()),
+    };
     sqlx::query_as!(
         Row,
-        "select b.id, b.number, b.status, b.resource_id, r.name as resource, r.time_zone, b.starts_at, b.ends_at, b.customer_id, b.customer_name,
+        "with named as materialized (
+             select $2::uuid as id
+             union all
+             select n.id from shop.bookings n where n.tenant_id = $1 and n.number = $3::bigint
+             union all
+             (select n.id from shop.bookings n
+              where n.tenant_id = $1 and n.customer_id = $4::uuid and n.status = 'confirmed' and n.starts_at > $6
+              order by n.starts_at, n.id limit $7)
+             union all
+             (select n.id from shop.bookings n
+              where $5::bool and n.tenant_id = $1 and n.status = 'confirmed' and n.starts_at > $6
+              order by n.starts_at, n.id limit $7)
+         )
+         select b.id, b.number, b.status, b.resource_id, r.name as resource, r.time_zone, b.starts_at, b.ends_at, b.customer_id, b.customer_name,
                 b.phone_e164, b.notes, b.price, b.cancel_notice_minutes, b.cancel_fee_bp, b.cancel_fee_minor, b.cancel_reason,
                 b.hold_expires_at, b.ical_uid, b.ical_sequence, b.version, b.changed_at
-         from shop.bookings b join shop.resources r on r.tenant_id = $1 and r.id = b.resource_id
-         where b.tenant_id = $1
-           and ($2::uuid is null or b.id = $2)
-           and ($3::bigint is null or b.number = $3)
-           and ($4::uuid is null or b.customer_id = $4)
-           and (not $5 or (b.status = 'confirmed' and b.starts_at > $6))
+         from named join shop.bookings b on b.tenant_id = $1 and b.id = named.id
+         join shop.resources r on r.tenant_id = $1 and r.id = b.resource_id
          order by b.starts_at, b.id
          limit $7",
         tenant,
-        which.id,
-        which.number,
-        which.customer,
-        which.coming,
+        id,
+        number,
+        coming_of,
+        coming,
         now,
         most
     )
