@@ -90,21 +90,21 @@ async fn look_at(config: &Config) -> anyhow::Result<Findings> {
 pub async fn look(url: &str) -> anyhow::Result<Findings> {
     let mut conn = PgConnection::connect(url)
         .await
-        .context("The database cannot be reached.")?;
+        .context("The database cannot be reached")?;
     let mut tx = conn
         .begin_with("begin isolation level repeatable read read only")
         .await
-        .context("The database cannot be read.")?;
+        .context("The database cannot be read")?;
     let bound = is_bound(&mut tx)
         .await
-        .context("There is no shop in this database. Run `mcp-server migrate` first.")?;
+        .context("There is no shop in this database, which `mcp-server migrate` would make")?;
     anyhow::ensure!(
         !bound,
         "This login sees one shop at a time. Set DATABASE_OWNER_URL to the login that owns the database."
     );
     let shops = count_shops(&mut tx)
         .await
-        .context("The shops cannot be counted.")?;
+        .context("The shops cannot be counted")?;
     let mut rules = Vec::new();
     for rule in invariants::all() {
         let broken = sqlx::query_scalar(rule.broken)
@@ -112,7 +112,7 @@ pub async fn look(url: &str) -> anyhow::Result<Findings> {
             .await
             .with_context(|| {
                 format!(
-                    "Rule {}, {}, could not be looked at. Run `mcp-server migrate` if the program was updated.",
+                    "Rule {}, {}, could not be looked at; if the program was updated, `mcp-server migrate` comes first",
                     rule.number, rule.says
                 )
             })?;
