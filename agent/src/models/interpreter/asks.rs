@@ -25,7 +25,11 @@ pub(super) fn question(plan: &Plan, path: &str, language: Language) -> Option<St
             "Which booking? Say its reference, such as BK-7, or the customer's name.",
             "¿Qué reserva? Di su referencia, por ejemplo BK-7, o el nombre del cliente.",
         ),
-        (COLLECT_PAYMENT | TOP_UP_WALLET, "method") => (
+        (TOP_UP_WALLET, "method") => (
+            "How is it paid: cash, mobile money or card?",
+            "¿Cómo se paga: en efectivo, con dinero móvil o con tarjeta?",
+        ),
+        (COLLECT_PAYMENT, "method") => (
             "How is it paid: cash, wallet, mobile money or card?",
             "¿Cómo se paga: en efectivo, con el monedero, con dinero móvil o con tarjeta?",
         ),
