@@ -339,7 +339,7 @@ pub(crate) async fn write(
 /// Posts what payments mean together with `with`; answers the pending transfer of each.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub(crate) async fn post(
     conn: &mut PgConnection,
     desk: Desk<'_>,

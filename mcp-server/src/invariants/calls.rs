@@ -1,6 +1,6 @@
 //! What the call path promises of every call: one effect per key and per question, and one trace per effect.
 //!
-//! Tests that call a tool's handler without the call path do not run these ([`super::is_of_calls`]).
+//! Tests that call a tool's handler without the call path do not run these (`is_of_calls`).
 
 use super::Invariant;
 
