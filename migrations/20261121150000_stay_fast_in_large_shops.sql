@@ -14,6 +14,10 @@ create index stock_low on shop.stock_levels (tenant_id, item_id) where low;
 create index items_alike on shop.items using gin (tenant_id, name_norm public.gin_trgm_ops) where archived_at is null;
 create index item_aliases_alike on shop.item_aliases using gin (tenant_id, name_norm public.gin_trgm_ops);
 
+-- Ali is found by a first name alone, too.
+alter table shop.customers add column first_norm text not null generated always as (split_part(shop.norm(name), ' ', 1)) stored;
+create index customers_first_name on shop.customers (tenant_id, first_norm) where deleted_at is null;
+
 -- Row level security keeps operators that could leak from reaching an index. This function stands behind it: it looks only into the
 -- tenant that is set, and tells names and ids.
 create function shop.names_alike(of_tenant uuid, asked text, most int)

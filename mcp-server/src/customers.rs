@@ -384,7 +384,7 @@ async fn select_exact(
                where c.tenant_id = $1 and c.deleted_at is null and c.name_norm = shop.norm($2)
                union all
                select c.id, c.name, c.name_norm, c.phone_e164, 2 from shop.customers c
-               where c.tenant_id = $1 and c.deleted_at is null and split_part(c.name_norm, ' ', 1) = (select shop.norm($2))
+               where c.tenant_id = $1 and c.deleted_at is null and c.first_norm = (select shop.norm($2))
                  and c.name_norm <> (select shop.norm($2))
            ) hit
            order by hit.kind, hit.name_norm, hit.id
