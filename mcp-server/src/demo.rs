@@ -95,9 +95,6 @@ async fn make_missing(app: &App, parts: Vec<Part>) -> Result<(), CallError> {
     let mut made = made(app).await?;
     let mut apps: HashMap<Age, App> = HashMap::new();
     for part in parts {
-        if matches!(&part.work, Work::Call(call) if !call::exists(call.tool)) {
-            continue;
-        }
         let before = made.get(&part.name);
         if before.is_some_and(|made| made.removed_at.is_none()) {
             continue;
