@@ -51,3 +51,27 @@ $$;
 comment on function shop.names_alike is 'Names of items on sale that are nearly this one, of the tenant that is set, best first';
 revoke all on function shop.names_alike from public;
 grant execute on function shop.names_alike to countersign_shop;
+
+create index customers_alike on shop.customers using gin (tenant_id, name_norm public.gin_trgm_ops) where deleted_at is null;
+create function shop.customers_alike(of_tenant uuid, asked text, most int)
+    returns table (id uuid) language sql stable security definer set search_path = pg_catalog, shop as $$
+    with asked as materialized (
+        select shop.norm($2) as norm where $1 = current_setting('app.tenant')::uuid
+    ), whole as materialized (
+        select c.id, c.name_norm from shop.customers c
+        where c.tenant_id = $1 and c.deleted_at is null and c.name_norm operator(public.%) (select norm from asked) limit 1000
+    ), part as materialized (
+        -- Only when no name is alike as a whole; of a word that thousands have in their names, some of them.
+        select c.id, c.name_norm from shop.customers c
+        where not exists (select from whole)
+          and c.tenant_id = $1 and c.deleted_at is null and c.name_norm operator(public.%>) (select norm from asked) limit 1000
+    ), near as (
+        select * from whole union all select * from part
+    )
+    select n.id from near n cross join asked
+    order by greatest(public.similarity(asked.norm, n.name_norm), public.word_similarity(asked.norm, n.name_norm)) desc, n.id
+    limit $3
+$$;
+comment on function shop.customers_alike is 'Customers whose names are nearly this one, of the tenant that is set, best first';
+revoke all on function shop.customers_alike from public;
+grant execute on function shop.customers_alike to countersign_shop;

@@ -21,7 +21,7 @@ const NEAR: u16 = 750;
 /// Names this short are near when one letter differs: Aly is not quite Ali.
 const NEAR_LETTERS_MIN: usize = 3;
 /// How many of the most similar names are looked at.
-const NARROWED_TO: i64 = 50;
+const NARROWED_TO: i32 = 50;
 /// What is said before a name to insist on a new customer.
 const INSIST: [&str; 6] = [
     "new customer ",
@@ -243,7 +243,10 @@ async fn look_up(call: &mut Call<'_>, text: &str) -> Result<Lookup, CallError> {
         let all = same.into_iter().map(|person| (person, 1000)).collect();
         return Ok(Lookup::Several(all));
     }
-    let similar = select_similar(call.conn, tenant, text, NARROWED_TO).await?;
+    let similar = match people_alike(call.conn, tenant, text, NARROWED_TO).await? {
+        Some(ids) => select_these(call.conn, tenant, text, &ids).await?,
+        None => select_similar(call.conn, tenant, text, NARROWED_TO.into()).await?,
+    };
     let near = near(text, similar);
     // Jean-Bosco is Jean Bosco; and somebody created since the first look is found by this one.
     let said = Folded::new(text);
@@ -394,6 +397,50 @@ async fn select_exact(
         id,
         phone,
         SAME_NAME_MAX
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Up to this many customers are all compared by name; beyond it the index narrows them down first.
+const COMPARED_MAX: i64 = 2_000;
+
+/// The `most` customers whose names are most like a text, in a shop with too many to compare them all; `None` in any other.
+///
+/// # Errors
+/// When the database fails.
+pub(crate) async fn people_alike(
+    conn: &mut PgConnection,
+    tenant: Uuid,
+    text: &str,
+    most: i32,
+) -> Result<Option<Vec<Uuid>>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select case when (select count(*) from (select from shop.customers c
+                                                   where c.tenant_id = $1 and c.deleted_at is null limit $4::bigint + 1) few) > $4
+                  then array(select a.id from shop.customers_alike($1, $2, $3) a) end as "ids""#,
+        tenant,
+        text,
+        most,
+        COMPARED_MAX
+    )
+    .fetch_one(conn)
+    .await
+}
+
+async fn select_these(
+    conn: &mut PgConnection,
+    tenant: Uuid,
+    text: &str,
+    ids: &[Uuid],
+) -> Result<Vec<Person>, sqlx::Error> {
+    sqlx::query_as!(
+        Person,
+        r#"select c.id, c.name, c.name_norm, c.phone_e164 as phone, 3 as "kind!" from shop.customers c
+           where c.tenant_id = $1 and c.id = any($3) and position(' ' || left((select shop.norm($2)), 1) in ' ' || c.name_norm) > 0"#,
+        tenant,
+        text,
+        ids
     )
     .fetch_all(conn)
     .await

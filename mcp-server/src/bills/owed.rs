@@ -71,7 +71,8 @@ pub(crate) async fn read(
     Ok(sorted(select_open(conn, tenant, customer, named).await?))
 }
 
-/// The same, locked until the commit in the order of their ids: nobody pays, credits or voids them meanwhile.
+/// The same, locked until the commit in the order of their ids: nobody pays, credits or voids them meanwhile, and no bill comes to the
+/// customer's.
 ///
 /// # Errors
 /// When the database fails.
@@ -81,8 +82,47 @@ pub(crate) async fn lock(
     customer: Option<Uuid>,
     named: Option<Uuid>,
 ) -> Result<Vec<Owed>, CallError> {
+    if let Some(customer) = customer {
+        wait_for_new_bills(conn, tenant, customer).await?;
+    }
     let rows = select_open_for_update(conn, tenant, customer, named).await?;
     Ok(sorted(rows))
+}
+
+/// Before a customer is given a bill: waits until nobody spreads money over the customer's bills, who would not see this one. Any number
+/// of bills may be given at once. Comes before every lock of a row, as [`lock`] does.
+///
+/// # Errors
+/// When the database fails.
+pub(crate) async fn before_a_bill(
+    conn: &mut PgConnection,
+    tenant: Uuid,
+    customer: Uuid,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "select pg_advisory_xact_lock_shared(hashtextextended('owed ' || $1::text || ' ' || $2::text, 0))",
+        tenant.to_string(),
+        customer.to_string()
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// A bill that is not there yet has no row to lock.
+async fn wait_for_new_bills(
+    conn: &mut PgConnection,
+    tenant: Uuid,
+    customer: Uuid,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "select pg_advisory_xact_lock(hashtextextended('owed ' || $1::text || ' ' || $2::text, 0))",
+        tenant.to_string(),
+        customer.to_string()
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 fn sorted(mut rows: Vec<OwedRow>) -> Vec<Owed> {

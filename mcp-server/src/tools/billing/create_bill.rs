@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::bills::owed::Part;
+use crate::bills::owed::{self, Part};
 use crate::catalogue::{self, Asked, Entered, Item};
 use crate::customers::{self, Buyer};
 use crate::error::CallError;
@@ -114,6 +114,10 @@ impl CommitTool for CreateBill {
                 Some(customers::create(call, name, *insisted).await?)
             }
         };
+        if let Some(customer) = &customer {
+            let tenant = call.tenant();
+            owed::before_a_bill(call.conn, tenant, customer.id).await?;
+        }
         let bill_id = call.new_id();
         let mut events = take_goods(call, bill_id, &plan).await?;
         let payment = write_bill(call, bill_id, customer.as_ref(), &plan).await?;

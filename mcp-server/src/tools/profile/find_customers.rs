@@ -18,10 +18,10 @@ use crate::typed::{self, CUSTOMER_CHARS_MAX};
 use crate::words::arguments::{self, Thing};
 use crate::words::inventory::Page;
 use crate::words::profile;
-use crate::{cursor, phones};
+use crate::{cursor, customers, phones};
 
 /// How many people a search ranks; in a shop with more, Postgres narrows them down first.
-const RANKED_MAX: i64 = 1_000;
+const RANKED_MAX: i32 = 1_000;
 
 /// Where a page starts: after this customer.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -97,8 +97,16 @@ async fn by_likeness(
 ) -> Result<(Vec<Person>, Option<Place>), CallError> {
     let tenant = call.tenant();
     let sought = Sought::new(query, call.shop.country);
-    let mut people: BTreeMap<Uuid, Person> = select_near(call.conn, tenant, query, &sought)
-        .await?
+    let narrowed = match sought.by_name_alone() {
+        true => customers::people_alike(call.conn, tenant, query, RANKED_MAX).await?,
+        // A part of a number or of an address stands in no index.
+        false => None,
+    };
+    let near = match narrowed {
+        Some(ids) => select_these(call.conn, tenant, &ids).await?,
+        None => select_near(call.conn, tenant, query, &sought).await?,
+    };
+    let mut people: BTreeMap<Uuid, Person> = near
         .into_iter()
         .map(|person| (person.id, person))
         .collect();
@@ -131,6 +139,11 @@ impl Sought {
             // Without a sign of an address in it, a text would be found in everybody's.
             address: Some(query.to_lowercase()).filter(|text| text.contains(['@', '.'])),
         }
+    }
+
+    /// Whether nothing in it can be a number or an address.
+    const fn by_name_alone(&self) -> bool {
+        self.phone.is_none() && self.digits.is_none() && self.address.is_none()
     }
 
     /// Pure.
@@ -202,6 +215,21 @@ async fn select_page(
     .await
 }
 
+async fn select_these(
+    conn: &mut PgConnection,
+    tenant: Uuid,
+    ids: &[Uuid],
+) -> Result<Vec<Person>, sqlx::Error> {
+    sqlx::query_as!(
+        Person,
+        "select id, name, name_norm, phone_e164 as phone, email from shop.customers where tenant_id = $1 and id = any($2)",
+        tenant,
+        ids
+    )
+    .fetch_all(conn)
+    .await
+}
+
 /// The likeliest people, by what a search text can be; more precisely than by trigrams they are compared here.
 async fn select_near(
     conn: &mut PgConnection,
@@ -230,7 +258,7 @@ async fn select_near(
         sought.phone,
         sought.digits,
         sought.address,
-        RANKED_MAX
+        i64::from(RANKED_MAX)
     )
     .fetch_all(conn)
     .await
@@ -382,5 +410,31 @@ mod tests {
             found(&world, json!({"query": "ali"})).await.0,
             Vec::<String>::new()
         );
+    }
+
+    #[tokio::test]
+    async fn a_slip_is_found_among_thousands_and_only_in_the_own_shop() {
+        let mut world = World::new().await;
+        let person = json!({"name": "Mukamana Grace"});
+        world.write::<CreateCustomer>(person).await.unwrap();
+        world
+            .arrange(
+                "insert into shop.customers (tenant_id, id, name, created_at)
+                 select id, gen_random_uuid(), 'Person ' || n, now() from shop.tenants, generate_series(1, 2100) n",
+            )
+            .await;
+        let slip = json!({"query": "mukamna", "limit": 3});
+        let found = world.read::<FindCustomers>(slip.clone()).await.unwrap();
+        assert_eq!(found.customers[0].name, "Mukamana Grace");
+        let neighbour = world.neighbour().await;
+        world.stand_in(neighbour);
+        world
+            .arrange(
+                "insert into shop.customers (tenant_id, id, name, created_at)
+                 select id, gen_random_uuid(), 'Other ' || n, now() from shop.tenants, generate_series(1, 2100) n",
+            )
+            .await;
+        let next_door = world.read::<FindCustomers>(slip).await.unwrap();
+        assert!(next_door.customers.is_empty(), "{:?}", next_door.customers);
     }
 }
