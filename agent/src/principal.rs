@@ -1,7 +1,9 @@
 //! Who talks to the agent.
 
 use contracts::ids::TenantId;
+use contracts::scope::Reach;
 use contracts::token::PrincipalRole;
+use uuid::Uuid;
 
 /// A person or program, proven by the door it came through.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -12,6 +14,10 @@ pub struct Principal {
     pub subject: String,
     /// What the principal may do.
     pub role: PrincipalRole,
+    /// The customer a customer is.
+    pub customer: Option<Uuid>,
+    /// How far the principal may reach within the role.
+    pub reach: Reach,
 }
 
 impl Principal {
@@ -22,6 +28,8 @@ impl Principal {
             tenant: TenantId::DEMO,
             subject: "owner".to_owned(),
             role: PrincipalRole::Owner,
+            customer: None,
+            reach: Reach::EVERYTHING,
         }
     }
 }

@@ -8,7 +8,8 @@
 //! - [`documents`]: a bill as a document.
 //! - [`http`]: the agent's requests, responses and run events.
 //! - [`shop`]: what a client learns about the business itself.
-//! - [`token`]: what the agent says about its end user when it calls a tool.
+//! - [`scope`]: how far a caller may reach.
+//! - [`token`]: what the agent says about its end user when it calls a tool; [`identity`]: how it asks who somebody is.
 //!
 //! Nothing here does I/O: schemas and documents are generated without compiling a server.
 
@@ -16,10 +17,12 @@ pub mod confirmation;
 pub mod documents;
 pub mod failure;
 pub mod http;
+pub mod identity;
 pub mod ids;
 pub mod locale;
 pub mod money;
 pub mod quantity;
+pub mod scope;
 pub mod shop;
 pub mod token;
 pub mod tool;

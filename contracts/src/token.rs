@@ -59,6 +59,24 @@ pub struct TokenPerson {
     pub role: PrincipalRole,
 }
 
+/// Audience of the tokens with which the agent speaks for itself: to ask who somebody is, never to call a tool.
+pub const SERVICE_AUDIENCE: &str = "countersign-identity";
+
+/// Claims of a token with which the agent speaks for itself (JWT, RFC 7519; signed as [`AgentClaims`]).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceClaims {
+    /// [`ISSUER`].
+    pub iss: String,
+    /// [`SERVICE_AUDIENCE`].
+    pub aud: String,
+    /// Issued at, seconds since 1970.
+    pub iat: i64,
+    /// Expires at, seconds since 1970: at most [`LIFETIME_SECONDS`] later.
+    pub exp: i64,
+    /// One token, one id.
+    pub jti: Uuid,
+}
+
 /// Claims of the agent's token (JWT, RFC 7519; HS256 over the key both binaries share).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentClaims {
@@ -72,6 +90,12 @@ pub struct AgentClaims {
     pub role: PrincipalRole,
     /// The principal's tenant.
     pub tenant: TenantId,
+    /// The customer a [`PrincipalRole::Customer`] is; nobody else has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customer: Option<Uuid>,
+    /// How far the principal may reach, as scopes ([`crate::scope`]); absent for all that the role allows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scopes: Option<Vec<String>>,
     /// Issued at, seconds since 1970.
     pub iat: i64,
     /// Expires at, seconds since 1970.

@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 use crate::confirmation::{Approver, ConfirmationRequired};
 use crate::token::PrincipalRole;
 
-/// What a call does to the business.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// What a call does to the business. Ordered: who may do more may do less.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Effect {
     /// Changes nothing.
     Read,
@@ -18,6 +18,18 @@ pub enum Effect {
     Write,
     /// Cannot be taken back: needs a countersignature.
     Commit,
+}
+
+impl Effect {
+    /// The word used in scopes and documents.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Effect::Read => "read",
+            Effect::Write => "write",
+            Effect::Commit => "commit",
+        }
+    }
 }
 
 /// A named group of tools.

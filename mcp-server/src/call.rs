@@ -7,7 +7,6 @@ use std::time::Duration;
 use contracts::confirmation::Question;
 use contracts::failure::{FailureCode, ToolFailure};
 use contracts::locale::Locale;
-use contracts::token::TokenPerson;
 use contracts::tool::{Effect, IDEMPOTENCY_KEY, IDEMPOTENCY_KEY_BYTES_MAX, ToolSheet};
 use contracts::tools::confirm::{ConfirmAction, ConfirmActionInput};
 use futures::FutureExt as _;
@@ -73,12 +72,11 @@ pub struct Asked {
 }
 
 /// The sheet of every tool the caller may use, by name.
-pub fn offered(caller: &Caller) -> impl Iterator<Item = &'static ToolSheet> {
-    let role = caller.role;
+pub fn offered(caller: &Caller) -> impl Iterator<Item = &'static ToolSheet> + '_ {
     ROUTES
         .values()
         .map(|r| &r.sheet)
-        .filter(move |sheet| role >= sheet.least_role)
+        .filter(move |sheet| caller.may_call(sheet))
 }
 
 /// Whether there is a tool of this name at all.
@@ -95,7 +93,7 @@ pub async fn run(app: &App, caller: &Caller, request: ToolRequest, askable: bool
     let Some(route) = ROUTES.get(request.name.as_str()) else {
         return Answer::Refused(not_allowed(locale));
     };
-    if caller.role < route.sheet.least_role {
+    if !caller.may_call(&route.sheet) {
         return Answer::Refused(not_allowed(locale));
     }
     let checked = match Checked::new(route, request) {
@@ -137,10 +135,7 @@ pub async fn answer_on_page(
 ) -> Result<Answer, CallError> {
     let mut tx = app.begin(caller.tenant).await?;
     let shop = app.shop(&mut tx, caller.tenant).await?;
-    let by = TokenPerson {
-        sub: caller.subject.clone(),
-        role: caller.role,
-    };
+    let by = caller.person();
     let decision = confirmation::decide(
         app,
         by_name,
@@ -421,15 +416,11 @@ async fn answered(
     if stored.question.tool != route.sheet.name || stored.arguments_digest != checked.digest {
         return Err(confirmation::mismatch(call.locale).into());
     }
-    // Through our agent an answer counts only with the person who gave it; a client on this machine is its own person.
+    // Through our agent an answer counts only with the person who gave it; behind any other client stands its own person.
     let (by, via) = match &call.caller.door {
-        Door::Local => (
-            Some(TokenPerson {
-                sub: call.caller.subject.clone(),
-                role: call.caller.role,
-            }),
-            "elicitation",
-        ),
+        Door::Local | Door::Key(_) | Door::Token | Door::Session => {
+            (Some(call.caller.person()), "elicitation")
+        }
         Door::Agent { decided_by } => (decided_by.clone(), "agent"),
     };
     let (Some(by), Some(yes)) = (by, checked.person_says) else {
@@ -479,12 +470,9 @@ async fn asserted_by_client(
     if confirmation::by_token(call, &token).await? != input.confirmation_id {
         return Err(confirmation::mismatch(call.locale).into());
     }
-    let by = TokenPerson {
-        sub: call.caller.subject.clone(),
-        role: call.caller.role,
-    };
+    let by = call.caller.person();
     let (by, via) = match &call.caller.door {
-        Door::Local => (by, "client_asserted"),
+        Door::Local | Door::Key(_) | Door::Token | Door::Session => (by, "client_asserted"),
         Door::Agent {
             decided_by: Some(person),
         } => (person.clone(), "agent"),

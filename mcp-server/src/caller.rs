@@ -1,7 +1,10 @@
-//! Who is calling: subject, tenant, role, and how the answer to a question may reach them.
+//! Who is calling: subject, tenant, role, how far they may reach, and how the answer to a question may reach them.
 
 use contracts::ids::TenantId;
+use contracts::scope::Reach;
 use contracts::token::{PrincipalRole, TokenPerson};
+use contracts::tool::ToolSheet;
+use uuid::Uuid;
 
 /// The subject of local mode: the one owner of the demo tenant.
 pub const LOCAL_OWNER: &str = "owner";
@@ -15,6 +18,10 @@ pub struct Caller {
     pub subject: String,
     /// What the principal may do.
     pub role: PrincipalRole,
+    /// The customer a [`PrincipalRole::Customer`] is, who is confined to what is hers; nobody else has one.
+    pub customer: Option<Uuid>,
+    /// How far the principal may reach within the role: its scopes, the server's settings, the request's headers.
+    pub reach: Reach,
     /// How the principal came in.
     pub door: Door,
 }
@@ -29,6 +36,12 @@ pub enum Door {
         /// Who answered the question this request carries the answer of.
         decided_by: Option<TokenPerson>,
     },
+    /// A client with an API key, by the key's id: the person at it is the key's principal.
+    Key(Uuid),
+    /// A client with a token of the authorization server: the person at it is whom the token names.
+    Token,
+    /// A person who logged in on a page of ours.
+    Session,
 }
 
 impl Caller {
@@ -39,7 +52,24 @@ impl Caller {
             tenant: TenantId::DEMO,
             subject: LOCAL_OWNER.to_owned(),
             role: PrincipalRole::Owner,
+            customer: None,
+            reach: Reach::EVERYTHING,
             door: Door::Local,
+        }
+    }
+
+    /// Whether this caller may see and call a tool.
+    #[must_use]
+    pub fn may_call(&self, sheet: &ToolSheet) -> bool {
+        self.role >= sheet.least_role && self.reach.allows(sheet.toolset, sheet.effect)
+    }
+
+    /// The principal as the person who answers a question.
+    #[must_use]
+    pub fn person(&self) -> TokenPerson {
+        TokenPerson {
+            sub: self.subject.clone(),
+            role: self.role,
         }
     }
 }

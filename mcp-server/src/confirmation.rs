@@ -12,6 +12,7 @@ use contracts::failure::{FailureCode, ToolFailure};
 use contracts::ids::TenantId;
 use contracts::locale::Locale;
 use contracts::money::Money;
+use contracts::scope::Reach;
 use contracts::token::{PrincipalRole, TokenPerson};
 use contracts::tool::ToolSheet;
 use contracts::tools::confirm::ConfirmationStatus;
@@ -120,6 +121,7 @@ pub(crate) struct Stored {
     pub(crate) arguments_digest: [u8; 32],
     arguments: Value,
     requested_role: PrincipalRole,
+    requested_customer: Option<Uuid>,
     binding_digest: [u8; 32],
     idempotency_key: Option<String>,
     pub(crate) locale: Locale,
@@ -173,7 +175,7 @@ pub(crate) async fn ask(
         expires_at: asking.open.expires_at,
     };
     let hash = token_hash(&token(&app.confirmation_key, call.shop.tenant, id));
-    let (tenant, now, locale, role) = (call.shop.tenant, call.now, call.locale, call.caller.role);
+    let (tenant, now, locale) = (call.shop.tenant, call.now, call.locale);
     insert(
         call.conn,
         tenant,
@@ -181,7 +183,7 @@ pub(crate) async fn ask(
         asking.arguments,
         hash,
         asking.idempotency_key,
-        role,
+        call.caller,
         locale,
         now,
     )
@@ -280,6 +282,9 @@ pub(crate) async fn decide(
         tenant: shop.tenant,
         subject: stored.question.requested_by.clone(),
         role: stored.requested_role,
+        customer: stored.requested_customer,
+        // What was asked for was within reach when it was asked.
+        reach: Reach::EVERYTHING,
         door: Door::Local,
     };
     Yes {
@@ -652,6 +657,7 @@ struct Row {
     arguments_digest: Vec<u8>,
     binding_digest: Vec<u8>,
     requested_role: String,
+    requested_customer: Option<Uuid>,
     idempotency_key: Option<String>,
     locale: String,
 }
@@ -680,6 +686,7 @@ fn stored(row: Row) -> Result<Stored, CallError> {
             .map_err(|_| broken("binding digest"))?,
         requested_role: serde_json::from_value(Value::from(row.requested_role))
             .map_err(|e| broken(&e.to_string()))?,
+        requested_customer: row.requested_customer,
         idempotency_key: row.idempotency_key,
         locale: Locale::from_tag(&row.locale).unwrap_or_default(),
     })
@@ -708,7 +715,7 @@ async fn insert(
     arguments: &Value,
     token_hash: [u8; 32],
     idempotency_key: Option<&str>,
-    role: PrincipalRole,
+    asker: &Caller,
     locale: Locale,
     now: DateTime<Utc>,
 ) -> Result<(), CallError> {
@@ -717,8 +724,8 @@ async fn insert(
     sqlx::query!(
         "insert into shop.confirmations
             (tenant_id, id, token_hash, tool, arguments, arguments_digest, question, binding_digest, requested_by, requested_role,
-             approver, locale, idempotency_key, created_at, expires_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+             requested_customer, approver, locale, idempotency_key, created_at, expires_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
         tenant.0,
         question.id,
         &token_hash[..],
@@ -728,7 +735,8 @@ async fn insert(
         json,
         &canonical::digest(&question.binding)[..],
         question.requested_by,
-        role.word(),
+        asker.role.word(),
+        asker.customer,
         question.approver.word(),
         locale.tag(),
         idempotency_key,
@@ -748,7 +756,7 @@ async fn select(
     sqlx::query_as!(
         Row,
         "select question, status, answer, replaced_by, decided_by, arguments, arguments_digest, binding_digest, requested_role,
-                idempotency_key, locale
+                requested_customer,                idempotency_key, locale
          from shop.confirmations where tenant_id = $1 and id = $2",
         tenant.0,
         id

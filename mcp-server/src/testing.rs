@@ -97,6 +97,8 @@ impl World {
                 tenant: shop.tenant,
                 subject: "amina".to_owned(),
                 role: PrincipalRole::Owner,
+                customer: None,
+                reach: contracts::scope::Reach::EVERYTHING,
                 door: Door::Local,
             },
             locale: shop.locale,

@@ -1,7 +1,8 @@
 //! The agent's short-lived tokens (JWT, RFC 7519, HS256 over the key both programs share).
 
 use chrono::{DateTime, Utc};
-use contracts::token::{AUDIENCE, AgentClaims, ISSUER, LIFETIME_SECONDS};
+use contracts::scope::Reach;
+use contracts::token::{AUDIENCE, AgentClaims, ISSUER, LIFETIME_SECONDS, PrincipalRole};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use migrations::keys::Key;
 
@@ -34,10 +35,22 @@ pub(crate) fn verify(token: &str, key: &Key, now: DateTime<Utc>) -> Result<Calle
     if claims.exp - claims.iat > LIFETIME_SECONDS {
         return Err(BadToken("lives too long".to_owned()));
     }
+    let reach = match &claims.scopes {
+        Some(scopes) => Reach::of_scopes(scopes.iter().map(String::as_str))
+            .map_err(|e| BadToken(e.to_string()))?,
+        None => Reach::EVERYTHING,
+    };
+    if (claims.role == PrincipalRole::Customer) != claims.customer.is_some() {
+        return Err(BadToken(
+            "a customer's token names the customer, and no other does".to_owned(),
+        ));
+    }
     Ok(Caller {
         tenant: claims.tenant,
         subject: claims.sub,
         role: claims.role,
+        customer: claims.customer,
+        reach,
         door: Door::Agent {
             decided_by: claims.decided_by,
         },
@@ -48,7 +61,6 @@ pub(crate) fn verify(token: &str, key: &Key, now: DateTime<Utc>) -> Result<Calle
 mod tests {
     use chrono::TimeDelta;
     use contracts::ids::TenantId;
-    use contracts::token::PrincipalRole;
     use jsonwebtoken::{EncodingKey, Header};
     use uuid::Uuid;
 
@@ -63,6 +75,8 @@ mod tests {
             sub: "ana".to_owned(),
             role: PrincipalRole::Staff,
             tenant: TenantId::DEMO,
+            customer: None,
+            scopes: None,
             iat: now.timestamp(),
             exp: now.timestamp() + LIFETIME_SECONDS,
             jti: Uuid::nil(),

@@ -9,6 +9,7 @@ use migrations::database::Role;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use uuid::Uuid;
 
 const TOOL: &str = "billing_create_bill";
 const QUESTION: &str = "Are you sure you want to create a bill for Ali: 2 kg Sugar @ 160 = 320, 1 Shampoo = 250 (Total: RWF 570)? Reply 'yes' to confirm.";
@@ -817,6 +818,7 @@ async fn the_page_is_closed_to_other_sites_and_other_people() {
     assert_eq!(status, 404);
     let mut stranger = world.claims();
     (stranger.sub, stranger.role) = ("eve".to_owned(), PrincipalRole::Customer);
+    stranger.customer = Some(Uuid::nil());
     let seen = world
         .http
         .get(&url)

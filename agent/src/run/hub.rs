@@ -364,6 +364,7 @@ mod tests {
             tenant: TenantId(Uuid::from_u128(5)),
             subject: subject.to_owned(),
             role,
+            ..Principal::local_owner()
         };
         let ana = who("ana", PrincipalRole::Customer);
         let owner = Some((ana.tenant, ana.subject.clone()));

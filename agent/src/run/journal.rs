@@ -8,6 +8,7 @@ use contracts::http::approval::ApprovalStatus;
 use contracts::http::event::EventBody;
 use contracts::http::run::{RunStatus, StepView};
 use contracts::ids::TenantId;
+use contracts::scope::Reach;
 use contracts::token::PrincipalRole;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -268,7 +269,7 @@ pub(crate) async fn take(
            from agent.agent_sessions s
            where r.tenant_id = $1 and r.id = $2 and s.tenant_id = $1 and s.id = r.session_id
              and (r.status = 'queued' or (r.status = 'running' and r.lease_until < now()))
-           returning r.session_id as session, s.session_id as name, r.message_id, r.principal, r.principal_role, r.machine, r.last_seq,
+           returning r.session_id as session, s.session_id as name, r.message_id, r.principal, r.principal_role, r.principal_customer, r.principal_scopes, r.machine, r.last_seq,
                      r.resumptions,
                      (select coalesce(max(step), 0) from agent.steps t where t.tenant_id = $1 and t.run_id = $2) as "last_step!""#,
         tenant.0,
@@ -409,6 +410,8 @@ struct Row {
     message_id: Uuid,
     principal: String,
     principal_role: String,
+    principal_customer: Option<Uuid>,
+    principal_scopes: Vec<String>,
     machine: Value,
     last_seq: i64,
     resumptions: i32,
@@ -436,7 +439,7 @@ async fn select(
 ) -> Result<Row, sqlx::Error> {
     sqlx::query_as!(
         Row,
-        r#"select r.session_id as session, s.session_id as name, r.message_id, r.principal, r.principal_role, r.machine, r.last_seq,
+        r#"select r.session_id as session, s.session_id as name, r.message_id, r.principal, r.principal_role, r.principal_customer, r.principal_scopes, r.machine, r.last_seq,
                   r.resumptions,
                   (select coalesce(max(step), 0) from agent.steps t where t.tenant_id = $1 and t.run_id = $2) as "last_step!"
            from agent.runs r join agent.agent_sessions s on s.tenant_id = $1 and s.id = r.session_id
@@ -451,11 +454,15 @@ async fn select(
 fn held(tenant: TenantId, run_id: Uuid, lease: Uuid, row: Row) -> Result<Held, sqlx::Error> {
     let role: PrincipalRole = serde_json::from_value(Value::from(row.principal_role))
         .map_err(|e| sqlx::Error::Decode(e.into()))?;
+    let reach = Reach::of_scopes(row.principal_scopes.iter().map(String::as_str))
+        .map_err(|e| sqlx::Error::Decode(e.into()))?;
     Ok(Held {
         principal: Principal {
             tenant,
             subject: row.principal,
             role,
+            customer: row.principal_customer,
+            reach,
         },
         run_id,
         session: row.session,
@@ -644,10 +651,10 @@ async fn insert_run(
            ), run as (
                insert into agent.runs
                    (tenant_id, id, session_id, message_id, status, principal, principal_role, machine, last_seq, lease_owner, lease_until,
-                    created_at, updated_at)
+                    created_at, updated_at, principal_customer, principal_scopes)
                select $1, $3, $2, $4, case when busy then 'queued' else 'running' end, $5, $6, $7::text::jsonb, 1,
                       case when not busy then $8::uuid end,
-                      case when not busy then now() + $9 * interval '1 millisecond' end, $10, $10
+                      case when not busy then now() + $9 * interval '1 millisecond' end, $10, $10, $18, $19
                from looked
                where ($11 or not asked) and active < $12 and not ($13 and busy)
                returning status
@@ -676,6 +683,8 @@ async fn insert_run(
         new.message,
         new.said,
         new.request_key,
+        held.principal.customer,
+        &held.principal.reach.scopes(),
     )
     .fetch_one(conn)
     .await

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use contracts::ids::TenantId;
+use contracts::scope::Reach;
 use contracts::token::{
     AUDIENCE, AgentClaims, ISSUER, LIFETIME_SECONDS, PrincipalRole, TokenPerson,
 };
@@ -46,7 +47,9 @@ impl TokenClient {
             principal: Principal {
                 tenant: TenantId(Uuid::nil()),
                 subject: "agent".to_owned(),
-                role: PrincipalRole::Customer,
+                role: PrincipalRole::Staff,
+                customer: None,
+                reach: Reach::NOTHING,
             },
             decided_by: None,
         };
@@ -63,6 +66,8 @@ impl TokenClient {
             sub: on_behalf.principal.subject,
             role: on_behalf.principal.role,
             tenant: on_behalf.principal.tenant,
+            customer: on_behalf.principal.customer,
+            scopes: Some(on_behalf.principal.reach.scopes()),
             iat: now,
             exp: now + LIFETIME_SECONDS,
             jti: new_id(&*self.clock),

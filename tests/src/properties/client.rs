@@ -181,6 +181,8 @@ impl Client<'_> {
             sub: self.subject.clone(),
             role: PrincipalRole::Owner,
             tenant: self.tenant,
+            customer: None,
+            scopes: None,
             iat: now,
             exp: now + LIFETIME_SECONDS,
             jti: new_id(&*self.doors.clock),

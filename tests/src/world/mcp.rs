@@ -9,6 +9,8 @@ use migrations::clock::new_id;
 use reqwest::{RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
+use uuid::Uuid;
+
 use super::World;
 use contracts::ids::TenantId;
 
@@ -97,6 +99,7 @@ impl World {
         let claims = AgentClaims {
             sub: subject.to_owned(),
             role,
+            customer: (role == PrincipalRole::Customer).then(Uuid::nil),
             decided_by,
             ..self.claims()
         };
@@ -113,6 +116,8 @@ impl World {
             sub: "owner".to_owned(),
             role: PrincipalRole::Owner,
             tenant: TenantId::DEMO,
+            customer: None,
+            scopes: None,
             iat: now,
             exp: now + LIFETIME_SECONDS,
             jti: new_id(&*self.shop.app.clock),

@@ -61,6 +61,8 @@ pub struct Plan {
     who: Who,
     bill: Option<Bill>,
     amount: Money,
+    /// No amount was named: it is all that is owed.
+    all_owed: bool,
     way: Way,
     parts: Vec<Part>,
     to_wallet_minor: i64,
@@ -107,6 +109,7 @@ impl CommitTool for CollectPayment {
             who,
             bill,
             amount,
+            all_owed: input.amount.is_none(),
             way,
             parts,
             to_wallet_minor,
@@ -191,7 +194,9 @@ async fn take(
         let left = Money::minor(left_minor, desk.currency);
         return Err(refuse_more(call, left, Some(&bill.number)));
     }
-    if (&parts, to_wallet_minor) != (&plan.parts, plan.to_wallet_minor) {
+    let owed_minor: i64 = open.iter().map(|bill| bill.owed_minor).sum();
+    let owes_more = plan.all_owed && owed_minor != plan.amount.amount_minor;
+    if owes_more || (&parts, to_wallet_minor) != (&plan.parts, plan.to_wallet_minor) {
         return Err(words::changed(call.locale).into());
     }
     let moved: Vec<Moved> = parts

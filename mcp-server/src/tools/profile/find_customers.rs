@@ -106,10 +106,8 @@ async fn by_likeness(
         Some(ids) => select_these(call.conn, tenant, &ids).await?,
         None => select_near(call.conn, tenant, query, &sought).await?,
     };
-    let mut people: BTreeMap<Uuid, Person> = near
-        .into_iter()
-        .map(|person| (person.id, person))
-        .collect();
+    let mut people: BTreeMap<Uuid, Person> =
+        near.into_iter().map(|person| (person.id, person)).collect();
     let scores: BTreeMap<Uuid, u16> = people
         .values()
         .map(|person| (person.id, sought.likeness(person)))
