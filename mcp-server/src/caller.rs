@@ -3,7 +3,7 @@
 use contracts::ids::TenantId;
 use contracts::scope::Reach;
 use contracts::token::{PrincipalRole, TokenPerson};
-use contracts::tool::ToolSheet;
+use contracts::tool::{EffectKind, Tool, ToolSheet};
 use uuid::Uuid;
 
 /// The subject of local mode: the one owner of the demo tenant.
@@ -62,6 +62,13 @@ impl Caller {
     #[must_use]
     pub fn may_call(&self, sheet: &ToolSheet) -> bool {
         self.role >= sheet.least_role && self.reach.allows(sheet.toolset, sheet.effect)
+    }
+
+    /// [`Caller::may_call`] of a tool that is known here.
+    #[must_use]
+    pub fn may_use<T: Tool>(&self) -> bool {
+        let effect = <T::Kind as EffectKind>::EFFECT;
+        self.role >= T::LEAST_ROLE && self.reach.allows(T::TOOLSET, effect)
     }
 
     /// The principal as the person who answers a question.

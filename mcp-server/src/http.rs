@@ -24,6 +24,7 @@ use crate::app::App;
 use crate::guard::{self, Guard};
 #[cfg(not(feature = "conformance-fixtures"))]
 use crate::server::Server;
+use crate::server::icons;
 use crate::written::{self, Place};
 use crate::{callbacks, pages};
 
@@ -59,6 +60,8 @@ pub fn router(app: Arc<App>, allowed_hosts: Vec<String>) -> Router {
         .layer(middleware::from_fn_with_state(guard, guard::admit))
         // Providers, who have no token of ours: nothing they say is believed.
         .merge(callbacks::routes())
+        // Pictures of the toolsets, which clients show beside the tools.
+        .route("/icons/{name}", get(icons::serve))
         // For operators and balancers; tells nothing about any tenant.
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))

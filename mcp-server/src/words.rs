@@ -10,6 +10,9 @@ pub(crate) mod inventory;
 pub(crate) mod location;
 pub(crate) mod payment;
 pub(crate) mod profile;
+pub(crate) mod prompts;
+pub(crate) mod protocol;
+pub(crate) mod reading;
 pub(crate) mod support;
 
 use chrono::NaiveDate;
