@@ -10,8 +10,10 @@ use migrations::database;
 pub use migrations::hooks::Hooks;
 use migrations::keys::Key;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use tokio_util::sync::CancellationToken;
 
 use crate::caller::Caller;
+use crate::changes::Changes;
 use crate::error::CallError;
 use crate::handler::{Call, Shop, UnaskedClients};
 use crate::outgoing::Outgoing;
@@ -39,6 +41,10 @@ pub struct App {
     pub outgoing: Outgoing,
     /// Who moves money that leaves the process.
     pub providers: Providers,
+    /// Cancelled when the program is told to stop: whoever only waits ends then.
+    pub stopping: CancellationToken,
+    /// Who wants to be told of changes.
+    pub(crate) changes: Changes,
     shops: moka::sync::Cache<TenantId, Arc<Shop>>,
 }
 
@@ -68,6 +74,8 @@ impl App {
             hooks: Hooks::default(),
             outgoing: Outgoing::default(),
             providers: Providers::default(),
+            stopping: CancellationToken::new(),
+            changes: Changes::default(),
             shops: moka::sync::Cache::builder()
                 .max_capacity(SHOPS_MAX)
                 .time_to_live(SHOP_CACHE)

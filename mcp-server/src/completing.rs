@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::catalogue::likeness::Folded;
 use crate::catalogue::lookup::names_near;
-use crate::catalogue::ranking::{is_shown, likeness};
+use crate::catalogue::ranking::likeness;
 use crate::error::CallError;
 use crate::handler::Call;
 use crate::{numbering, price_list};
@@ -23,6 +23,8 @@ const BEGUN_CHARS_MAX: usize = 120;
 const SLIP_CHARS_MIN: usize = 3;
 /// How many names a slip may have meant.
 const NEAR_MAX: usize = 10;
+/// How alike, in thousandths, a name has to be to be meant by a slip: more than in a search, because nobody asked for it yet.
+const NEAR_MIN: u16 = 600;
 /// The series of bookings' references.
 const BOOKINGS: &str = "BK";
 
@@ -190,7 +192,7 @@ fn nearest(begun: &str, names: impl Iterator<Item = String>) -> Vec<String> {
     let asked = Folded::new(begun);
     let mut scored: Vec<(u16, String)> = names
         .map(|name| (likeness(&asked, &Folded::new(&name)), name))
-        .filter(|(score, _)| is_shown(*score))
+        .filter(|(score, _)| *score >= NEAR_MIN)
         .collect();
     scored.sort_by(|(a, x), (b, y)| b.cmp(a).then_with(|| x.cmp(y)));
     scored.truncate(NEAR_MAX);

@@ -6,7 +6,7 @@
 //! - [`server`]: the protocol around it; `written`: a result's way into the reply; `confirmation`: the question a `commit` tool asks; `pages`: where a person answers it.
 //! - [`handler`]: what a tool's file provides; `tools`: those files.
 //! - `documents`: a bill as JSON and as PDF, a booking as a file; read as resources or on pages. `price_list`, `opening_hours`: read as resources;
-//!   `completing`: what somebody may be about to type.
+//!   `completing`: what somebody may be about to type; `changes`: who wants to be told of them.
 //! - `phones`, `places`, `geo`, `opening`: how people are reached, and where and when the shop is open.
 //! - `catalogue`, `customers`, `stock`, `pricing`, `bills`, `ledger`, `payments`, `bookings`, `numbering`, `days`: the business facts tools build on; `calendar`: a
 //!   booking as a file.
@@ -25,6 +25,7 @@ mod callbacks;
 pub mod caller;
 mod canonical;
 pub mod catalogue;
+mod changes;
 pub mod check;
 pub mod cli;
 pub mod config;

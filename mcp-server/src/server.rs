@@ -3,6 +3,7 @@
 mod addresses;
 mod completion;
 pub(crate) mod icons;
+mod listening;
 mod progress;
 mod prompts;
 mod resources;
@@ -23,13 +24,13 @@ use rmcp::model::{
     CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestParams,
     CompleteResult, ContentBlock, DiscoverResult, ElicitRequest, ElicitRequestParams, ElicitResult,
     ElicitationAction, ElicitationSchema, ErrorData, GetPromptRequestParams, GetPromptResponse,
-    Implementation, InputRequest, InputRequests, InputRequiredResult, ListPromptsResult,
+    Implementation, InitializeRequestParams, InitializeResult, InputRequest, InputRequests, InputRequiredResult, ListPromptsResult,
     ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, MetaObject,
     PaginatedRequestParams, ProtocolVersion, ReadResourceRequestParams,
-    ReadResourceResponse, RequestMetaObject, ServerCapabilities, ServerConfig, Tool,
+    ReadResourceResponse, RequestMetaObject, ServerCapabilities, ServerConfig, SubscriptionFilter, Tool,
     ToolAnnotations,
 };
-use rmcp::service::{RequestContext, RoleServer};
+use rmcp::service::{RequestContext, RoleServer, SubscriptionContext};
 use serde_json::{Value, json};
 use tracing::Instrument as _;
 
@@ -41,6 +42,7 @@ use crate::documents;
 use crate::handler::UnaskedClients;
 use crate::written::Place;
 use icons::Icons;
+pub(crate) use listening::resource_digest;
 use progress::Progress;
 use prompts::{Begun, Named};
 use resources::Reader;
@@ -309,8 +311,12 @@ impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
         let capabilities = ServerCapabilities::builder()
             .enable_tools()
+            .enable_tool_list_changed()
             .enable_resources()
+            .enable_resources_list_changed()
+            .enable_resources_subscribe()
             .enable_prompts()
+            .enable_prompts_list_changed()
             .enable_completions()
             .build();
         let info = Implementation::new(SERVER_NAME, env!("CARGO_PKG_VERSION"))
@@ -327,6 +333,38 @@ impl ServerHandler for Server {
             ProtocolVersion::V_2025_11_25,
             ProtocolVersion::V_2026_07_28,
         ])
+    }
+
+    /// The older revisions are told of changes on a connection of their own, which nothing that stands alone has.
+    async fn initialize(
+        &self,
+        request: InitializeRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<InitializeResult, ErrorData> {
+        let mut begun = self.negotiate_initialize(&request)?;
+        context.peer.set_peer_info(request);
+        let told = &mut begun.capabilities;
+        if let Some(tools) = &mut told.tools {
+            tools.list_changed = None;
+        }
+        if let Some(prompts) = &mut told.prompts {
+            prompts.list_changed = None;
+        }
+        if let Some(resources) = &mut told.resources {
+            (resources.list_changed, resources.subscribe) = (None, None);
+        }
+        Ok(begun)
+    }
+
+    fn accepted_subscription_filter(
+        &self,
+        requested: &SubscriptionFilter,
+    ) -> Option<SubscriptionFilter> {
+        Some(listening::accepted(requested))
+    }
+
+    async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
+        listening::listen(self, &context).await
     }
 
     async fn discover(

@@ -90,7 +90,7 @@ pub async fn start_on(
 ) -> anyhow::Result<Started> {
     let address = listener.local_addr()?;
     let (app, database) = open(&config, address, hooks, progress).await?;
-    let stop = CancellationToken::new();
+    let stop = app.stopping.clone();
     let router = http::router(Arc::clone(&app), config.allowed_hosts);
     let serving = tokio::spawn(http::serve(listener, router, stop.clone()));
     let sweeping = tokio::spawn(sweeper::run(Arc::clone(&app), stop.clone()));
@@ -117,7 +117,7 @@ pub async fn stdio(
     progress: &mut (dyn FnMut(&str) + Send),
 ) -> anyhow::Result<()> {
     let (app, database) = open(&config, config.bind, hooks, progress).await?;
-    let stop = CancellationToken::new();
+    let stop = app.stopping.clone();
     match TcpListener::bind(config.bind).await {
         Ok(listener) => {
             let router = http::router(Arc::clone(&app), config.allowed_hosts);
