@@ -64,11 +64,21 @@ impl Caller {
         self.role >= sheet.least_role && self.reach.allows(sheet.toolset, sheet.effect)
     }
 
-    /// [`Caller::may_call`] of a tool that is known here.
+    /// Whether this caller may do what a tool does by another way than a call: read its things as resources, on pages.
     #[must_use]
     pub fn may_use<T: Tool>(&self) -> bool {
         let effect = <T::Kind as EffectKind>::EFFECT;
         self.role >= T::LEAST_ROLE && self.reach.allows(T::TOOLSET, effect)
+    }
+
+    /// The customer whose things alone this caller sees and touches; `None` for staff and the owner, who see everybody's. A customer
+    /// principal of whom it is not known who she is sees nobody's.
+    #[must_use]
+    pub fn confined_to(&self) -> Option<Uuid> {
+        match self.role {
+            PrincipalRole::Customer => Some(self.customer.unwrap_or_default()),
+            PrincipalRole::Staff | PrincipalRole::Owner => None,
+        }
     }
 
     /// The principal as the person who answers a question.

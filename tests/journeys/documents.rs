@@ -70,7 +70,7 @@ async fn a_bill_is_a_resource_in_every_revision() {
         );
         assert!(templates.contains(&"countersign://bills/{number}.pdf"));
         let list = client.request("resources/list", json!({})).await.result();
-        assert_eq!(list["resources"], json!([]), "bills are many");
+        assert!(!list.to_string().contains("bills/"), "bills are many");
 
         let bill = read(&client, BILL).await;
         let content = &bill["contents"][0];
@@ -131,7 +131,7 @@ async fn what_is_no_resource_of_the_callers_is_not_found() {
         .request("resources/templates/list", json!({}))
         .await
         .result();
-    assert_eq!(listed["resourceTemplates"], json!([]));
+    assert!(!listed.to_string().contains("countersign://bills"), "{listed}");
     for version in [MODERN, OLDER] {
         for method in ["resources/list", "resources/templates/list"] {
             let wrong = world
