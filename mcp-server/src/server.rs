@@ -42,7 +42,7 @@ use crate::documents;
 use crate::handler::UnaskedClients;
 use crate::written::Place;
 use icons::Icons;
-pub(crate) use listening::resource_digest;
+pub(crate) use listening::{Ahead, ahead_of_http, resource_digest};
 use progress::Progress;
 use prompts::{Begun, Named};
 use resources::Reader;

@@ -14,7 +14,7 @@ use crate::app::{App, Hooks};
 use crate::caller::Caller;
 use crate::config::Config;
 use crate::providers::Providers;
-use crate::server::Server;
+use crate::server::{Ahead, Server};
 use crate::{demo, http, jobs, sweeper};
 
 /// A running server. Stop it with [`Started::stop`]; dropping it stops it without waiting.
@@ -129,7 +129,7 @@ pub async fn stdio(
     }
     let sweeping = tokio::spawn(sweeper::run(Arc::clone(&app), stop.clone()));
     let working = tokio::spawn(jobs::run(Arc::clone(&app), stop.clone()));
-    let server = Server::stdio(app, Caller::local_owner());
+    let server = Ahead(Server::stdio(app, Caller::local_owner()));
     let ended = match server.serve(rmcp::transport::stdio()).await {
         Ok(running) => running
             .waiting()

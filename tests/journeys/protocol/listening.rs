@@ -88,7 +88,6 @@ async fn what_is_listened_for_is_acknowledged_first_and_only_what_there_is() {
     let uris = json!([
         "countersign://price-list",
         "file:///etc/passwd",
-        "countersign://price-list",
         "countersign://bills/INV-1"
     ]);
     let filter = json!({"toolsListChanged": true, "resourceSubscriptions": uris});
@@ -180,7 +179,7 @@ async fn a_bill_that_is_paid_and_a_price_that_changes_are_told_to_whoever_may_re
     let customer = world.agent_client("ana", PrincipalRole::Customer, None);
     let mut hers = Ear::open(&customer, filter).await;
     // No sooner is it acknowledged than something happens: it is not missed.
-    let price = json!({"item": "Soap", "set": {"unit_price": "350"}});
+    let price = json!({"item": "Soap", "change": {"unit_price": "350"}});
     done(
         &world
             .mcp(MODERN)
@@ -237,7 +236,7 @@ async fn another_process_tells_what_this_one_did() {
     );
     assert_eq!(first["params"]["_meta"][SUBSCRIPTION], "ear");
     // The server over HTTP does it; the one on stdio looks into the database.
-    let price = json!({"item": "Soap", "set": {"unit_price": "350"}});
+    let price = json!({"item": "Soap", "change": {"unit_price": "350"}});
     done(
         &world
             .mcp(MODERN)

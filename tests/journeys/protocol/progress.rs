@@ -136,7 +136,7 @@ async fn a_reader_that_leaves_stops_resources_and_prompts_too() {
 }
 
 /// How many statements wait for a lock.
-const WAITING: &str = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
+const WAITING: &str = "select count(*) from pg_locks where not granted and database = (select oid from pg_database where datname = current_database())";
 
 #[tokio::test]
 async fn on_stdio_a_cancelled_read_ends_and_a_cancelled_write_is_finished() {
