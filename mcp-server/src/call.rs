@@ -85,6 +85,12 @@ pub fn exists(name: &str) -> bool {
     ROUTES.contains_key(name)
 }
 
+/// The sheet of a tool, whoever may use it.
+#[must_use]
+pub fn sheet(name: &str) -> Option<&'static ToolSheet> {
+    ROUTES.get(name).map(|route| &route.sheet)
+}
+
 /// Answers a call, whatever happens inside: a refusal, a panic, a timeout, a lost database.
 ///
 /// `askable` says whether the client's person can be asked through it.
