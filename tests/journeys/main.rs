@@ -9,6 +9,7 @@
 mod bad_input;
 mod confirmation;
 mod crash;
+mod deployment;
 mod documents;
 mod door;
 mod examples;

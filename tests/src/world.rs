@@ -1,5 +1,6 @@
 //! A shop with both servers in this process, a database of its own, and a clock that can be moved.
 
+pub mod balancer;
 pub mod foreign;
 pub mod mcp;
 pub mod model;
