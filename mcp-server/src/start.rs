@@ -13,6 +13,9 @@ use tokio_util::sync::CancellationToken;
 use crate::app::{App, Hooks};
 use crate::caller::Caller;
 use crate::config::Config;
+use crate::identity::agent_tokens::AgentKeys;
+use crate::identity::jwt::AuthServer;
+use crate::limits::Limits;
 use crate::providers::Providers;
 use crate::server::Server;
 use crate::{demo, http, jobs, sweeper};
@@ -192,6 +195,14 @@ pub(crate) async fn open_shop(
         key(config.agent_token_key())?,
         key(config.confirmation_key())?,
     );
+    app.agent_keys = AgentKeys::new(app.agent_token_key, config.agent_token_key_previous);
+    app.auth_server = config
+        .auth_server
+        .as_ref()
+        .map(|settings| Arc::new(AuthServer::new(settings, &app.resource())));
+    app.within = config.within();
+    app.read_only = config.read_only;
+    app.limits = Limits::new(config.rate_per_minute);
     app.local_mode = config.local_mode;
     app.call_deadline = config.call_deadline;
     app.hooks = hooks;
