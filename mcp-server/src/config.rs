@@ -231,7 +231,10 @@ mod tests {
         let within = |pairs| read(pairs).unwrap().within().scopes();
         assert_eq!(within(&[]).len(), 8, "every toolset, and administration");
         assert_eq!(
-            within(&[("MCP_TOOLSETS", "billing, support"), ("MCP_READ_ONLY", "on")]),
+            within(&[
+                ("MCP_TOOLSETS", "billing, support"),
+                ("MCP_READ_ONLY", "on")
+            ]),
             ["billing:read", "support:read"]
         );
     }

@@ -157,8 +157,7 @@ fn challenged(
         challenge.push_str(&format!(", error=\"{error}\""));
     }
     // A public address that cannot stand in a header leaves the bare challenge.
-    let challenge =
-        HeaderValue::from_str(&challenge).unwrap_or(HeaderValue::from_static("Bearer"));
+    let challenge = HeaderValue::from_str(&challenge).unwrap_or(HeaderValue::from_static("Bearer"));
     response
         .headers_mut()
         .insert(header::WWW_AUTHENTICATE, challenge);
@@ -225,8 +224,8 @@ impl Shortfall {
         let needed = format!("{}:{}", sheet.toolset.word(), sheet.effect.word());
         let mut scopes = granted.scopes();
         scopes.push(needed);
-        let together = Reach::of_scopes(scopes.iter().map(String::as_str))
-            .map_or(scopes, Reach::scopes);
+        let together =
+            Reach::of_scopes(scopes.iter().map(String::as_str)).map_or(scopes, Reach::scopes);
         let _ = wanted.set(together);
     }
 

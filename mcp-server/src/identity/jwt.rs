@@ -73,10 +73,12 @@ impl AuthSettings {
         let issuer = address("MCP_AUTH_ISSUER")?;
         let jwks_url = address("MCP_AUTH_JWKS_URL")?;
         let audience = settings.optional("MCP_AUTH_AUDIENCE");
-        let tenant_claim =
-            settings.checked("MCP_AUTH_TENANT_CLAIM", "tenant", "a claim's name", |text| {
-                Some(text.to_owned())
-            })?;
+        let tenant_claim = settings.checked(
+            "MCP_AUTH_TENANT_CLAIM",
+            "tenant",
+            "a claim's name",
+            |text| Some(text.to_owned()),
+        )?;
         if issuer.is_empty() {
             return Ok(None);
         }
@@ -93,8 +95,7 @@ impl AuthSettings {
 fn fetchable(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok()?;
     let host = url.host_str()?.trim_matches(['[', ']']).to_owned();
-    let loopback =
-        host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    let loopback = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
     let safe = url.scheme() == "https" || (url.scheme() == "http" && loopback);
     let plain = url.query().is_none()
         && url.fragment().is_none()
@@ -210,11 +211,7 @@ impl AuthServer {
     }
 
     /// What a token says, once its signature, issuer, audience and times are proven.
-    async fn proven(
-        self: &Arc<Self>,
-        token: &str,
-        now: DateTime<Utc>,
-    ) -> Result<Claims, NotKnown> {
+    async fn proven(self: &Arc<Self>, token: &str, now: DateTime<Utc>) -> Result<Claims, NotKnown> {
         let header =
             jsonwebtoken::decode_header(token).map_err(|e| NotKnown::Invalid(e.to_string()))?;
         if !ALGORITHMS.iter().any(|(a, _, _)| *a == header.alg) {
@@ -233,10 +230,9 @@ impl AuthServer {
         validation.set_required_spec_claims(&["exp", "aud", "iss", "sub"]);
         // Times are compared below, with our clock.
         validation.validate_exp = false;
-        let claims =
-            jsonwebtoken::decode::<BTreeMap<String, Value>>(token, &key.key, &validation)
-                .map_err(|e| NotKnown::Invalid(e.to_string()))?
-                .claims;
+        let claims = jsonwebtoken::decode::<BTreeMap<String, Value>>(token, &key.key, &validation)
+            .map_err(|e| NotKnown::Invalid(e.to_string()))?
+            .claims;
         self.read(&claims, now)
     }
 
@@ -270,8 +266,8 @@ impl AuthServer {
         let subject = text("sub")
             .filter(|sub| (1..=SUBJECT_CHARS_MAX).contains(&sub.chars().count()))
             .ok_or_else(|| NotKnown::invalid("no subject"))?;
-        let tenant = text(&self.tenant_claim)
-            .ok_or_else(|| NotKnown::invalid("names no business"))?;
+        let tenant =
+            text(&self.tenant_claim).ok_or_else(|| NotKnown::invalid("names no business"))?;
         let scope = match claims.get("scope") {
             None => None,
             Some(Value::String(text)) => Some(text.split(' ').map(str::to_owned).collect()),
@@ -381,8 +377,7 @@ impl AuthServer {
             match self.get(url).await {
                 Ok(found) if found["issuer"] == self.issuer.as_str() => {
                     let jwks_uri = found["jwks_uri"].as_str().and_then(fetchable);
-                    return jwks_uri
-                        .ok_or_else(|| "metadata without a safe jwks_uri".to_owned());
+                    return jwks_uri.ok_or_else(|| "metadata without a safe jwks_uri".to_owned());
                 }
                 Ok(_) => wrong = "metadata of another issuer".to_owned(),
                 Err(error) => wrong = error,
@@ -452,11 +447,7 @@ fn public_key(value: &Value) -> Option<PublicKey> {
 }
 
 /// Whose token it is.
-pub(crate) async fn verify(
-    app: &App,
-    token: &str,
-    now: DateTime<Utc>,
-) -> Result<Seen, NotKnown> {
+pub(crate) async fn verify(app: &App, token: &str, now: DateTime<Utc>) -> Result<Seen, NotKnown> {
     let Some(server) = &app.auth_server else {
         return Err(NotKnown::invalid("no credential of ours"));
     };
@@ -591,7 +582,9 @@ mod tests {
             server().read(&claims, now).is_err()
         };
         assert!(!refused(json!({})));
-        assert!(!refused(json!({"nbf": 1_800_000_005, "iat": 1_799_999_000})));
+        assert!(!refused(
+            json!({"nbf": 1_800_000_005, "iat": 1_799_999_000})
+        ));
         assert!(!refused(json!({"exp": 1_799_999_996})), "clocks differ");
         for bad in [
             json!({"exp": 1_799_999_995}),
@@ -657,7 +650,11 @@ mod tests {
             assert!(keys(&[with(useless.clone())]).keys.is_empty(), "{useless}");
         }
         let other_alg = keys(&[with(json!({"alg": "ES384"}))]);
-        assert!(other_alg.find(&header(Algorithm::ES256, Some("a"))).is_none());
+        assert!(
+            other_alg
+                .find(&header(Algorithm::ES256, Some("a")))
+                .is_none()
+        );
         let small = json!({"kty": "RSA", "kid": "r", "e": "AQAB", "n": "A".repeat(172)});
         assert!(keys(&[small]).keys.is_empty(), "1024 bits");
     }
