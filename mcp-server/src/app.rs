@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use contracts::ids::TenantId;
 use contracts::locale::Locale;
+use contracts::scope::Reach;
 use migrations::clock::SharedClock;
 use migrations::database;
 pub use migrations::hooks::Hooks;
@@ -14,6 +15,10 @@ use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use crate::caller::Caller;
 use crate::error::CallError;
 use crate::handler::{Call, Shop, UnaskedClients};
+use crate::identity::Identities;
+use crate::identity::agent_tokens::AgentKeys;
+use crate::identity::jwt::AuthServer;
+use crate::limits::Limits;
 use crate::outgoing::Outgoing;
 use crate::providers::Providers;
 
@@ -25,8 +30,20 @@ pub struct App {
     pub clock: SharedClock,
     /// Where people reach our pages, without a slash at the end.
     pub public_url: String,
-    /// Checks the agent's tokens.
+    /// The key the agent signs its tokens with.
     pub agent_token_key: Key,
+    /// Checks the agent's tokens: that key, and while keys are exchanged the one before.
+    pub agent_keys: AgentKeys,
+    /// Whoever has been known lately.
+    pub identities: Identities,
+    /// The authorization server whose tokens are taken, if any.
+    pub auth_server: Option<Arc<AuthServer>>,
+    /// How many requests are taken of whom.
+    pub limits: Limits,
+    /// The most that anybody may reach through this server, by its settings.
+    pub within: Reach,
+    /// Nothing is written, whoever asks.
+    pub read_only: bool,
     /// Derives the tokens of questions.
     pub confirmation_key: Key,
     /// Callers without a token are the local owner. Only ever on loopback.
@@ -42,6 +59,8 @@ pub struct App {
     shops: moka::sync::Cache<TenantId, Arc<Shop>>,
 }
 
+/// Requests of one principal in a minute, where the settings say nothing else.
+pub const RATE_PER_MINUTE: u32 = 1200;
 /// How long a tenant's settings are used before they are read again.
 const SHOP_CACHE: Duration = Duration::from_secs(5);
 /// Tenants whose settings are kept.
@@ -62,6 +81,12 @@ impl App {
             clock,
             public_url,
             agent_token_key,
+            agent_keys: AgentKeys::new(agent_token_key, None),
+            identities: Identities::default(),
+            auth_server: None,
+            limits: Limits::new(RATE_PER_MINUTE),
+            within: Reach::EVERYTHING,
+            read_only: false,
             confirmation_key,
             local_mode: true,
             call_deadline: Duration::from_secs(10),
@@ -84,6 +109,12 @@ impl App {
         tenant: TenantId,
     ) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
         database::begin(&self.pool, tenant.0).await
+    }
+
+    /// The public address of `/mcp`.
+    #[must_use]
+    pub fn resource(&self) -> String {
+        format!("{}/mcp", self.public_url)
     }
 
     /// A call of `caller` in a transaction of [`App::begin`], at the present time, in the shop's language.

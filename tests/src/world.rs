@@ -2,6 +2,7 @@
 
 pub mod balancer;
 pub mod foreign;
+pub mod issuer;
 pub mod mcp;
 pub mod model;
 pub mod momo;
@@ -75,6 +76,13 @@ impl Place {
         match self {
             Place::Shared(database) => database.owner_url(),
             Place::Own(cluster) => cluster.owner_url(),
+        }
+    }
+
+    fn admin_url(&self) -> String {
+        match self {
+            Place::Shared(database) => database.admin_url(),
+            Place::Own(cluster) => cluster.admin_url(),
         }
     }
 
@@ -170,6 +178,14 @@ impl World {
     #[must_use]
     pub fn database_url(&self, role: Role) -> String {
         self.database.url(role)
+    }
+
+    /// A connection as the server's superuser, for what an administrator does.
+    pub async fn admin(&self) -> sqlx::PgConnection {
+        let url = self.database.admin_url();
+        <sqlx::PgConnection as sqlx::Connection>::connect(&url)
+            .await
+            .expect("the administrator")
     }
 
     /// Says something in a session and returns the agent's answer, which must be 200.
