@@ -25,8 +25,6 @@ use contracts::shop::{self, ShopFacts};
 use contracts::token::TokenPerson;
 use contracts::tool::IDEMPOTENCY_META_KEY;
 use futures::future::join_all;
-use migrations::clock::SharedClock;
-use migrations::keys::Key;
 use rmcp::model::{
     CallToolRequest, CallToolRequestParams, ClientRequest, ElicitResult, ElicitationAction,
     InputResponses, MetaObject, RequestMetaObject, ServerResult,
@@ -41,6 +39,7 @@ use self::lists::{Answered, Freshness, Shelf};
 use crate::config::ExtraServer;
 use crate::models::{ToolCall, ToolSpec};
 use crate::principal::Principal;
+use crate::tokens::Signer;
 
 /// How long a connection to our own server may take.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -133,14 +132,13 @@ struct Together {
 }
 
 impl Tools {
-    /// Our own tool server at `url`, called with tokens signed by `key`, and `extra` ones, whose calls may take `deadline` each.
+    /// Our own tool server at `url`, called with tokens of `signer`, and `extra` ones, whose calls may take `deadline` each.
     ///
     /// # Errors
     /// When no HTTP client can be made, which is a broken installation.
     pub fn new(
         url: &str,
-        key: Key,
-        clock: SharedClock,
+        signer: Signer,
         extra: &[ExtraServer],
         deadline: Duration,
     ) -> Result<Tools, Unreachable> {
@@ -160,8 +158,7 @@ impl Tools {
             url: url.into(),
             http: TokenClient {
                 inner: http().build().map_err(broken)?,
-                key,
-                clock,
+                signer,
             },
         };
         Ok(Tools {

@@ -721,11 +721,13 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
+    use crate::identity::Identities;
     use crate::language::Language;
     use crate::models::interpreter::Interpreter;
     use crate::models::{Message, ModelAnswer, ToolCall, ToolOutcome};
     use crate::run::machine::Limits;
     use crate::start::install_crypto;
+    use crate::tokens::Signer;
     use crate::tools::Tools;
 
     async fn app(database: &TestDatabase) -> App {
@@ -734,9 +736,17 @@ mod tests {
         let config = Config::read(&Reader::new(home)).unwrap();
         let nowhere = "http://127.0.0.1:9/mcp";
         let clock = config.clock.clone();
-        let tools = Tools::new(nowhere, [0; 32], clock, &[], Duration::from_secs(1)).unwrap();
+        let signer = Signer::new([0; 32], clock.clone());
+        let tools = Tools::new(nowhere, signer.clone(), &[], Duration::from_secs(1)).unwrap();
+        let identities = Identities::new(nowhere, signer, clock).unwrap();
         let pool = database.pool(migrations::database::Role::Agent).await;
-        App::new(config, pool, std::sync::Arc::new(Interpreter), tools)
+        App::new(
+            config,
+            pool,
+            std::sync::Arc::new(Interpreter),
+            tools,
+            identities,
+        )
     }
 
     fn said(text: &str) -> Message {
