@@ -18,7 +18,7 @@ use crate::models::Model;
 use crate::models::fallback::Fallback;
 use crate::models::interpreter::Interpreter;
 use crate::models::openai::Provider;
-use crate::run::worker;
+use crate::run::{elsewhere, worker};
 use crate::tokens::Signer;
 use crate::tools::Tools;
 
@@ -33,7 +33,7 @@ pub struct Started {
     /// Where it listens.
     pub address: SocketAddr,
     serving: JoinHandle<io::Result<()>>,
-    looking: JoinHandle<()>,
+    looking: [JoinHandle<()>; 2],
     database: Database,
 }
 
@@ -52,7 +52,9 @@ impl Started {
         if let Ok(Err(error)) = (&mut self.serving).await {
             tracing::error!(%error, "serving ended");
         }
-        let _ = (&mut self.looking).await;
+        for looking in &mut self.looking {
+            let _ = looking.await;
+        }
         self.app.tools.close().await;
         self.database.pool.close().await;
     }
@@ -104,7 +106,10 @@ pub async fn start_on(
     app.hooks = hooks;
     let app = Arc::new(app);
     let serving = tokio::spawn(serve(listener, Arc::clone(&app)));
-    let looking = tokio::spawn(worker::look_for_work(Arc::clone(&app)));
+    let looking = [
+        tokio::spawn(worker::look_for_work(Arc::clone(&app))),
+        tokio::spawn(elsewhere::look_elsewhere(Arc::clone(&app))),
+    ];
     Ok(Started {
         app,
         address,

@@ -23,13 +23,15 @@ use contracts::failure::{FailureCode, ToolFailure};
 use contracts::locale::Locale;
 use contracts::shop::{self, ShopFacts};
 use contracts::token::TokenPerson;
-use contracts::tool::IDEMPOTENCY_META_KEY;
+use contracts::tool::{IDEMPOTENCY_META_KEY, Tool};
+use contracts::tools::confirm::{ConfirmAction, ConfirmActionOutput};
 use futures::future::join_all;
 use rmcp::model::{
     CallToolRequest, CallToolRequestParams, ClientRequest, ElicitResult, ElicitationAction,
     InputResponses, MetaObject, RequestMetaObject, ServerResult,
 };
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use self::client::{OnBehalf, TokenClient};
 use self::foreign::ForeignServer;
@@ -240,6 +242,34 @@ impl Tools {
         }
     }
 
+    /// Where a question of our own server stands, as whoever asked it may know; none when the server does not say.
+    ///
+    /// # Errors
+    /// [`Unreachable`] when no answer came back.
+    pub async fn standing(
+        &self,
+        principal: &Principal,
+        question: Uuid,
+    ) -> Result<Option<ConfirmActionOutput>, Unreachable> {
+        let call = ToolCall {
+            id: String::new(),
+            tool: <ConfirmAction as Tool>::NAME.to_owned(),
+            arguments: json!({"confirmation_id": question}),
+        };
+        let dispatch = Dispatch {
+            call: &call,
+            idempotency_key: "",
+            locale: Locale::default(),
+            answer: None,
+        };
+        match self.own_call(principal, dispatch).await? {
+            CallResult::Done(standing) => serde_json::from_value(standing)
+                .map(Some)
+                .map_err(|e| Unreachable::new(e.to_string())),
+            CallResult::Failed(_) | CallResult::Asked(_) => Ok(None),
+        }
+    }
+
     /// Ends every connection, and the servers that are children of ours.
     pub async fn close(&self) {
         join_all(self.foreign.iter().map(|s| s.close())).await;
@@ -348,10 +378,13 @@ fn spec(tool: rmcp::model::Tool) -> ToolSpec {
 
 fn params(dispatch: Dispatch<'_>) -> Result<CallToolRequestParams, Unreachable> {
     let mut meta = RequestMetaObject::new();
-    meta.0.insert(
-        IDEMPOTENCY_META_KEY.to_owned(),
-        json!(dispatch.idempotency_key),
-    );
+    // What only looks has none.
+    if !dispatch.idempotency_key.is_empty() {
+        meta.0.insert(
+            IDEMPOTENCY_META_KEY.to_owned(),
+            json!(dispatch.idempotency_key),
+        );
+    }
     meta.0
         .insert(Locale::META_KEY.to_owned(), json!(dispatch.locale.tag()));
     let mut params = CallToolRequestParams::new(dispatch.call.tool.clone());
