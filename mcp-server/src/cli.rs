@@ -7,11 +7,12 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use contracts::scope::Reach;
 use migrations::settings::Reader;
 use tracing_subscriber::EnvFilter;
 
 use crate::app::Hooks;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::{check, demo, start};
 
 /// The business as tools over the Model Context Protocol.
@@ -21,6 +22,12 @@ pub struct Cli {
     /// Serve one desktop client on standard input and output instead of HTTP.
     #[arg(long)]
     stdio: bool,
+    /// Offer these toolsets alone, with commas between: `inventory,billing`. Goes before `MCP_TOOLSETS`.
+    #[arg(long, value_parser = config::toolsets_of_flag)]
+    toolsets: Option<Reach>,
+    /// Write nothing, whoever asks. As `MCP_READ_ONLY=on`.
+    #[arg(long)]
+    read_only: bool,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -61,7 +68,9 @@ pub async fn main(hooks: Hooks) -> ExitCode {
 }
 
 async fn run(cli: Cli, hooks: Hooks) -> anyhow::Result<ExitCode> {
-    let config = Config::read(&Reader::environment())?;
+    let mut config = Config::read(&Reader::environment())?;
+    config.toolsets = cli.toolsets.unwrap_or(config.toolsets);
+    config.read_only |= cli.read_only;
     match cli.command {
         Some(Command::Check) => return Ok(check::run(&config).await),
         Some(Command::Migrate) => migrate(&config).await,

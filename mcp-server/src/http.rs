@@ -62,14 +62,29 @@ pub fn router(app: Arc<App>, allowed_hosts: Vec<String>) -> Router {
         .merge(
             introspect::routes(&app)
                 .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+                .merge(described())
                 .layer(middleware::from_fn_with_state(guard, guard::own_site)),
         )
         // Providers, who have no token of ours: nothing they say is believed.
-        .merge(callbacks::routes())
+        .merge(if app.read_only {
+            Router::new()
+        } else {
+            callbacks::routes()
+        })
         // For operators and balancers; tells nothing about any tenant.
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .with_state(app)
+}
+
+/// What this server is to clients of an authorization server; nobody has to have a token yet to read it.
+fn described() -> Router<Arc<App>> {
+    Router::new()
+        .route(guard::METADATA_PATH, get(guard::metadata))
+        .route(
+            &format!("{}/mcp", guard::METADATA_PATH),
+            get(guard::metadata),
+        )
 }
 
 /// rmcp's own Host and Origin checks stay off: the guard before it checks both, for the pages too. It is not told when the program stops
@@ -157,6 +172,8 @@ pub async fn serve(
     let listener = listener.tap_io(|stream| {
         let _ = stream.set_nodelay(true);
     });
+    // Who guesses at keys is slowed down by address.
+    let router = router.into_make_service_with_connect_info::<SocketAddr>();
     let serving =
         axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
     tokio::select! {

@@ -12,7 +12,7 @@
 //! - [`invariants`]: what always has to hold; [`check`]: whether it does in a live database.
 //! - [`jobs`]: what is done after the answer; [`providers`]: who moves money; [`webhooks`]: what others are told; [`outgoing`]: how others
 //!   are reached; `callbacks`: where they reach us.
-//! - [`guard`]: who gets through the door; [`identity`]: whom a credential speaks for.
+//! - [`guard`]: who gets through the door; [`identity`]: whom a credential speaks for; [`limits`]: how much is taken of whom.
 //! - `typed`, `cursor`: what a person or a client sent, made safe; `words`: every sentence that is answered.
 
 pub mod app;
@@ -46,6 +46,7 @@ pub mod identity;
 pub mod invariants;
 pub mod jobs;
 mod ledger;
+pub mod limits;
 pub mod numbering;
 mod opening;
 pub mod outgoing;

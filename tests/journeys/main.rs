@@ -7,6 +7,7 @@
 )]
 
 mod bad_input;
+mod callers;
 mod confirmation;
 mod crash;
 mod documents;

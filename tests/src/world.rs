@@ -1,6 +1,7 @@
 //! A shop with both servers in this process, a database of its own, and a clock that can be moved.
 
 pub mod foreign;
+pub mod issuer;
 pub mod mcp;
 pub mod model;
 pub mod momo;
@@ -74,6 +75,13 @@ impl Place {
         match self {
             Place::Shared(database) => database.owner_url(),
             Place::Own(cluster) => cluster.owner_url(),
+        }
+    }
+
+    fn admin_url(&self) -> String {
+        match self {
+            Place::Shared(database) => database.admin_url(),
+            Place::Own(cluster) => cluster.admin_url(),
         }
     }
 
@@ -169,6 +177,14 @@ impl World {
     #[must_use]
     pub fn database_url(&self, role: Role) -> String {
         self.database.url(role)
+    }
+
+    /// A connection as the server's superuser, for what an administrator does.
+    pub async fn admin(&self) -> sqlx::PgConnection {
+        let url = self.database.admin_url();
+        <sqlx::PgConnection as sqlx::Connection>::connect(&url)
+            .await
+            .expect("the administrator")
     }
 
     /// Says something in a session and returns the agent's answer, which must be 200.
