@@ -129,6 +129,11 @@ impl App {
         self.shop(&mut tx, tenant).await
     }
 
+    /// From now on this process reads the tenant's settings again; others do within five seconds.
+    pub fn forget_shop(&self, tenant: TenantId) {
+        self.shops.invalidate(&tenant);
+    }
+
     /// What the tenant has settled for itself, at most five seconds old.
     ///
     /// # Errors
