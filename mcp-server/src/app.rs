@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use contracts::ids::TenantId;
 use contracts::locale::Locale;
+use contracts::scope::Reach;
 use migrations::clock::SharedClock;
 use migrations::database;
 pub use migrations::hooks::Hooks;
@@ -14,6 +15,8 @@ use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use crate::caller::Caller;
 use crate::error::CallError;
 use crate::handler::{Call, Shop, UnaskedClients};
+use crate::identity::Identities;
+use crate::identity::agent_tokens::AgentKeys;
 use crate::outgoing::Outgoing;
 use crate::providers::Providers;
 
@@ -25,8 +28,16 @@ pub struct App {
     pub clock: SharedClock,
     /// Where people reach our pages, without a slash at the end.
     pub public_url: String,
-    /// Checks the agent's tokens.
+    /// The key the agent signs its tokens with.
     pub agent_token_key: Key,
+    /// Checks the agent's tokens: that key, and while keys are exchanged the one before.
+    pub agent_keys: AgentKeys,
+    /// Whoever has been known lately.
+    pub identities: Identities,
+    /// The most that anybody may reach through this server, by its settings.
+    pub within: Reach,
+    /// Nothing is written, whoever asks.
+    pub read_only: bool,
     /// Derives the tokens of questions.
     pub confirmation_key: Key,
     /// Callers without a token are the local owner. Only ever on loopback.
@@ -62,6 +73,10 @@ impl App {
             clock,
             public_url,
             agent_token_key,
+            agent_keys: AgentKeys::new(agent_token_key, None),
+            identities: Identities::default(),
+            within: Reach::EVERYTHING,
+            read_only: false,
             confirmation_key,
             local_mode: true,
             call_deadline: Duration::from_secs(10),

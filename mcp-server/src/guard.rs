@@ -12,7 +12,8 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::caller::Caller;
-use crate::tokens;
+use crate::identity;
+use crate::identity::introspect::bearer;
 
 /// What the door lets through.
 #[derive(Clone)]
@@ -29,13 +30,10 @@ pub(crate) async fn admit(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let admitted = same_site(request.headers(), &guard.allowed_hosts)
-        .and_then(|()| one_host(request.uri(), request.headers()))
-        .and_then(|()| from_own_page(request.uri().path(), request.headers()));
-    if let Err(reason) = admitted {
+    if let Err(reason) = from_own_site(&request, &guard) {
         return refuse(StatusCode::FORBIDDEN, reason);
     }
-    match caller(request.headers(), &guard.app) {
+    match caller(request.headers(), &guard.app).await {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.run(request).await
@@ -49,6 +47,20 @@ pub(crate) async fn admit(
             response
         }
     }
+}
+
+/// Refuses foreign sites, for what names its callers by itself or needs none.
+pub(crate) async fn own_site(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+    match from_own_site(&request, &guard) {
+        Ok(()) => next.run(request).await,
+        Err(reason) => refuse(StatusCode::FORBIDDEN, reason),
+    }
+}
+
+fn from_own_site(request: &Request, guard: &Guard) -> Result<(), &'static str> {
+    same_site(request.headers(), &guard.allowed_hosts)
+        .and_then(|()| one_host(request.uri(), request.headers()))
+        .and_then(|()| from_own_page(request.uri().path(), request.headers()))
 }
 
 fn refuse(status: StatusCode, reason: &'static str) -> Response {
@@ -144,23 +156,22 @@ fn known(authority: &str, allowed_hosts: &[String]) -> bool {
         || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-fn caller(headers: &HeaderMap, app: &App) -> Result<Caller, &'static str> {
-    let Some(authorization) = headers.get(header::AUTHORIZATION) else {
+async fn caller(headers: &HeaderMap, app: &App) -> Result<Caller, &'static str> {
+    if !headers.contains_key(header::AUTHORIZATION) {
         return if app.local_mode {
             Ok(Caller::local_owner())
         } else {
             Err("A token is needed.")
         };
-    };
-    let token = authorization
-        .to_str()
-        .ok()
-        .and_then(|v| v.strip_prefix("Bearer "))
-        .ok_or("Only Bearer tokens are taken.")?;
-    tokens::verify(token, &app.agent_token_key, app.clock.now()).map_err(|error| {
-        tracing::warn!(%error, "token refused");
-        "The token is not valid."
-    })
+    }
+    let token = bearer(headers).ok_or("Only Bearer tokens are taken.")?;
+    match identity::who(app, token).await {
+        Ok(known) => Ok(known.caller.clone()),
+        Err(error) => {
+            tracing::warn!(%error, "token refused");
+            Err("The token is not valid.")
+        }
+    }
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ use tower::Layer as _;
 
 use crate::app::App;
 use crate::guard::{self, Guard};
+use crate::identity::introspect;
 #[cfg(not(feature = "conformance-fixtures"))]
 use crate::server::Server;
 use crate::written::{self, Place};
@@ -56,7 +57,13 @@ pub fn router(app: Arc<App>, allowed_hosts: Vec<String>) -> Router {
         // A booking for a calendar, as `.ics`.
         .route("/bookings/{name}", get(pages::booking))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(middleware::from_fn_with_state(guard, guard::admit))
+        .layer(middleware::from_fn_with_state(guard.clone(), guard::admit))
+        // The agent, which speaks for itself here.
+        .merge(
+            introspect::routes(&app)
+                .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+                .layer(middleware::from_fn_with_state(guard, guard::own_site)),
+        )
         // Providers, who have no token of ours: nothing they say is believed.
         .merge(callbacks::routes())
         // For operators and balancers; tells nothing about any tenant.

@@ -12,6 +12,7 @@
 //! - [`invariants`]: what always has to hold; [`check`]: whether it does in a live database.
 //! - [`jobs`]: what is done after the answer; [`providers`]: who moves money; [`webhooks`]: what others are told; [`outgoing`]: how others
 //!   are reached; `callbacks`: where they reach us.
+//! - [`guard`]: who gets through the door; [`identity`]: whom a credential speaks for.
 //! - `typed`, `cursor`: what a person or a client sent, made safe; `words`: every sentence that is answered.
 
 pub mod app;
@@ -41,6 +42,7 @@ pub mod guard;
 pub mod handler;
 pub mod http;
 mod idempotency;
+pub mod identity;
 pub mod invariants;
 pub mod jobs;
 mod ledger;
@@ -60,7 +62,6 @@ pub mod stock;
 pub mod sweeper;
 #[cfg(test)]
 mod testing;
-mod tokens;
 pub mod tools;
 pub mod typed;
 pub mod webhooks;
