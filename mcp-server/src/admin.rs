@@ -4,19 +4,24 @@
 //! transaction. The command line (`cli`) calls the same routes without a socket, as the local owner or operator.
 
 pub(crate) mod audit;
+pub(crate) mod keys;
+pub(crate) mod people;
 pub(crate) mod policies;
 pub(crate) mod problem;
 pub(crate) mod settings;
+pub(crate) mod tenants;
+pub(crate) mod webhooks;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Query, Request};
 use axum::http::request::Parts;
-use axum::http::{Method, StatusCode, header};
-use axum::routing::{get, put};
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::response::Response;
+use axum::routing::{delete, get, patch, post, put};
+use axum::{Router, middleware};
 use contracts::token::PrincipalRole;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -29,6 +34,7 @@ use crate::audit::{self as trail, Administered};
 use crate::caller::{Caller, Door};
 use crate::handler::Audit;
 use problem::{Code, Problem};
+use tenants::Operator;
 
 /// Largest body, bytes.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -44,8 +50,36 @@ pub(crate) fn routes() -> Router<Arc<App>> {
             "/admin/v1/policies/{tool}",
             put(policies::set).get(policies::show).delete(policies::clear),
         )
+        .route("/admin/v1/people", get(people::list).post(people::add))
+        .route("/admin/v1/people/{subject}", patch(people::change))
+        .route("/admin/v1/keys", get(keys::list).post(keys::create))
+        .route("/admin/v1/keys/{name}", delete(keys::revoke))
+        .route("/admin/v1/webhooks", get(webhooks::list).post(webhooks::add))
+        .route("/admin/v1/webhooks/{id}", delete(webhooks::remove))
+        .route("/admin/v1/webhooks/deliveries", get(webhooks::deliveries))
+        .route(
+            "/admin/v1/webhooks/deliveries/{event}/retry",
+            post(webhooks::retry),
+        )
         .route("/admin/v1/audit", get(audit::list))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::map_response(kept_by_nobody))
+}
+
+/// What the operator may do about the businesses.
+pub(crate) fn operator_routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/admin/v1/tenants", get(tenants::list).post(tenants::create))
+        .route("/admin/v1/tenants/{id}", patch(tenants::change))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::map_response(kept_by_nobody))
+}
+
+/// Answers hold secrets that are shown once, and what people did.
+async fn kept_by_nobody(mut response: Response) -> Response {
+    let no_store = HeaderValue::from_static("no-store");
+    response.headers_mut().insert(header::CACHE_CONTROL, no_store);
+    response
 }
 
 /// The owner of a business, who came in with a credential that reaches administration.
@@ -163,7 +197,7 @@ pub(crate) fn seen(view: &impl Serialize) -> Option<Value> {
     serde_json::to_value(view).ok()
 }
 
-/// Calls a route in this process, for the command line.
+/// Calls a route in this process, for the command line: whoever sits at the machine is the operator, too.
 ///
 /// # Errors
 /// What the route answers when it does nothing.
@@ -182,8 +216,9 @@ pub(crate) async fn ask(
     let body = body.map_or_else(Body::empty, |json| Body::from(json.to_string()));
     let mut request = request.body(body).map_err(|e| broken(e.to_string()))?;
     request.extensions_mut().insert(who.clone());
-    let router = routes().with_state(Arc::clone(app));
-    let response = router.oneshot(request).await.map_err(|never| match never {})?;
+    request.extensions_mut().insert(Operator::AT_HAND);
+    let router = routes().merge(operator_routes()).with_state(Arc::clone(app));
+    let Ok(response) = router.oneshot(request).await;
     let status = response.status();
     let body = to_bytes(response.into_body(), ANSWER_BYTES_MAX).await;
     let body = body.map_err(|e| broken(e.to_string()))?;

@@ -17,6 +17,7 @@ use crate::error::CallError;
 use crate::handler::{Call, Shop, UnaskedClients};
 use crate::identity::Identities;
 use crate::identity::agent_tokens::AgentKeys;
+use crate::identity::passwords::Passwords;
 use crate::outgoing::Outgoing;
 use crate::providers::Providers;
 
@@ -34,6 +35,8 @@ pub struct App {
     pub agent_keys: AgentKeys,
     /// Whoever has been known lately.
     pub identities: Identities,
+    /// Hashes passwords, a few at once.
+    pub passwords: Passwords,
     /// The most that anybody may reach through this server, by its settings.
     pub within: Reach,
     /// Nothing is written, whoever asks.
@@ -75,6 +78,7 @@ impl App {
             agent_token_key,
             agent_keys: AgentKeys::new(agent_token_key, None),
             identities: Identities::default(),
+            passwords: Passwords::default(),
             within: Reach::EVERYTHING,
             read_only: false,
             confirmation_key,

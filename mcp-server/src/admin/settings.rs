@@ -229,7 +229,9 @@ pub(super) fn checked_handle(text: &str) -> Result<String, Problem> {
     let fits = (1..=HANDLE_CHARS_MAX).contains(&handle.len())
         && handle.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
         && !handle.starts_with('-')
-        && !handle.ends_with('-');
+        && !handle.ends_with('-')
+        // It would be read as an id.
+        && handle.parse::<uuid::Uuid>().is_err();
     if fits {
         return Ok(handle.to_owned());
     }
@@ -385,6 +387,7 @@ mod tests {
             (serde_json::json!({"handle": "-shop"}), "handle"),
             (serde_json::json!({"handle": "Shop"}), "handle"),
             (serde_json::json!({"handle": ""}), "handle"),
+            (serde_json::json!({"handle": "01990000-0000-7000-8000-000000000001"}), "handle"),
             (serde_json::json!({"name": " "}), "name"),
             (serde_json::json!({"currency": "BTC"}), "currency"),
             (serde_json::json!({"country": "XX"}), "country"),
