@@ -44,17 +44,25 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// What an owner may do about the own business.
 pub(crate) fn routes() -> Router<Arc<App>> {
     Router::new()
-        .route("/admin/v1/settings", get(settings::show).patch(settings::change))
+        .route(
+            "/admin/v1/settings",
+            get(settings::show).patch(settings::change),
+        )
         .route("/admin/v1/policies", get(policies::list))
         .route(
             "/admin/v1/policies/{tool}",
-            put(policies::set).get(policies::show).delete(policies::clear),
+            put(policies::set)
+                .get(policies::show)
+                .delete(policies::clear),
         )
         .route("/admin/v1/people", get(people::list).post(people::add))
         .route("/admin/v1/people/{subject}", patch(people::change))
         .route("/admin/v1/keys", get(keys::list).post(keys::create))
         .route("/admin/v1/keys/{name}", delete(keys::revoke))
-        .route("/admin/v1/webhooks", get(webhooks::list).post(webhooks::add))
+        .route(
+            "/admin/v1/webhooks",
+            get(webhooks::list).post(webhooks::add),
+        )
         .route("/admin/v1/webhooks/{id}", delete(webhooks::remove))
         .route("/admin/v1/webhooks/deliveries", get(webhooks::deliveries))
         .route(
@@ -69,7 +77,10 @@ pub(crate) fn routes() -> Router<Arc<App>> {
 /// What the operator may do about the businesses.
 pub(crate) fn operator_routes() -> Router<Arc<App>> {
     Router::new()
-        .route("/admin/v1/tenants", get(tenants::list).post(tenants::create))
+        .route(
+            "/admin/v1/tenants",
+            get(tenants::list).post(tenants::create),
+        )
         .route("/admin/v1/tenants/{id}", patch(tenants::change))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::map_response(kept_by_nobody))
@@ -78,7 +89,9 @@ pub(crate) fn operator_routes() -> Router<Arc<App>> {
 /// Answers hold secrets that are shown once, and what people did.
 async fn kept_by_nobody(mut response: Response) -> Response {
     let no_store = HeaderValue::from_static("no-store");
-    response.headers_mut().insert(header::CACHE_CONTROL, no_store);
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, no_store);
     response
 }
 
@@ -90,7 +103,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Owner {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Owner, Problem> {
         let Some(caller) = parts.extensions.get::<Caller>() else {
-            return Err(Problem::new(Code::Unauthenticated, "Log in, or send a key of yours."));
+            return Err(Problem::new(
+                Code::Unauthenticated,
+                "Log in, or send a key of yours.",
+            ));
         };
         match caller.door {
             // What is said in a conversation, and what a model makes of it, administers nothing.
@@ -129,8 +145,15 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Given<T> {
         let mut reader = serde_json::Deserializer::from_slice(&body);
         let given = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
             let path = error.path().to_string();
-            let problem = Problem::new(Code::InvalidRequest, format!("The body cannot be read: {}.", error.inner()));
-            if path == "." { problem } else { problem.at(&path) }
+            let problem = Problem::new(
+                Code::InvalidRequest,
+                format!("The body cannot be read: {}.", error.inner()),
+            );
+            if path == "." {
+                problem
+            } else {
+                problem.at(&path)
+            }
         })?;
         match reader.end() {
             Ok(()) => Ok(Given(given)),
@@ -179,8 +202,12 @@ pub(crate) async fn record(
     given: &impl Serialize,
     audit: &Audit,
 ) -> Result<(), Problem> {
-    let arguments = serde_json::to_value(given)
-        .map_err(|e| Problem::new(Code::Internal, format!("The change cannot be recorded: {e}.")))?;
+    let arguments = serde_json::to_value(given).map_err(|e| {
+        Problem::new(
+            Code::Internal,
+            format!("The change cannot be recorded: {e}."),
+        )
+    })?;
     let done = Administered {
         tenant: by.tenant,
         by: &by.subject,
@@ -217,7 +244,9 @@ pub(crate) async fn ask(
     let mut request = request.body(body).map_err(|e| broken(e.to_string()))?;
     request.extensions_mut().insert(who.clone());
     request.extensions_mut().insert(Operator::AT_HAND);
-    let router = routes().merge(operator_routes()).with_state(Arc::clone(app));
+    let router = routes()
+        .merge(operator_routes())
+        .with_state(Arc::clone(app));
     let Ok(response) = router.oneshot(request).await;
     let status = response.status();
     let body = to_bytes(response.into_body(), ANSWER_BYTES_MAX).await;

@@ -18,6 +18,8 @@ use crate::handler::{Call, Shop, UnaskedClients};
 use crate::identity::Identities;
 use crate::identity::agent_tokens::AgentKeys;
 use crate::identity::passwords::Passwords;
+use crate::identity::jwt::AuthServer;
+use crate::limits::Limits;
 use crate::outgoing::Outgoing;
 use crate::providers::Providers;
 
@@ -37,6 +39,12 @@ pub struct App {
     pub identities: Identities,
     /// Hashes passwords, a few at once.
     pub passwords: Passwords,
+    /// What the operator's key has to be; none where nobody makes businesses over the network.
+    pub operator_key: Option<Key>,
+    /// The authorization server whose tokens are taken, if any.
+    pub auth_server: Option<Arc<AuthServer>>,
+    /// How many requests are taken of whom.
+    pub limits: Limits,
     /// The most that anybody may reach through this server, by its settings.
     pub within: Reach,
     /// Nothing is written, whoever asks.
@@ -56,6 +64,8 @@ pub struct App {
     shops: moka::sync::Cache<TenantId, Arc<Shop>>,
 }
 
+/// Requests of one principal in a minute, where the settings say nothing else.
+pub const RATE_PER_MINUTE: u32 = 1200;
 /// How long a tenant's settings are used before they are read again.
 const SHOP_CACHE: Duration = Duration::from_secs(5);
 /// Tenants whose settings are kept.
@@ -79,6 +89,9 @@ impl App {
             agent_keys: AgentKeys::new(agent_token_key, None),
             identities: Identities::default(),
             passwords: Passwords::default(),
+            operator_key: None,
+            auth_server: None,
+            limits: Limits::new(RATE_PER_MINUTE),
             within: Reach::EVERYTHING,
             read_only: false,
             confirmation_key,
@@ -103,6 +116,12 @@ impl App {
         tenant: TenantId,
     ) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
         database::begin(&self.pool, tenant.0).await
+    }
+
+    /// The public address of `/mcp`.
+    #[must_use]
+    pub fn resource(&self) -> String {
+        format!("{}/mcp", self.public_url)
     }
 
     /// A call of `caller` in a transaction of [`App::begin`], at the present time, in the shop's language.

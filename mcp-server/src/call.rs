@@ -90,6 +90,12 @@ pub fn exists(name: &str) -> bool {
     ROUTES.contains_key(name)
 }
 
+/// The sheet of a tool, whoever may use it.
+#[must_use]
+pub fn sheet(name: &str) -> Option<&'static ToolSheet> {
+    ROUTES.get(name).map(|route| &route.sheet)
+}
+
 /// Answers a call, whatever happens inside: a refusal, a panic, a timeout, a lost database.
 ///
 /// `askable` says whether the client's person can be asked through it.
@@ -257,7 +263,7 @@ async fn once(
     checked: &Checked,
     askable: bool,
 ) -> Result<Answer, CallError> {
-    let mut tx = if reads_only(route) {
+    let mut tx = if app.read_only || reads_only(route) {
         app.begin_reading(caller.tenant).await?
     } else {
         app.begin(caller.tenant).await?
@@ -464,6 +470,7 @@ async fn asserted_by_client(
 ) -> Result<Asserted, CallError> {
     if route.sheet.name != <ConfirmAction as contracts::tool::Tool>::NAME
         || call.shop.unasked_clients != UnaskedClients::Token
+        || app.read_only
     {
         return Ok(Asserted::Nothing);
     }
@@ -474,6 +481,11 @@ async fn asserted_by_client(
     };
     if confirmation::by_token(call, &token).await? != input.confirmation_id {
         return Err(confirmation::mismatch(call.locale).into());
+    }
+    // A yes reaches no further than the call it is about would.
+    let asked = confirmation::visible(call, input.confirmation_id).await?;
+    if !by_name(&asked.question.tool).is_some_and(|route| call.caller.may_call(&route.sheet)) {
+        return Err(not_allowed(call.locale).into());
     }
     let by = call.caller.person();
     let (by, via) = match &call.caller.door {

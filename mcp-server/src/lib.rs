@@ -13,7 +13,7 @@
 //! - [`jobs`]: what is done after the answer; [`providers`]: who moves money; [`webhooks`]: what others are told; [`outgoing`]: how others
 //!   are reached; `callbacks`: where they reach us.
 //! - `admin`: what owners and the operator do about businesses, people, keys and settings; [`cli`]: the same on the command line.
-//! - [`guard`]: who gets through the door; [`identity`]: whom a credential speaks for.
+//! - [`guard`]: who gets through the door; [`identity`]: whom a credential speaks for; [`limits`]: how much is taken of whom.
 //! - `typed`, `cursor`: what a person or a client sent, made safe; `words`: every sentence that is answered.
 
 mod admin;
@@ -48,6 +48,7 @@ pub mod identity;
 pub mod invariants;
 pub mod jobs;
 mod ledger;
+pub mod limits;
 pub mod numbering;
 mod opening;
 pub mod outgoing;

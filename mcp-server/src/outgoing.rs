@@ -113,7 +113,8 @@ impl Resolve for PublicOnly {
     fn resolve(&self, name: Name) -> Resolving {
         Box::pin(async move {
             // The port is set by the client.
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let found: Vec<SocketAddr> =
+                tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
             let public = public_of(found)?;
             Ok(Box::new(public.into_iter()) as Addrs)
         })
@@ -144,12 +145,16 @@ pub(crate) async fn reaches_the_public(url: &str) -> Result<(), String> {
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let found = tokio::time::timeout(CONNECT, tokio::net::lookup_host((host, port))).await;
     let Ok(Ok(found)) = found else {
-        return Err(format!("`{host}` cannot be found. Check its spelling, and that its name is public."));
+        return Err(format!(
+            "`{host}` cannot be found. Check its spelling, and that its name is public."
+        ));
     };
     if found.into_iter().all(|at| is_public(at.ip())) {
         return Ok(());
     }
-    Err(format!("`{host}` is inside a private network. Give an address that can be reached from the internet."))
+    Err(format!(
+        "`{host}` is inside a private network. Give an address that can be reached from the internet."
+    ))
 }
 
 /// Whether an address is one of the public internet: neither of this machine, nor of a network of somebody's own, nor for special use.
@@ -224,14 +229,47 @@ mod tests {
 
     #[test]
     fn only_what_anybody_can_reach_is_public() {
-        for ip in ["93.184.216.34", "8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808", "2002:808:808::1"] {
+        for ip in [
+            "93.184.216.34",
+            "8.8.8.8",
+            "2606:4700::1111",
+            "::ffff:8.8.8.8",
+            "64:ff9b::808:808",
+            "2002:808:808::1",
+        ] {
             assert!(is_public(ip.parse().unwrap()), "{ip}");
         }
         for ip in [
-            "127.0.0.1", "0.0.0.0", "10.1.2.3", "172.16.0.1", "172.31.255.255", "192.168.1.1", "169.254.169.254", "100.64.0.1",
-            "192.0.0.8", "192.0.2.1", "198.18.0.1", "224.0.0.1", "240.0.0.1", "255.255.255.255", "::", "::1", "::7f00:1",
-            "::ffff:127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::a00:1", "64:ff9b:1::1", "2002:a00:1::1", "2001:db8::1", "2001::1", "fe80::1",
-            "fec0::1", "fc00::1", "fd12:3456::1", "ff02::1", "100::1",
+            "127.0.0.1",
+            "0.0.0.0",
+            "10.1.2.3",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.168.1.1",
+            "169.254.169.254",
+            "100.64.0.1",
+            "192.0.0.8",
+            "192.0.2.1",
+            "198.18.0.1",
+            "224.0.0.1",
+            "240.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "::7f00:1",
+            "::ffff:127.0.0.1",
+            "::ffff:10.0.0.1",
+            "64:ff9b::a00:1",
+            "64:ff9b:1::1",
+            "2002:a00:1::1",
+            "2001:db8::1",
+            "2001::1",
+            "fe80::1",
+            "fec0::1",
+            "fc00::1",
+            "fd12:3456::1",
+            "ff02::1",
+            "100::1",
         ] {
             assert!(!is_public(ip.parse().unwrap()), "{ip}");
         }
@@ -243,7 +281,9 @@ mod tests {
         let client = outgoing.client_to_the_public().unwrap();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let sent = outgoing.send(client.get(format!("http://localhost:{port}/"))).await;
+        let sent = outgoing
+            .send(client.get(format!("http://localhost:{port}/")))
+            .await;
         assert!(matches!(sent, Err(NoAnswer::NotSent(_))), "{sent:?}");
         let why = reaches_the_public(&format!("https://localhost:{port}/")).await;
         assert!(why.unwrap_err().contains("private network"));

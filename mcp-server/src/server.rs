@@ -30,6 +30,7 @@ use tracing::Instrument as _;
 use crate::app::App;
 use crate::call::{self, Answer, Asked, ToolRequest};
 use crate::caller::Caller;
+use crate::guard::Shortfall;
 use crate::handler::UnaskedClients;
 use crate::written::Place;
 
@@ -315,6 +316,14 @@ impl ServerHandler for Server {
                 ),
                 None,
             ));
+        }
+        if let Some(sheet) = call::sheet(&request.name)
+            && let Some(shortfall) = context
+                .extensions
+                .get::<http::request::Parts>()
+                .and_then(|p| p.extensions.get::<Shortfall>())
+        {
+            shortfall.note(&caller, sheet);
         }
         let modern = is_modern(&context);
         let span = span(&request.name, &context.meta);

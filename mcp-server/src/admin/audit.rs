@@ -87,15 +87,22 @@ pub(crate) async fn list(
 ) -> Result<Json<Entries>, Problem> {
     let limit = filter.limit.unwrap_or(PAGE_DEFAULT);
     if !(1..=PAGE_MAX).contains(&limit) {
-        return Err(Problem::value("limit", format!("A page has 1 to {PAGE_MAX} entries.")));
+        return Err(Problem::value(
+            "limit",
+            format!("A page has 1 to {PAGE_MAX} entries."),
+        ));
     }
     let texts = [&filter.tool, &filter.who, &filter.subject];
     if texts.into_iter().flatten().any(|t| t.contains('\0')) {
-        return Err(Problem::new(Code::InvalidValue, "Leave out what is no text."));
+        return Err(Problem::new(
+            Code::InvalidValue,
+            "Leave out what is no text.",
+        ));
     }
     let after = filter.cursor.as_deref().map(place).transpose()?;
     let mut tx = app.begin_reading(owner.tenant).await?;
-    let mut entries = select_page(&mut tx, owner.tenant, &filter, after, i64::from(limit) + 1).await?;
+    let mut entries =
+        select_page(&mut tx, owner.tenant, &filter, after, i64::from(limit) + 1).await?;
     let is_last = entries.len() <= usize::from(limit);
     entries.truncate(limit.into());
     let next = entries.last().filter(|_| !is_last);
@@ -106,7 +113,12 @@ pub(crate) async fn list(
 fn place(text: &str) -> Result<(DateTime<Utc>, Uuid), Problem> {
     let place = cursor::read::<Place>(text);
     let place = place.and_then(|(micros, id)| Some((DateTime::from_timestamp_micros(micros)?, id)));
-    place.ok_or_else(|| Problem::value("cursor", "The cursor is none of ours. Begin again without it."))
+    place.ok_or_else(|| {
+        Problem::value(
+            "cursor",
+            "The cursor is none of ours. Begin again without it.",
+        )
+    })
 }
 
 async fn select_page(

@@ -108,18 +108,34 @@ pub(crate) async fn list(
 ) -> Result<Json<Keys>, Problem> {
     let limit = page.limit.unwrap_or(PAGE_DEFAULT);
     if !(1..=PAGE_MAX).contains(&limit) {
-        return Err(Problem::value("limit", format!("A page has 1 to {PAGE_MAX} keys.")));
+        return Err(Problem::value(
+            "limit",
+            format!("A page has 1 to {PAGE_MAX} keys."),
+        ));
     }
     let read = |text: &String| {
-        cursor::read::<String>(text)
-            .ok_or_else(|| Problem::value("cursor", "The cursor is none of ours. Begin again without it."))
+        cursor::read::<String>(text).ok_or_else(|| {
+            Problem::value(
+                "cursor",
+                "The cursor is none of ours. Begin again without it.",
+            )
+        })
     };
     let after = page.cursor.as_ref().map(read).transpose()?;
     let mut tx = app.begin_reading(owner.tenant).await?;
-    let mut found = keys::list(&mut tx, owner.tenant, after.as_deref(), i64::from(limit) + 1).await?;
+    let mut found = keys::list(
+        &mut tx,
+        owner.tenant,
+        after.as_deref(),
+        i64::from(limit) + 1,
+    )
+    .await?;
     let is_last = found.len() <= usize::from(limit);
     found.truncate(limit.into());
-    let next = found.last().filter(|_| !is_last).map(|key| cursor::write(&key.name));
+    let next = found
+        .last()
+        .filter(|_| !is_last)
+        .map(|key| cursor::write(&key.name));
     let keys = found.into_iter().map(Key::from).collect();
     Ok(Json(Keys { keys, next }))
 }
@@ -134,7 +150,13 @@ pub(crate) async fn create(
     let expires_at = expiry(&wanted, now)?;
     let (_, reach) = checked_scopes(&owner, wanted.scopes.clone())?;
     let mut tx = app.begin(owner.tenant).await?;
-    let customer = customer_of(&mut tx, owner.tenant, wanted.role, wanted.customer.as_deref()).await?;
+    let customer = customer_of(
+        &mut tx,
+        owner.tenant,
+        wanted.role,
+        wanted.customer.as_deref(),
+    )
+    .await?;
     let new = NewKey {
         name: wanted.name.clone(),
         role: wanted.role,
@@ -144,7 +166,9 @@ pub(crate) async fn create(
         created_by: owner.subject.clone(),
     };
     let id = new_id(&*app.clock);
-    let (key, secret) = keys::create(&mut tx, owner.tenant, new, id, now).await.map_err(refused)?;
+    let (key, secret) = keys::create(&mut tx, owner.tenant, new, id, now)
+        .await
+        .map_err(refused)?;
     let key = Key::from(key);
     let audit = Audit {
         subject: format!("key:{}", key.name),
@@ -162,7 +186,11 @@ pub(crate) async fn revoke(
     Owner(owner): Owner,
     Path(name): Path<String>,
 ) -> Result<Json<Key>, Problem> {
-    let missing = || Problem::missing(format!("There is no key `{name}`. `GET /admin/v1/keys` lists those there are."));
+    let missing = || {
+        Problem::missing(format!(
+            "There is no key `{name}`. `GET /admin/v1/keys` lists those there are."
+        ))
+    };
     if name.contains('\0') {
         return Err(missing());
     }
@@ -180,7 +208,15 @@ pub(crate) async fn revoke(
             before: seen(&before),
             after: seen(&key),
         };
-        record(&mut tx, &app, &owner, "admin.keys.revoke", &json!({"name": name}), &audit).await?;
+        record(
+            &mut tx,
+            &app,
+            &owner,
+            "admin.keys.revoke",
+            &json!({"name": name}),
+            &audit,
+        )
+        .await?;
     }
     tx.commit().await.map_err(CallError::of_commit)?;
     app.identities.forget(owner.tenant);
@@ -189,10 +225,18 @@ pub(crate) async fn revoke(
 
 fn expiry(wanted: &Wanted, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, Problem> {
     match (wanted.expires_at, wanted.expires_in_days) {
-        (Some(_), Some(_)) => Err(Problem::value("expires_in_days", "Give one of `expires_at` and `expires_in_days`.")),
+        (Some(_), Some(_)) => Err(Problem::value(
+            "expires_in_days",
+            "Give one of `expires_at` and `expires_in_days`.",
+        )),
         (at, None) => Ok(at),
-        (None, Some(days @ 1..=DAYS_MAX)) => Ok(now.checked_add_signed(TimeDelta::days(days.into()))),
-        (None, Some(_)) => Err(Problem::value("expires_in_days", format!("Give 1 to {DAYS_MAX} days."))),
+        (None, Some(days @ 1..=DAYS_MAX)) => {
+            Ok(now.checked_add_signed(TimeDelta::days(days.into())))
+        }
+        (None, Some(_)) => Err(Problem::value(
+            "expires_in_days",
+            format!("Give 1 to {DAYS_MAX} days."),
+        )),
     }
 }
 

@@ -135,7 +135,10 @@ pub(crate) struct Change {
     password: Option<String>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     generate_password: bool,
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "maybe_null")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "maybe_null"
+    )]
     account: Option<Option<Account>>,
 }
 
@@ -162,18 +165,28 @@ pub(crate) async fn list(
 ) -> Result<Json<People>, Problem> {
     let limit = page.limit.unwrap_or(PAGE_DEFAULT);
     if !(1..=PAGE_MAX).contains(&limit) {
-        return Err(Problem::value("limit", format!("A page has 1 to {PAGE_MAX} people.")));
+        return Err(Problem::value(
+            "limit",
+            format!("A page has 1 to {PAGE_MAX} people."),
+        ));
     }
     let after = match &page.cursor {
-        Some(text) => cursor::read::<String>(text)
-            .ok_or_else(|| Problem::value("cursor", "The cursor is none of ours. Begin again without it."))?,
+        Some(text) => cursor::read::<String>(text).ok_or_else(|| {
+            Problem::value(
+                "cursor",
+                "The cursor is none of ours. Begin again without it.",
+            )
+        })?,
         None => String::new(),
     };
     let mut tx = app.begin_reading(owner.tenant).await?;
     let mut rows = select_page(&mut tx, owner.tenant, &after, i64::from(limit) + 1).await?;
     let is_last = rows.len() <= usize::from(limit);
     rows.truncate(limit.into());
-    let next = rows.last().filter(|_| !is_last).map(|row| cursor::write(&row.subject));
+    let next = rows
+        .last()
+        .filter(|_| !is_last)
+        .map(|row| cursor::write(&row.subject));
     let people = rows.into_iter().map(Row::person).collect();
     Ok(Json(People { people, next }))
 }
@@ -215,7 +228,13 @@ pub(crate) async fn change(
     Given(change): Given<Change>,
 ) -> Result<Json<Done>, Problem> {
     let tenant = owner.tenant;
-    let (hash, told) = password(&app, &subject, change.password.as_ref(), change.generate_password).await?;
+    let (hash, told) = password(
+        &app,
+        &subject,
+        change.password.as_ref(),
+        change.generate_password,
+    )
+    .await?;
     let now = app.clock.now();
     let mut tx = app.begin(tenant).await?;
     if change.may_lessen() {
@@ -223,7 +242,11 @@ pub(crate) async fn change(
         lock_owners(&mut tx, tenant).await?;
     }
     let row = lock(&mut tx, tenant, &subject).await?;
-    let row = row.ok_or_else(|| Problem::missing(format!("There is no `{subject}`. `GET /admin/v1/people` lists everybody.")))?;
+    let row = row.ok_or_else(|| {
+        Problem::missing(format!(
+            "There is no `{subject}`. `GET /admin/v1/people` lists everybody."
+        ))
+    })?;
     let id = row.id;
     let before = row.person();
     let mut after = changed(&mut tx, &owner, before.clone(), &change, now).await?;
@@ -237,7 +260,10 @@ pub(crate) async fn change(
             password: None,
         }));
     }
-    if before.is_working_owner() && !after.is_working_owner() && count_owners(&mut tx, tenant).await? <= 1 {
+    if before.is_working_owner()
+        && !after.is_working_owner()
+        && count_owners(&mut tx, tenant).await? <= 1
+    {
         let detail = "This is the last owner who can log in. Make somebody else an owner first.";
         return Err(Problem::new(Code::LastOwner, detail));
     }
@@ -273,7 +299,8 @@ pub(super) async fn password(
             "Give a password, or have one made up, not both.",
         )),
         (Some(chosen), false) => {
-            passwords::acceptable(chosen, &[subject]).map_err(|why| Problem::value("password", why))?;
+            passwords::acceptable(chosen, &[subject])
+                .map_err(|why| Problem::value("password", why))?;
             Ok((Some(app.passwords.hash(chosen.clone()).await?), None))
         }
         (None, true) => {
@@ -326,7 +353,8 @@ async fn changed(
         let role = change.role.unwrap_or(person.role);
         let stays = role == PrincipalRole::Customer && change.customer.is_none();
         if !(stays && person.customer.is_some()) {
-            person.customer = customer_of(conn, owner.tenant, role, change.customer.as_deref()).await?;
+            person.customer =
+                customer_of(conn, owner.tenant, role, change.customer.as_deref()).await?;
         }
         person.role = role;
     }
@@ -349,7 +377,9 @@ pub(super) fn checked_subject(text: &str) -> Result<String, Problem> {
     let subject = text.trim().to_lowercase();
     let of_a_name = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let fits = (1..=SUBJECT_BYTES_MAX).contains(&subject.len())
-        && subject.bytes().all(|b| of_a_name(b) || b"._@+-".contains(&b))
+        && subject
+            .bytes()
+            .all(|b| of_a_name(b) || b"._@+-".contains(&b))
         && subject.bytes().next().is_some_and(of_a_name);
     if fits {
         return Ok(subject);
@@ -359,13 +389,25 @@ pub(super) fn checked_subject(text: &str) -> Result<String, Problem> {
 }
 
 pub(super) fn checked_name(text: &str) -> Result<String, Problem> {
-    Ok(typed::line(text, Thing::Name, "name", NAME_CHARS_MAX, Locale::En)?)
+    Ok(typed::line(
+        text,
+        Thing::Name,
+        "name",
+        NAME_CHARS_MAX,
+        Locale::En,
+    )?)
 }
 
 /// Scopes that whoever gives them has: nobody hands out more than they reach.
-pub(super) fn checked_scopes(owner: &Caller, mut scopes: Vec<String>) -> Result<(Vec<String>, Reach), Problem> {
+pub(super) fn checked_scopes(
+    owner: &Caller,
+    mut scopes: Vec<String>,
+) -> Result<(Vec<String>, Reach), Problem> {
     if scopes.len() > SCOPES_MAX {
-        return Err(Problem::value("scopes", format!("Give at most {SCOPES_MAX} scopes.")));
+        return Err(Problem::value(
+            "scopes",
+            format!("Give at most {SCOPES_MAX} scopes."),
+        ));
     }
     scopes.sort();
     scopes.dedup();
@@ -374,7 +416,8 @@ pub(super) fn checked_scopes(owner: &Caller, mut scopes: Vec<String>) -> Result<
     if reach.narrowed(owner.reach) == reach {
         Ok((scopes, reach))
     } else {
-        let detail = "These scopes reach further than your own here. Leave out those you do not have.";
+        let detail =
+            "These scopes reach further than your own here. Leave out those you do not have.";
         Err(Problem::forbidden(detail).at("scopes"))
     }
 }
@@ -382,7 +425,12 @@ pub(super) fn checked_scopes(owner: &Caller, mut scopes: Vec<String>) -> Result<
 fn checked_account(account: &Account) -> Result<Account, Problem> {
     let line = |text: &str, field: &str| {
         let line = typed::line(text, Thing::Name, field, ISSUER_CHARS_MAX, Locale::En);
-        line.map_err(|_| Problem::value(field, "Give it as the authorization server writes it, at most 255 characters."))
+        line.map_err(|_| {
+            Problem::value(
+                field,
+                "Give it as the authorization server writes it, at most 255 characters.",
+            )
+        })
     };
     Ok(Account {
         issuer: line(&account.issuer, "account.issuer")?,
@@ -407,7 +455,9 @@ pub(super) async fn customer_of(
             }
             let found = find_customers(conn, tenant, text.parse().ok(), text).await?;
             match found.as_slice() {
-                [] => Err(problem("There is no such customer. Add the customer first, or give the id.")),
+                [] => Err(problem(
+                    "There is no such customer. Add the customer first, or give the id.",
+                )),
                 [one] => Ok(Some(*one)),
                 _ => Err(problem("Several customers have this name. Give the id.")),
             }
@@ -609,7 +659,10 @@ mod tests {
 
     #[test]
     fn a_name_at_log_in_is_plain() {
-        assert_eq!(checked_subject(" Ana@Shop.example ").unwrap(), "ana@shop.example");
+        assert_eq!(
+            checked_subject(" Ana@Shop.example ").unwrap(),
+            "ana@shop.example"
+        );
         for bad in ["", "-ana", "key:x", "ana maria", "aña", &"a".repeat(81)] {
             assert!(checked_subject(bad).is_err(), "{bad}");
         }
@@ -621,7 +674,8 @@ mod tests {
         let mut owner = Caller::local_owner();
         assert!(checked_scopes(&owner, scopes(&["all:commit", "admin"])).is_ok());
         owner.reach = Reach::of_scopes(["billing:write", "admin"]).unwrap();
-        let (given, _) = checked_scopes(&owner, scopes(&["billing:read", "admin", "admin"])).unwrap();
+        let (given, _) =
+            checked_scopes(&owner, scopes(&["billing:read", "admin", "admin"])).unwrap();
         assert_eq!(given, ["admin", "billing:read"]);
         let more = checked_scopes(&owner, scopes(&["billing:commit"])).unwrap_err();
         assert_eq!(more.code, Code::Forbidden);

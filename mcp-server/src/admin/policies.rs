@@ -88,10 +88,12 @@ pub(crate) async fn list(
 ) -> Result<Json<Policies>, Problem> {
     let mut tx = app.begin_reading(owner.tenant).await?;
     let settled = select_all(&mut tx, owner.tenant).await?;
-    let policies = call::sheets().filter(|sheet| sheet.effect == Effect::Commit).map(|sheet| {
-        let own = settled.iter().find(|row| row.tool == sheet.name);
-        own.map_or_else(|| default_of(sheet), Row::policy)
-    });
+    let policies = call::sheets()
+        .filter(|sheet| sheet.effect == Effect::Commit)
+        .map(|sheet| {
+            let own = settled.iter().find(|row| row.tool == sheet.name);
+            own.map_or_else(|| default_of(sheet), Row::policy)
+        });
     Ok(Json(Policies {
         policies: policies.collect(),
     }))
@@ -153,7 +155,15 @@ pub(crate) async fn clear(
         after: None,
     };
     let given = json!({"tool": sheet.name});
-    record(&mut tx, &app, &owner, "admin.policies.clear", &given, &audit).await?;
+    record(
+        &mut tx,
+        &app,
+        &owner,
+        "admin.policies.clear",
+        &given,
+        &audit,
+    )
+    .await?;
     tx.commit().await.map_err(CallError::of_commit)?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -181,7 +191,10 @@ fn default_of(sheet: &ToolSheet) -> Policy {
 fn checked(sheet: &ToolSheet, new: &NewPolicy) -> Result<Policy, Problem> {
     match (new.ask, new.above_minor) {
         (Ask::Never, _) if ALWAYS_ASKED.contains(&sheet.name) => {
-            let detail = format!("`{}` takes something back, so a person is always asked. Choose `always`, or `above` an amount.", sheet.name);
+            let detail = format!(
+                "`{}` takes something back, so a person is always asked. Choose `always`, or `above` an amount.",
+                sheet.name
+            );
             Err(Problem::value("ask", detail))
         }
         (Ask::Above, None) => Err(Problem::value(
@@ -228,7 +241,10 @@ impl Row {
         let words = [Ask::Always, Ask::Above, Ask::Never];
         Policy {
             tool: self.tool.clone(),
-            ask: words.into_iter().find(|a| a.word() == self.ask).unwrap_or(Ask::Always),
+            ask: words
+                .into_iter()
+                .find(|a| a.word() == self.ask)
+                .unwrap_or(Ask::Always),
             above_minor: self.above_minor,
             approver: Approver::from_word(&self.approver).unwrap_or(Approver::Owner),
             default: false,
@@ -304,8 +320,18 @@ mod tests {
     #[test]
     fn what_takes_something_back_is_always_asked_about() {
         for tool in ALWAYS_ASKED {
-            assert_eq!(judged(tool, json!({"ask": "never"})), Err(Some("ask".to_owned())), "{tool}");
-            assert!(judged(tool, json!({"ask": "above", "above_minor": 500, "approver": "staff"})).is_ok());
+            assert_eq!(
+                judged(tool, json!({"ask": "never"})),
+                Err(Some("ask".to_owned())),
+                "{tool}"
+            );
+            assert!(
+                judged(
+                    tool,
+                    json!({"ask": "above", "above_minor": 500, "approver": "staff"})
+                )
+                .is_ok()
+            );
         }
         let bill = judged("billing_create_bill", json!({"ask": "never"})).unwrap();
         assert_eq!((bill.ask, bill.default), (Ask::Never, false));

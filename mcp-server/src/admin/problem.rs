@@ -83,7 +83,10 @@ impl Problem {
         let status = code.status();
         let word = serde_json::to_value(code).unwrap_or_default();
         Problem {
-            kind: format!("urn:countersign:problem:{}", word.as_str().unwrap_or_default()),
+            kind: format!(
+                "urn:countersign:problem:{}",
+                word.as_str().unwrap_or_default()
+            ),
             title: status.canonical_reason().unwrap_or_default().to_owned(),
             status: status.as_u16(),
             code,
@@ -139,7 +142,11 @@ impl From<CallError> for Problem {
             CallError::Database(_) | CallError::NotConfirmed(_) => {
                 tracing::error!(%error, "administration");
                 let failure = error.into_failure(Locale::En);
-                let code = if failure.retryable { Code::Unavailable } else { Code::Internal };
+                let code = if failure.retryable {
+                    Code::Unavailable
+                } else {
+                    Code::Internal
+                };
                 Problem::new(code, failure.message)
             }
         }

@@ -75,7 +75,10 @@ pub(crate) struct Change {
     name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     currency: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "maybe_null")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "maybe_null"
+    )]
     country: Option<Option<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     time_zone: Option<String>,
@@ -89,11 +92,20 @@ pub(crate) struct Change {
     confirmation_ttl_seconds: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     unasked_clients: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "maybe_null")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "maybe_null"
+    )]
     address: Option<Option<String>>,
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "maybe_null")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "maybe_null"
+    )]
     phone: Option<Option<String>>,
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "maybe_null")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "maybe_null"
+    )]
     tax_number: Option<Option<String>>,
 }
 
@@ -141,7 +153,15 @@ pub(crate) async fn change(
         before: seen(&before),
         after: seen(&after),
     };
-    record(&mut tx, &app, &owner, "admin.settings.change", &change, &audit).await?;
+    record(
+        &mut tx,
+        &app,
+        &owner,
+        "admin.settings.change",
+        &change,
+        &audit,
+    )
+    .await?;
     tx.commit().await.map_err(CallError::of_commit)?;
     app.forget_shop(owner.tenant);
     Ok(Json(after))
@@ -169,7 +189,9 @@ impl Settings {
             self.locale = checked_locale(&locale)?.tag().to_owned();
         }
         self.tax_inclusive = change.tax_inclusive.unwrap_or(self.tax_inclusive);
-        self.allow_negative_stock = change.allow_negative_stock.unwrap_or(self.allow_negative_stock);
+        self.allow_negative_stock = change
+            .allow_negative_stock
+            .unwrap_or(self.allow_negative_stock);
         if let Some(seconds) = change.confirmation_ttl_seconds {
             if !TTL_SECONDS.contains(&seconds) {
                 let detail = "A question stays open for 10 to 86400 seconds.";
@@ -198,14 +220,25 @@ impl Settings {
         let kept = |text: String| Some(text).filter(|t| !t.is_empty());
         if let Some(address) = address {
             let text = address.unwrap_or_default();
-            let text = typed::text(&text, Thing::Address, "address", ADDRESS_CHARS_MAX, Locale::En)?;
+            let text = typed::text(
+                &text,
+                Thing::Address,
+                "address",
+                ADDRESS_CHARS_MAX,
+                Locale::En,
+            )?;
             self.address = kept(text);
         }
         let number = |text: Option<String>, field: &str| {
             let text = text.unwrap_or_default();
             typed::line_or_empty(&text, Thing::Notes, field, NUMBER_CHARS_MAX, Locale::En)
                 .map(kept)
-                .map_err(|_| Problem::value(field, "It is printed on one line of at most 40 plain characters."))
+                .map_err(|_| {
+                    Problem::value(
+                        field,
+                        "It is printed on one line of at most 40 plain characters.",
+                    )
+                })
         };
         if let Some(phone) = phone {
             self.phone = number(phone, "phone")?;
@@ -241,7 +274,12 @@ pub(super) fn checked_handle(text: &str) -> Result<String, Problem> {
 
 /// An ISO 4217 currency.
 pub(super) fn checked_currency(code: &str) -> Result<Currency, Problem> {
-    code.parse().map_err(|_| Problem::value("currency", "Give the currency as ISO 4217 writes it: RWF, KES, EUR."))
+    code.parse().map_err(|_| {
+        Problem::value(
+            "currency",
+            "Give the currency as ISO 4217 writes it: RWF, KES, EUR.",
+        )
+    })
 }
 
 /// A country whose telephone numbers are known.
@@ -249,7 +287,10 @@ pub(super) fn checked_country(code: &str) -> Result<String, Problem> {
     let country: Result<Country, _> = code.trim().to_ascii_uppercase().parse();
     match country {
         Ok(country) => Ok(country.code().to_owned()),
-        Err(_) => Err(Problem::value("country", "Give the country as ISO 3166 writes it: RW, KE, ES.")),
+        Err(_) => Err(Problem::value(
+            "country",
+            "Give the country as ISO 3166 writes it: RW, KE, ES.",
+        )),
     }
 }
 
@@ -260,7 +301,8 @@ pub(super) fn checked_zone(name: &str) -> Result<Tz, Problem> {
 
 /// A language sentences are written in.
 pub(super) fn checked_locale(tag: &str) -> Result<Locale, Problem> {
-    Locale::from_tag(tag).ok_or_else(|| Problem::value("locale", "Sentences are written in `en` and `es`."))
+    Locale::from_tag(tag)
+        .ok_or_else(|| Problem::value("locale", "Sentences are written in `en` and `es`."))
 }
 
 /// A handle that another business has.
@@ -283,9 +325,12 @@ async fn find(conn: &mut PgConnection, tenant: TenantId) -> Result<Settings, Pro
 }
 
 async fn lock(conn: &mut PgConnection, tenant: TenantId) -> Result<Settings, Problem> {
-    sqlx::query!("select id from shop.tenants where id = $1 for no key update", tenant.0)
-        .fetch_optional(&mut *conn)
-        .await?;
+    sqlx::query!(
+        "select id from shop.tenants where id = $1 for no key update",
+        tenant.0
+    )
+    .fetch_optional(&mut *conn)
+    .await?;
     find(conn, tenant).await
 }
 
@@ -387,16 +432,28 @@ mod tests {
             (serde_json::json!({"handle": "-shop"}), "handle"),
             (serde_json::json!({"handle": "Shop"}), "handle"),
             (serde_json::json!({"handle": ""}), "handle"),
-            (serde_json::json!({"handle": "01990000-0000-7000-8000-000000000001"}), "handle"),
+            (
+                serde_json::json!({"handle": "01990000-0000-7000-8000-000000000001"}),
+                "handle",
+            ),
             (serde_json::json!({"name": " "}), "name"),
             (serde_json::json!({"currency": "BTC"}), "currency"),
             (serde_json::json!({"country": "XX"}), "country"),
             (serde_json::json!({"time_zone": "Kigali"}), "time_zone"),
             (serde_json::json!({"locale": "fr"}), "locale"),
-            (serde_json::json!({"confirmation_ttl_seconds": 9}), "confirmation_ttl_seconds"),
-            (serde_json::json!({"unasked_clients": "always"}), "unasked_clients"),
+            (
+                serde_json::json!({"confirmation_ttl_seconds": 9}),
+                "confirmation_ttl_seconds",
+            ),
+            (
+                serde_json::json!({"unasked_clients": "always"}),
+                "unasked_clients",
+            ),
             (serde_json::json!({"address": "x".repeat(301)}), "address"),
-            (serde_json::json!({"tax_number": "a\u{202e}b"}), "tax_number"),
+            (
+                serde_json::json!({"tax_number": "a\u{202e}b"}),
+                "tax_number",
+            ),
         ] {
             let problem = changed(json.clone()).unwrap_err();
             assert_eq!(problem.field.as_deref(), Some(field), "{json}");

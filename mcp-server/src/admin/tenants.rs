@@ -23,7 +23,8 @@ use uuid::Uuid;
 use super::people::{self, Person, checked_subject};
 use super::problem::{Code, Problem};
 use super::settings::{
-    checked_country, checked_currency, checked_handle, checked_locale, checked_name, checked_zone, handle_taken,
+    checked_country, checked_currency, checked_handle, checked_locale, checked_name, checked_zone,
+    handle_taken,
 };
 use super::{Asked, Given, record, seen};
 use crate::app::App;
@@ -65,7 +66,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Operator {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Operator, Problem> {
-        parts.extensions.get::<Operator>().copied().ok_or_else(unknown)
+        parts
+            .extensions
+            .get::<Operator>()
+            .copied()
+            .ok_or_else(unknown)
     }
 }
 
@@ -86,12 +91,17 @@ pub(crate) async fn only_the_operator(
     }
     let mut response = unknown().into_response();
     let challenge = HeaderValue::from_static("Bearer error=\"invalid_token\"");
-    response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    response
+        .headers_mut()
+        .insert(header::WWW_AUTHENTICATE, challenge);
     response
 }
 
 fn unknown() -> Problem {
-    Problem::new(Code::Unauthenticated, "Send the operator's key: `Authorization: Bearer …`.")
+    Problem::new(
+        Code::Unauthenticated,
+        "Send the operator's key: `Authorization: Bearer …`.",
+    )
 }
 
 /// A business, as its operator sees it.
@@ -174,18 +184,28 @@ pub(crate) async fn list(
 ) -> Result<Json<Tenants>, Problem> {
     let limit = page.limit.unwrap_or(PAGE_DEFAULT);
     if !(1..=PAGE_MAX).contains(&limit) {
-        return Err(Problem::value("limit", format!("A page has 1 to {PAGE_MAX} businesses.")));
+        return Err(Problem::value(
+            "limit",
+            format!("A page has 1 to {PAGE_MAX} businesses."),
+        ));
     }
     let read = |text: &String| {
-        cursor::read::<Uuid>(text)
-            .ok_or_else(|| Problem::value("cursor", "The cursor is none of ours. Begin again without it."))
+        cursor::read::<Uuid>(text).ok_or_else(|| {
+            Problem::value(
+                "cursor",
+                "The cursor is none of ours. Begin again without it.",
+            )
+        })
     };
     let after = page.cursor.as_ref().map(read).transpose()?;
     let mut conn = app.pool.acquire().await?;
     let mut tenants = select_page(&mut conn, after, i32::from(limit) + 1).await?;
     let is_last = tenants.len() <= usize::from(limit);
     tenants.truncate(limit.into());
-    let next = tenants.last().filter(|_| !is_last).map(|tenant| cursor::write(&tenant.id));
+    let next = tenants
+        .last()
+        .filter(|_| !is_last)
+        .map(|tenant| cursor::write(&tenant.id));
     Ok(Json(Tenants { tenants, next }))
 }
 
@@ -216,7 +236,14 @@ pub(crate) async fn create(
     let by = operator.upon(TenantId(id));
     let mut tx = app.begin(by.tenant).await?;
     insert(&mut tx, &tenant, country.as_deref(), zone.name(), locale).await?;
-    people::insert(&mut tx, by.tenant, new_id(&*app.clock), &owner, hash.as_ref()).await?;
+    people::insert(
+        &mut tx,
+        by.tenant,
+        new_id(&*app.clock),
+        &owner,
+        hash.as_ref(),
+    )
+    .await?;
     let audit = Audit {
         subject: format!("tenant:{id}"),
         before: None,

@@ -130,7 +130,15 @@ pub(crate) async fn add(
     }
     let mut tx = app.begin(owner.tenant).await?;
     let (id, now) = (new_id(&*app.clock), app.clock.now());
-    let added = admin::add(&mut tx, owner.tenant, id, &new.url, &new.topics, app.local_mode, now);
+    let added = admin::add(
+        &mut tx,
+        owner.tenant,
+        id,
+        &new.url,
+        &new.topics,
+        app.local_mode,
+        now,
+    );
     let added = added.await.map_err(refused)?;
     let audit = Audit {
         subject: format!("webhook:{id}"),
@@ -163,10 +171,19 @@ pub(crate) async fn remove(
     let before = there.into_iter().find(|e| e.id == id);
     let audit = Audit {
         subject: format!("webhook:{id}"),
-        before: before.map(|e| json!({"id": e.id, "url": e.url, "topics": e.topics, "status": e.status})),
+        before: before
+            .map(|e| json!({"id": e.id, "url": e.url, "topics": e.topics, "status": e.status})),
         after: None,
     };
-    record(&mut tx, &app, &owner, "admin.webhooks.remove", &json!({"id": id}), &audit).await?;
+    record(
+        &mut tx,
+        &app,
+        &owner,
+        "admin.webhooks.remove",
+        &json!({"id": id}),
+        &audit,
+    )
+    .await?;
     tx.commit().await.map_err(CallError::of_commit)?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -210,14 +227,23 @@ pub(crate) async fn retry(
         before: None,
         after: seen(&retried),
     };
-    record(&mut tx, &app, &owner, "admin.webhooks.retry", &json!({"event": event}), &audit).await?;
+    record(
+        &mut tx,
+        &app,
+        &owner,
+        "admin.webhooks.retry",
+        &json!({"event": event}),
+        &audit,
+    )
+    .await?;
     tx.commit().await.map_err(CallError::of_commit)?;
     Ok(Json(retried))
 }
 
 /// An id as it stands in a path. What is none names nothing.
 fn identified(text: &str) -> Result<Uuid, Problem> {
-    text.parse().map_err(|_| Problem::missing("There is nothing of this id here."))
+    text.parse()
+        .map_err(|_| Problem::missing("There is nothing of this id here."))
 }
 
 fn refused(error: AdminError) -> Problem {

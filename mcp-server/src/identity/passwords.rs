@@ -96,7 +96,10 @@ impl Passwords {
         &self,
         work: impl FnOnce() -> Result<T, String> + Send + 'static,
     ) -> Result<T, PasswordError> {
-        let _place = self.waiting.try_acquire().map_err(|_| PasswordError::Busy)?;
+        let _place = self
+            .waiting
+            .try_acquire()
+            .map_err(|_| PasswordError::Busy)?;
         let turn = Arc::clone(&self.at_once).acquire_owned().await;
         let turn = turn.map_err(|e| PasswordError::Broken(e.to_string()))?;
         let done = tokio::task::spawn_blocking(move || {
@@ -104,7 +107,9 @@ impl Passwords {
             let _turn = turn;
             work()
         });
-        let done = done.await.map_err(|e| PasswordError::Broken(e.to_string()))?;
+        let done = done
+            .await
+            .map_err(|e| PasswordError::Broken(e.to_string()))?;
         done.map_err(PasswordError::Broken)
     }
 }
@@ -152,7 +157,10 @@ pub(crate) fn generated() -> String {
         .iter()
         .map(|byte| char::from(LETTERS[usize::from(byte % 32)]))
         .collect();
-    let groups: Vec<String> = letters.chunks(GROUP_CHARS).map(|g| g.iter().collect()).collect();
+    let groups: Vec<String> = letters
+        .chunks(GROUP_CHARS)
+        .map(|g| g.iter().collect())
+        .collect();
     groups.join("-")
 }
 
@@ -172,7 +180,9 @@ pub(crate) fn acceptable(password: &str, known: &[&str]) -> Result<(), String> {
     }
     let first = password.chars().next();
     let folded = password.to_lowercase();
-    if password.chars().all(|c| Some(c) == first) || known.iter().any(|word| folded == word.to_lowercase()) {
+    if password.chars().all(|c| Some(c) == first)
+        || known.iter().any(|word| folded == word.to_lowercase())
+    {
         return Err("Choose a password that cannot be guessed from the name.".to_owned());
     }
     Ok(())
@@ -185,25 +195,48 @@ mod tests {
     #[tokio::test]
     async fn a_password_is_known_again_and_no_other() {
         let passwords = Passwords::default();
-        let stored = passwords.hash("correct horse battery".to_owned()).await.unwrap();
-        assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
+        let stored = passwords
+            .hash("correct horse battery".to_owned())
+            .await
+            .unwrap();
+        assert!(
+            stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
+            "{stored}"
+        );
         let check = async |password: &str, stored: &str| {
             let (password, stored) = (password.to_owned(), Some(stored.to_owned()));
             passwords.check(password, stored).await.unwrap()
         };
-        assert_eq!(check("correct horse battery", &stored).await, Checked::Right);
-        assert_eq!(check("correct horse batterz", &stored).await, Checked::Wrong);
-        let again = passwords.hash("correct horse battery".to_owned()).await.unwrap();
+        assert_eq!(
+            check("correct horse battery", &stored).await,
+            Checked::Right
+        );
+        assert_eq!(
+            check("correct horse batterz", &stored).await,
+            Checked::Wrong
+        );
+        let again = passwords
+            .hash("correct horse battery".to_owned())
+            .await
+            .unwrap();
         assert_ne!(again, stored, "salted");
         // What an older release kept: the same password, half the memory.
         let weak = Params::new(MEMORY_KIB / 2, PASSES, LANES, None).unwrap();
         let weak = Argon2::new(Algorithm::Argon2id, Version::V0x13, weak);
         let weak = weak.hash_password_with_salt(b"correct horse battery", &[7; 16]);
         let weak = weak.unwrap().to_string();
-        assert_eq!(check("correct horse battery", &weak).await, Checked::RightButOld);
+        assert_eq!(
+            check("correct horse battery", &weak).await,
+            Checked::RightButOld
+        );
         assert_eq!(check("another", &weak).await, Checked::Wrong);
-        let broken = passwords.check("x".to_owned(), Some("plain text".to_owned())).await;
-        assert!(matches!(broken, Err(PasswordError::Broken(_))), "{broken:?}");
+        let broken = passwords
+            .check("x".to_owned(), Some("plain text".to_owned()))
+            .await;
+        assert!(
+            matches!(broken, Err(PasswordError::Broken(_))),
+            "{broken:?}"
+        );
     }
 
     #[tokio::test]
@@ -231,7 +264,13 @@ mod tests {
         assert_eq!(one.len(), GROUPS * GROUP_CHARS + GROUPS - 1);
         assert_ne!(one, generated());
         assert!(acceptable(&one, &["ana"]).is_ok());
-        for bad in ["short", "aaaaaaaaaaaaaa", "Ana-Maria-Gomez", "with\nline breaks", &"x1".repeat(70)] {
+        for bad in [
+            "short",
+            "aaaaaaaaaaaaaa",
+            "Ana-Maria-Gomez",
+            "with\nline breaks",
+            &"x1".repeat(70),
+        ] {
             assert!(acceptable(bad, &["ana-maria-gomez"]).is_err(), "{bad}");
         }
     }

@@ -73,7 +73,10 @@ pub(crate) async fn log_in(app: &App, login: Login) -> Result<OpenedSession, Not
     if password.len() > PASSWORD_BYTES_MAX {
         password.clear();
     }
-    let checked = app.passwords.check(password.clone(), stored.clone()).await?;
+    let checked = app
+        .passwords
+        .check(password.clone(), stored.clone())
+        .await?;
     let new_hash = match checked {
         Checked::RightButOld => Some(app.passwords.hash(password).await?),
         Checked::Right | Checked::Wrong => None,

@@ -27,11 +27,11 @@ use crate::caller::{Caller, Door};
 use crate::error::CallError;
 
 /// How a session's token begins.
-pub const PREFIX: &str = "css_";
+pub(crate) const PREFIX: &str = "css_";
 /// The cookie that carries it.
-pub const COOKIE: &str = "countersign_session";
+pub(crate) const COOKIE: &str = "countersign_session";
 /// How long a session lasts.
-pub const LASTS: TimeDelta = TimeDelta::hours(12);
+pub(crate) const LASTS: TimeDelta = TimeDelta::hours(12);
 /// How long a session is kept after its end, for whoever asks what happened.
 const KEPT: TimeDelta = TimeDelta::days(7);
 
@@ -63,7 +63,8 @@ pub(crate) async fn open(
 /// # Errors
 /// [`NotKnown`]; the same for what never was and what no longer is.
 pub(crate) async fn verify(app: &App, token: &str, now: DateTime<Utc>) -> Result<Seen, NotKnown> {
-    let brought = Secret::read(PREFIX, token).ok_or_else(|| NotKnown::invalid("no session's token"))?;
+    let brought =
+        Secret::read(PREFIX, token).ok_or_else(|| NotKnown::invalid("no session's token"))?;
     let revocations = app.identities.revoked_so_far(brought.tenant);
     let mut tx = app.begin_reading(brought.tenant).await?;
     let found = find(&mut tx, brought.tenant, brought.id).await?;
@@ -129,11 +130,15 @@ pub(crate) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
     Router::new()
         .route(SESSIONS_PATH, post(open_for_agent))
         .route(END_SESSION_PATH, post(end_for_agent))
-        .route_layer(middleware::from_fn_with_state(Arc::clone(app), only_the_agent))
+        .route_layer(middleware::from_fn_with_state(
+            Arc::clone(app),
+            only_the_agent,
+        ))
 }
 
 async fn open_for_agent(State(app): State<Arc<App>>, Json(login): Json<Login>) -> Response {
-    let said = |status: StatusCode, text: &str| (status, Json(json!({"error": text}))).into_response();
+    let said =
+        |status: StatusCode, text: &str| (status, Json(json!({"error": text}))).into_response();
     match people::log_in(&app, login).await {
         Ok(opened) => Json(opened).into_response(),
         Err(NotLoggedIn::Refused) => said(
@@ -169,6 +174,17 @@ async fn end_for_agent(State(app): State<Arc<App>>, Json(ended): Json<Credential
             (StatusCode::SERVICE_UNAVAILABLE, Json(told)).into_response()
         }
     }
+}
+
+/// Where the cookie counts: on pages, and on the administration that pages may use. Never for `/mcp`, which pages of others on this
+/// machine may call: a browser takes them for the same site, whatever their port, and would send the cookie along.
+const COOKIE_PATHS: [&str; 4] = ["/approvals/", "/bills/", "/bookings/", "/admin/"];
+
+/// The session's token of a request for a path where cookies count.
+pub(crate) fn cookie_for<'a>(path: &str, headers: &'a HeaderMap) -> Option<&'a str> {
+    let counts = COOKIE_PATHS.iter().any(|prefix| path.starts_with(prefix))
+        && !headers.contains_key(header::AUTHORIZATION);
+    counts.then(|| cookie(headers)).flatten()
 }
 
 /// The token in a request's cookie. Of several cookies of the name the first counts: it is of the longest path.
@@ -309,10 +325,32 @@ mod tests {
             }
             cookie(&headers).map(str::to_owned)
         };
-        assert_eq!(of(&["a=b; countersign_session=css_x; c=d"]).as_deref(), Some("css_x"));
-        assert_eq!(of(&["a=b", "countersign_session=css_y"]).as_deref(), Some("css_y"));
-        assert_eq!(of(&["countersign_session=csk_x"]), None, "a key is no session");
+        assert_eq!(
+            of(&["a=b; countersign_session=css_x; c=d"]).as_deref(),
+            Some("css_x")
+        );
+        assert_eq!(
+            of(&["a=b", "countersign_session=css_y"]).as_deref(),
+            Some("css_y")
+        );
+        assert_eq!(
+            of(&["countersign_session=csk_x"]),
+            None,
+            "a key is no session"
+        );
         assert_eq!(of(&["countersign_sessions=css_x", "x"]), None);
         assert_eq!(of(&[]), None);
+        let mut headers = HeaderMap::new();
+        headers.insert(header::COOKIE, "countersign_session=css_x".parse().unwrap());
+        assert_eq!(cookie_for("/approvals/1", &headers), Some("css_x"));
+        for path in ["/mcp", "/mcp/", "/identity/sessions", "/approvals"] {
+            assert_eq!(cookie_for(path, &headers), None, "{path}");
+        }
+        headers.insert(header::AUTHORIZATION, "Bearer csk_x".parse().unwrap());
+        assert_eq!(
+            cookie_for("/approvals/1", &headers),
+            None,
+            "what is said goes before what is sent along"
+        );
     }
 }
