@@ -17,6 +17,7 @@ use crate::error::CallError;
 use crate::handler::{Call, Shop, UnaskedClients};
 use crate::identity::Identities;
 use crate::identity::agent_tokens::AgentKeys;
+use crate::identity::passwords::Passwords;
 use crate::identity::jwt::AuthServer;
 use crate::limits::Limits;
 use crate::outgoing::Outgoing;
@@ -36,6 +37,10 @@ pub struct App {
     pub agent_keys: AgentKeys,
     /// Whoever has been known lately.
     pub identities: Identities,
+    /// Hashes passwords, a few at once.
+    pub passwords: Passwords,
+    /// What the operator's key has to be; none where nobody makes businesses over the network.
+    pub operator_key: Option<Key>,
     /// The authorization server whose tokens are taken, if any.
     pub auth_server: Option<Arc<AuthServer>>,
     /// How many requests are taken of whom.
@@ -83,6 +88,8 @@ impl App {
             agent_token_key,
             agent_keys: AgentKeys::new(agent_token_key, None),
             identities: Identities::default(),
+            passwords: Passwords::default(),
+            operator_key: None,
             auth_server: None,
             limits: Limits::new(RATE_PER_MINUTE),
             within: Reach::EVERYTHING,
@@ -158,6 +165,11 @@ impl App {
         }
         let mut tx = self.begin(tenant).await?;
         self.shop(&mut tx, tenant).await
+    }
+
+    /// From now on this process reads the tenant's settings again; others do within five seconds.
+    pub fn forget_shop(&self, tenant: TenantId) {
+        self.shops.invalidate(&tenant);
     }
 
     /// What the tenant has settled for itself, at most five seconds old.

@@ -79,6 +79,11 @@ pub fn offered(caller: &Caller) -> impl Iterator<Item = &'static ToolSheet> + '_
         .filter(move |sheet| caller.may_call(sheet))
 }
 
+/// The sheet of every tool there is, by name.
+pub(crate) fn sheets() -> impl Iterator<Item = &'static ToolSheet> {
+    ROUTES.values().map(|route| &route.sheet)
+}
+
 /// Whether there is a tool of this name at all.
 #[must_use]
 pub fn exists(name: &str) -> bool {

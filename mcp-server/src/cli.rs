@@ -1,6 +1,12 @@
 //! The command line of `mcp-server`.
 
+mod audit;
+mod desk;
+mod keys;
+mod people;
+mod settings;
 mod shop;
+mod tenants;
 mod webhook;
 
 use std::io::IsTerminal as _;
@@ -14,6 +20,7 @@ use tracing_subscriber::EnvFilter;
 use crate::app::Hooks;
 use crate::config::{self, Config};
 use crate::{check, demo, start};
+use desk::Business;
 
 /// The business as tools over the Model Context Protocol.
 #[derive(Debug, Parser)]
@@ -39,9 +46,53 @@ enum Command {
     /// See whether everything that always has to hold does, in every shop of `DATABASE_OWNER_URL`: 0 when it does, 1 when something is
     /// broken, 2 when it could not be looked at. Changes nothing and may be run while the shops are open.
     Check,
+    /// Make, list, suspend and rename businesses.
+    Tenants {
+        #[command(subcommand)]
+        command: tenants::Command,
+    },
+    /// Say who logs in, and what they may do.
+    People {
+        #[command(flatten)]
+        business: Business,
+        #[command(subcommand)]
+        command: people::Command,
+    },
+    /// Make, list and revoke keys of programs that call the tools.
+    Keys {
+        #[command(flatten)]
+        business: Business,
+        #[command(subcommand)]
+        command: keys::Command,
+    },
+    /// Show and change what the business has settled for itself.
+    Settings {
+        #[command(flatten)]
+        business: Business,
+        #[command(subcommand)]
+        command: settings::Settings,
+    },
+    /// Say when tools ask before they act, and who may answer.
+    Policies {
+        #[command(flatten)]
+        business: Business,
+        #[command(subcommand)]
+        command: settings::PoliciesCommand,
+    },
+    /// Read and export what was done, by whom, and who agreed.
+    Audit {
+        #[command(flatten)]
+        business: Business,
+        #[command(flatten)]
+        audit: audit::Audit,
+    },
     /// Tell other programs what happens in the shop.
-    #[command(subcommand)]
-    Webhook(webhook::Webhook),
+    Webhook {
+        #[command(flatten)]
+        business: Business,
+        #[command(subcommand)]
+        command: webhook::Webhook,
+    },
     /// Say where the shop's branches are.
     Place {
         #[command(subcommand)]
@@ -74,7 +125,25 @@ async fn run(cli: Cli, hooks: Hooks) -> anyhow::Result<ExitCode> {
     match cli.command {
         Some(Command::Check) => return Ok(check::run(&config).await),
         Some(Command::Migrate) => migrate(&config).await,
-        Some(Command::Webhook(command)) => webhook::run(command, &config).await,
+        Some(Command::Tenants { command }) => tenants::run(&config, hooks, command).await,
+        Some(Command::People { business, command }) => {
+            people::run(&config, hooks, &business, command).await
+        }
+        Some(Command::Keys { business, command }) => {
+            keys::run(&config, hooks, &business, command).await
+        }
+        Some(Command::Settings { business, command }) => {
+            settings::settings(&config, hooks, &business, command).await
+        }
+        Some(Command::Policies { business, command }) => {
+            settings::policies(&config, hooks, &business, command).await
+        }
+        Some(Command::Audit { business, audit }) => {
+            audit::run(&config, hooks, &business, &audit).await
+        }
+        Some(Command::Webhook { business, command }) => {
+            webhook::run(&config, hooks, &business, command).await
+        }
         Some(Command::Place { command }) => shop::place(&config, hooks, command).await,
         Some(Command::Demo { command }) => shop::demo(&config, hooks, command).await,
         None if cli.stdio => {

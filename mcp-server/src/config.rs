@@ -41,6 +41,8 @@ pub struct Config {
     pub read_only: bool,
     /// `MCP_RATE_PER_MINUTE`: requests of one principal in a minute; 0 for no limit.
     pub rate_per_minute: u32,
+    /// `MCP_OPERATOR_KEY`: makes and suspends businesses over the network; nobody does when unset.
+    pub operator_key: Option<Key>,
     /// `CONFIRMATION_KEY`: derives the tokens of questions; kept in the home when unset.
     pub confirmation_key: Option<Key>,
     /// `DATABASE_URL`, `DATABASE_OWNER_URL`, `DATABASE_POOL_SIZE`.
@@ -94,6 +96,7 @@ impl Config {
                 0,
                 1_000_000,
             )?,
+            operator_key: key(settings, "MCP_OPERATOR_KEY")?,
             confirmation_key: key(settings, "CONFIRMATION_KEY")?,
             database: database(settings, home.clone(), Role::Shop)?,
             providers: ProviderSettings::read(settings)?,

@@ -20,13 +20,14 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower::Layer as _;
 
+use crate::admin::tenants::only_the_operator;
 use crate::app::App;
 use crate::guard::{self, Guard};
-use crate::identity::introspect;
+use crate::identity::{introspect, sessions};
 #[cfg(not(feature = "conformance-fixtures"))]
 use crate::server::Server;
 use crate::written::{self, Place};
-use crate::{callbacks, pages};
+use crate::{admin, callbacks, pages};
 
 #[cfg(feature = "conformance-fixtures")]
 use crate::fixtures::WithFixtures as Server;
@@ -56,6 +57,8 @@ pub fn router(app: Arc<App>, allowed_hosts: Vec<String>) -> Router {
         .route("/bills/{name}", get(pages::bill))
         // A booking for a calendar, as `.ics`.
         .route("/bookings/{name}", get(pages::booking))
+        // What an owner does about the own business.
+        .merge(admin::routes())
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(guard.clone(), guard::admit))
         // The agent, which speaks for itself here.
@@ -63,6 +66,10 @@ pub fn router(app: Arc<App>, allowed_hosts: Vec<String>) -> Router {
             introspect::routes(&app)
                 .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
                 .merge(described())
+                .merge(sessions::routes(&app))
+                // Where people log in and out.
+                .merge(pages::login::routes())
+                .merge(operator(&app))
                 .layer(middleware::from_fn_with_state(guard, guard::own_site)),
         )
         // Providers, who have no token of ours: nothing they say is believed.
@@ -75,6 +82,15 @@ pub fn router(app: Arc<App>, allowed_hosts: Vec<String>) -> Router {
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .with_state(app)
+}
+
+/// What the operator does about the businesses, where there is a key for it.
+fn operator(app: &Arc<App>) -> Router<Arc<App>> {
+    if app.operator_key.is_none() || app.read_only {
+        return Router::new();
+    }
+    let only = middleware::from_fn_with_state(Arc::clone(app), only_the_operator);
+    admin::operator_routes().route_layer(only)
 }
 
 /// What this server is to clients of an authorization server; nobody has to have a token yet to read it.

@@ -272,6 +272,7 @@ pub(crate) async fn open_shop(
     app.read_only = config.read_only;
     app.limits = Limits::new(config.rate_per_minute);
     app.local_mode = config.local_mode;
+    app.operator_key = config.operator_key;
     app.call_deadline = config.call_deadline;
     app.hooks = hooks;
     app.providers = Providers::new(&config.providers);

@@ -7,6 +7,7 @@
 //! - [`embedded`]: the private Postgres used when nothing was told. Started and stopped by the programs that share it.
 //! - [`hooks`]: where a test may stop a program.
 //! - [`settings`] and [`keys`]: what both programs read the same way from the environment and the home.
+//! - [`telemetry`]: what a program tells its operator: logs, spans, counters.
 //! - [`test_database`]: a fresh migrated database for one test, and a private server for tests that stop and start it.
 //!
 //! # Invariants
@@ -20,4 +21,5 @@ pub mod hooks;
 pub mod keys;
 mod open_error;
 pub mod settings;
+pub mod telemetry;
 pub mod test_database;
