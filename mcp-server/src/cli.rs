@@ -3,16 +3,15 @@
 mod shop;
 mod webhook;
 
-use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use migrations::settings::Reader;
-use tracing_subscriber::EnvFilter;
+use migrations::telemetry;
 
 use crate::app::Hooks;
 use crate::config::Config;
-use crate::{check, demo, start};
+use crate::{check, demo, doctor, start};
 
 /// The business as tools over the Model Context Protocol.
 #[derive(Debug, Parser)]
@@ -32,6 +31,9 @@ enum Command {
     /// See whether everything that always has to hold does, in every shop of `DATABASE_OWNER_URL`: 0 when it does, 1 when something is
     /// broken, 2 when it could not be looked at. Changes nothing and may be run while the shops are open.
     Check,
+    /// See whether this deployment is as it should be, and say what to do where it is not: 0 when nothing is wrong, 1 otherwise. Changes
+    /// nothing. Run it where the server runs, with the same settings.
+    Doctor(doctor::Arguments),
     /// Tell other programs what happens in the shop.
     #[command(subcommand)]
     Webhook(webhook::Webhook),
@@ -50,7 +52,6 @@ enum Command {
 /// Runs the program; what goes wrong is one sentence on standard error.
 pub async fn main(hooks: Hooks) -> ExitCode {
     let _ = dotenvy::dotenv();
-    logs();
     match run(Cli::parse(), hooks).await {
         Ok(code) => code,
         Err(error) => {
@@ -61,8 +62,31 @@ pub async fn main(hooks: Hooks) -> ExitCode {
 }
 
 async fn run(cli: Cli, hooks: Hooks) -> anyhow::Result<ExitCode> {
-    let config = Config::read(&Reader::environment())?;
+    let settings = Reader::environment();
+    let config = match Config::read(&settings) {
+        // What is wrong is what the doctor is for.
+        Err(bad) if matches!(cli.command, Some(Command::Doctor(_))) => {
+            return Ok(doctor::stopped_by(&bad));
+        }
+        read => read?,
+    };
+    // Standard output belongs to the protocol; logs go to standard error.
+    let telemetry = telemetry::start("mcp-server", telemetry::DEFAULT_FILTER, &config.telemetry)?;
+    let done = obey(cli, config, &settings, hooks).await;
+    telemetry.stop().await;
+    done
+}
+
+async fn obey(
+    cli: Cli,
+    config: Config,
+    settings: &Reader,
+    hooks: Hooks,
+) -> anyhow::Result<ExitCode> {
     match cli.command {
+        Some(Command::Doctor(arguments)) => {
+            return Ok(doctor::run(&config, settings, &arguments).await);
+        }
         Some(Command::Check) => return Ok(check::run(&config).await),
         Some(Command::Migrate) => migrate(&config).await,
         Some(Command::Webhook(command)) => webhook::run(command, &config).await,
@@ -117,18 +141,6 @@ async fn stopped() {
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate => {}
     }
-}
-
-/// Logs go to standard error: standard output belongs to the protocol. rmcp's debug logs hold whole payloads, so they stay off;
-/// what the job queue says of every job, `jobs` says better.
-fn logs() {
-    let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("info,rmcp=warn,sqlx=warn,graphile_worker=off"));
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .try_init();
 }
 
 #[expect(

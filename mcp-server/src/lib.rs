@@ -12,6 +12,7 @@
 //! - [`invariants`]: what always has to hold; [`check`]: whether it does in a live database.
 //! - [`jobs`]: what is done after the answer; [`providers`]: who moves money; [`webhooks`]: what others are told; [`outgoing`]: how others
 //!   are reached; `callbacks`: where they reach us.
+//! - `metrics`: what operators see; [`doctor`]: whether a deployment is as it should be.
 //! - `typed`, `cursor`: what a person or a client sent, made safe; `words`: every sentence that is answered.
 
 pub mod app;
@@ -32,6 +33,7 @@ pub mod cursor;
 pub mod customers;
 pub mod days;
 pub mod demo;
+pub mod doctor;
 mod documents;
 pub mod error;
 #[cfg(feature = "conformance-fixtures")]
@@ -44,6 +46,7 @@ mod idempotency;
 pub mod invariants;
 pub mod jobs;
 mod ledger;
+mod metrics;
 pub mod numbering;
 mod opening;
 pub mod outgoing;

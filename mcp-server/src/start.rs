@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use migrations::database::{self, Database};
@@ -24,6 +25,7 @@ pub struct Started {
     /// Where it listens.
     pub address: SocketAddr,
     stop: CancellationToken,
+    drain: Duration,
     serving: JoinHandle<std::io::Result<()>>,
     sweeping: JoinHandle<()>,
     working: JoinHandle<()>,
@@ -46,8 +48,11 @@ impl Started {
             .map(migrations::embedded::Embedded::data_dir)
     }
 
-    /// Lets open requests and running jobs finish, then closes the database.
+    /// Says that no more should come, takes what still does for `MCP_DRAIN_SECONDS`, lets open requests and running jobs finish for ten
+    /// seconds, then closes the database.
     pub async fn stop(mut self) {
+        self.app.stopping.cancel();
+        tokio::time::sleep(self.drain).await;
         self.stop.cancel();
         if let Ok(Err(error)) = (&mut self.serving).await {
             tracing::error!(%error, "serving ended");
@@ -60,6 +65,7 @@ impl Started {
 
 impl Drop for Started {
     fn drop(&mut self) {
+        self.app.stopping.cancel();
         self.stop.cancel();
     }
 }
@@ -91,11 +97,17 @@ pub async fn start_on(
     let address = listener.local_addr()?;
     let (app, database) = open(&config, address, hooks, progress).await?;
     let stop = CancellationToken::new();
+    if let Some(bind) = config.metrics_bind {
+        let metrics = http::listen_for(bind, "METRICS_BIND").await?;
+        let router = http::metrics_router(Arc::clone(&app));
+        tokio::spawn(http::serve(metrics, router, stop.clone()));
+    }
     let router = http::router(Arc::clone(&app), config.allowed_hosts);
     let serving = tokio::spawn(http::serve(listener, router, stop.clone()));
-    let sweeping = tokio::spawn(sweeper::run(Arc::clone(&app), stop.clone()));
-    let working = tokio::spawn(jobs::run(Arc::clone(&app), stop.clone()));
+    let sweeping = tokio::spawn(sweeper::run(Arc::clone(&app), app.stopping.clone()));
+    let working = tokio::spawn(jobs::run(Arc::clone(&app), app.stopping.clone()));
     Ok(Started {
+        drain: config.drain,
         app,
         address,
         stop,
@@ -193,6 +205,7 @@ pub(crate) async fn open_shop(
         key(config.confirmation_key())?,
     );
     app.local_mode = config.local_mode;
+    app.metrics_here = config.metrics_bind.is_none();
     app.call_deadline = config.call_deadline;
     app.hooks = hooks;
     app.providers = Providers::new(&config.providers);
