@@ -59,17 +59,8 @@ pub async fn examine(plan: Plan<'_>, clock: &dyn Clock) -> Vec<Finding> {
 /// A connection like those of the pool.
 async fn open(plan: Plan<'_>) -> Result<PgConnection, OpenError> {
     let target = Target::parse("DATABASE_URL", plan.url)?;
-    let plain = target.connect(&[]).await;
-    let refused = match plain {
-        Ok(connection) => {
-            connection.close().await.ok();
-            None
-        }
-        Err(error) => Some(error),
-    };
-    if let Some(error) = refused {
-        return Err(error);
-    }
+    // First without the options of a pool, so that what a pooler refuses is told apart from what the server does.
+    let _ = target.connect(&[]).await?.close().await;
     options(&target, plan.role)
         .connect()
         .await
