@@ -22,6 +22,7 @@ use crate::confirmation::{self, Asking, Decision, PersonsAnswer};
 use crate::error::{self, CallError};
 use crate::handler::{Call, Shop, UnaskedClients};
 use crate::idempotency::{self, Claim, Finished, Use};
+use crate::metrics;
 use crate::routes::{self, Agreed, Route, Runner};
 
 static ROUTES: LazyLock<std::collections::BTreeMap<&'static str, Route>> =
@@ -100,6 +101,13 @@ pub fn sheet(name: &str) -> Option<&'static ToolSheet> {
 ///
 /// `askable` says whether the client's person can be asked through it.
 pub async fn run(app: &App, caller: &Caller, request: ToolRequest, askable: bool) -> Answer {
+    let measured = metrics::Measured::begin(&request.name);
+    let answer = answer_to(app, caller, request, askable).await;
+    measured.end(&answer);
+    answer
+}
+
+async fn answer_to(app: &App, caller: &Caller, request: ToolRequest, askable: bool) -> Answer {
     let locale = request.locale.unwrap_or_default();
     let Some(route) = ROUTES.get(request.name.as_str()) else {
         return Answer::Refused(not_allowed(locale));
