@@ -128,6 +128,12 @@ impl World {
                 .expect("server settings");
         let agent_config = agent::config::Config::read(&reader(&variables, &database, Role::Agent))
             .expect("agent settings");
+        if !server_config.local_mode {
+            // As `mcp-server migrate` does it.
+            demo::make_tenant(&database.owner_url(), server_config.clock.now())
+                .await
+                .expect("the tenant");
+        }
         let quiet: &mut (dyn FnMut(&str) + Send) = &mut |_| {};
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let shop =
