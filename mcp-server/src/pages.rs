@@ -128,6 +128,7 @@ pub(crate) async fn answer(
                 .into_response();
         }
         Ok(Answer::Asked(_)) => String::new(),
+        Err(CallError::Refused(_)) => return missing(),
         Err(error) => return unavailable(&error),
     };
     page(&app, &caller, &id, problem).await

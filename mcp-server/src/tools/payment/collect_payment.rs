@@ -75,6 +75,9 @@ impl CommitTool for CollectPayment {
         call: &mut Call<'_>,
         input: &CollectPaymentInput,
     ) -> Result<Prepared<Plan>, CallError> {
+        if call.caller.confined_to().is_some() && input.method == PaymentMethod::Cash {
+            return Err(words::cash_at_the_counter(call.locale, "method").into());
+        }
         let phone = match &input.phone {
             Some(text) => Some(way::phone(call, text, "phone")?),
             None => None,
@@ -301,8 +304,7 @@ async fn who_pays(
     bill: Option<&Bill>,
     phone: Option<&str>,
 ) -> Result<Who, CallError> {
-    if let Some(name) = &input.customer {
-        let customer = customers::known(call, name, "customer").await?;
+    if let Some(customer) = customers::whose(call, input.customer.as_deref(), "customer").await? {
         if let Some(bill) = bill
             && bill.customer_id.is_some_and(|owner| owner != customer.id)
         {
