@@ -7,9 +7,7 @@ use std::time::Duration;
 use contracts::confirmation::Question;
 use contracts::failure::{FailureCode, ToolFailure};
 use contracts::locale::Locale;
-use contracts::tool::{
-    CUSTOMER, Effect, IDEMPOTENCY_KEY, IDEMPOTENCY_KEY_BYTES_MAX, ToolSheet,
-};
+use contracts::tool::{CUSTOMER, Effect, IDEMPOTENCY_KEY, IDEMPOTENCY_KEY_BYTES_MAX, ToolSheet};
 use contracts::tools::confirm::{ConfirmAction, ConfirmActionInput};
 use futures::FutureExt as _;
 use serde_json::{Map, Value};

@@ -277,7 +277,8 @@ async fn select_kept(
 
 #[cfg(test)]
 mod tests {
-    use contracts::tools::inventory::AddItem;
+    use contracts::tools::inventory::{AddItem, Supply};
+    use contracts::tools::profile::CreateCustomer;
     use serde_json::{Value, json};
 
     use super::*;
@@ -365,6 +366,32 @@ mod tests {
         world.locale = Locale::Es;
         let (_, summary) = names(&world, json!({"stock_below": "1"})).await;
         assert_eq!(summary, "1 artículo por debajo de 1: Éclair (0).");
+    }
+
+    #[tokio::test]
+    async fn to_a_customer_it_is_a_price_list() {
+        let mut world = corner_shop().await;
+        let ali = json!({"name": "Ali"});
+        world.write::<CreateCustomer>(ali).await.unwrap();
+        world.become_customer("Ali").await;
+        let page = world.read::<ListItems>(json!({})).await.unwrap();
+        assert_eq!(
+            page.summary,
+            "5 items: Brown sugar (RWF 100 each), Éclair (RWF 100 each, none left), Shampoo (RWF 100 each), Soap (RWF 100 each), \
+             Sugar (RWF 100 each)."
+        );
+        let supplies: Vec<_> = page.items.iter().filter_map(|item| item.supply).collect();
+        let (low, none, there) = (Supply::Low, Supply::None, Supply::InStock);
+        assert_eq!(supplies, [low, none, low, there, there]);
+        for item in page.items {
+            assert_eq!((item.stock, item.version), (None, None), "{}", item.name);
+            assert_eq!(
+                (item.low_stock_level, item.sku),
+                (None, None),
+                "{}",
+                item.name
+            );
+        }
     }
 
     async fn walk(world: &World, mut input: Value, limit: u32) -> Vec<String> {

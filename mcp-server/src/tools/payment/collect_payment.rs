@@ -569,6 +569,62 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_customer_pays_her_own_bills_and_never_in_cash() {
+        let mut world = stocked(World::new().await).await;
+        world.providers.momo = true;
+        bill(&world, Some("Ali"), "3").await;
+        bill(&world, Some("Zoe"), "2").await;
+        let top_up = json!({"customer": "Ali", "amount": "500", "method": "cash"});
+        world.agree::<TopUpWallet>(top_up).await.unwrap();
+        world.become_customer("Ali").await;
+        for (input, code, field) in [
+            (
+                json!({"method": "cash"}),
+                FailureCode::InvalidArguments,
+                "method",
+            ),
+            (
+                json!({"method": "mobile_money", "phone": "+250788123456"}),
+                FailureCode::InvalidArguments,
+                "method",
+            ),
+            (
+                json!({"bill": "2", "method": "wallet"}),
+                FailureCode::UnknownBill,
+                "bill",
+            ),
+        ] {
+            let failure = refusal(world.ask::<CollectPayment>(input).await);
+            assert_eq!(
+                (failure.code, failure.field.as_deref()),
+                (code, Some(field))
+            );
+        }
+        // Whoever is named, it is she who pays.
+        let input = json!({"customer": "Zoe", "method": "wallet"});
+        let done = world.agree::<CollectPayment>(input).await.unwrap();
+        assert_eq!(
+            done.summary,
+            "Collected RWF 300 from Ali from the wallet: RWF 300 pays bill INV-1. Payment PAY-2."
+        );
+        let history = world.read::<TransactionHistory>(json!({})).await.unwrap();
+        let accounts: std::collections::BTreeSet<String> = history
+            .movements
+            .iter()
+            .flat_map(|m| [m.from_account.clone(), m.to_account.clone()])
+            .collect();
+        assert_eq!(
+            accounts.into_iter().collect::<Vec<_>>(),
+            ["receivable", "shop", "wallet"]
+        );
+        let balance = world.read::<CheckBalance>(json!({})).await.unwrap();
+        assert_eq!(
+            balance.summary,
+            "Ali owes nothing and has RWF 200 in the wallet."
+        );
+    }
+
+    #[tokio::test]
     async fn what_cannot_be_collected_is_refused_and_nothing_is_written() {
         let world = stocked(World::new().await).await;
         bill(&world, Some("Ali"), "3").await;

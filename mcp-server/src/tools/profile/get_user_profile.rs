@@ -23,8 +23,7 @@ impl ReadTool for GetUserProfile {
         call: &mut Call<'_>,
         input: GetUserProfileInput,
     ) -> Result<GetUserProfileOutput, CallError> {
-        let Some(customer) =
-            customers::whose(call, input.customer.as_deref(), "customer").await?
+        let Some(customer) = customers::whose(call, input.customer.as_deref(), "customer").await?
         else {
             let caller = caller(call);
             return Ok(GetUserProfileOutput {
