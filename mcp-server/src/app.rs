@@ -11,14 +11,17 @@ use migrations::database;
 pub use migrations::hooks::Hooks;
 use migrations::keys::Key;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use tokio_util::sync::CancellationToken;
 
 use crate::caller::Caller;
 use crate::error::CallError;
 use crate::handler::{Call, Shop, UnaskedClients};
 use crate::identity::Identities;
 use crate::identity::agent_tokens::AgentKeys;
+use crate::identity::passwords::Passwords;
 use crate::identity::jwt::AuthServer;
 use crate::limits::Limits;
+use crate::metrics::Watch;
 use crate::outgoing::Outgoing;
 use crate::providers::Providers;
 
@@ -36,6 +39,10 @@ pub struct App {
     pub agent_keys: AgentKeys,
     /// Whoever has been known lately.
     pub identities: Identities,
+    /// Hashes passwords, a few at once.
+    pub passwords: Passwords,
+    /// What the operator's key has to be; none where nobody makes businesses over the network.
+    pub operator_key: Option<Key>,
     /// The authorization server whose tokens are taken, if any.
     pub auth_server: Option<Arc<AuthServer>>,
     /// How many requests are taken of whom.
@@ -56,6 +63,12 @@ pub struct App {
     pub outgoing: Outgoing,
     /// Who moves money that leaves the process.
     pub providers: Providers,
+    /// Cancelled when the program is told to stop: nobody should send it more, while it still answers whoever does.
+    pub stopping: CancellationToken,
+    /// Whether `/metrics` is served with everything else, to callers on this machine; otherwise it has a port of its own.
+    pub metrics_here: bool,
+    /// What operators were last told.
+    pub watch: Watch,
     shops: moka::sync::Cache<TenantId, Arc<Shop>>,
 }
 
@@ -83,6 +96,8 @@ impl App {
             agent_token_key,
             agent_keys: AgentKeys::new(agent_token_key, None),
             identities: Identities::default(),
+            passwords: Passwords::default(),
+            operator_key: None,
             auth_server: None,
             limits: Limits::new(RATE_PER_MINUTE),
             within: Reach::EVERYTHING,
@@ -93,6 +108,9 @@ impl App {
             hooks: Hooks::default(),
             outgoing: Outgoing::default(),
             providers: Providers::default(),
+            stopping: CancellationToken::new(),
+            metrics_here: true,
+            watch: Watch::default(),
             shops: moka::sync::Cache::builder()
                 .max_capacity(SHOPS_MAX)
                 .time_to_live(SHOP_CACHE)
@@ -158,6 +176,11 @@ impl App {
         }
         let mut tx = self.begin(tenant).await?;
         self.shop(&mut tx, tenant).await
+    }
+
+    /// From now on this process reads the tenant's settings again; others do within five seconds.
+    pub fn forget_shop(&self, tenant: TenantId) {
+        self.shops.invalidate(&tenant);
     }
 
     /// What the tenant has settled for itself, at most five seconds old.

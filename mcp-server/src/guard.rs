@@ -15,8 +15,9 @@ use serde_json::json;
 use crate::app::App;
 use crate::caller::{Caller, Door, LOCAL_OWNER};
 use crate::identity::introspect::{CREDENTIAL_BYTES_MAX, bearer};
-use crate::identity::{self, Known, NotKnown};
+use crate::identity::{self, Known, NotKnown, sessions};
 use crate::limits::TooMany;
+use crate::pages::login;
 
 /// What the door lets through.
 #[derive(Clone)]
@@ -47,10 +48,21 @@ pub(crate) async fn admit(
         Ok(headers) => app.within.narrowed(headers),
         Err(reason) => return refuse(StatusCode::BAD_REQUEST, &reason),
     };
-    let known = match known(request.headers(), peer(&request), app).await {
+    let cookie = sessions::cookie_for(request.uri().path(), request.headers());
+    let known = match known(request.headers(), cookie, peer(&request), app).await {
         Ok(known) => known,
+        // A person is shown where to log in; a program is told what it lacks.
+        Err(refusal @ Refusal::Nobody) => {
+            return login::instead(&request).unwrap_or_else(|| refusal.response(app));
+        }
         Err(refusal) => return refusal.response(app),
     };
+    if cookie.is_some() && !is_safe(&request) && !says_its_origin(request.headers()) {
+        return refuse(
+            StatusCode::FORBIDDEN,
+            "Answer on the page itself, in a browser that says which page it comes from.",
+        );
+    }
     if let Err(too_many) = app.limits.request(&known.caller, app.local_mode) {
         return Refusal::TooMany(too_many).response(app);
     }
@@ -66,6 +78,11 @@ pub(crate) async fn admit(
         Some(scopes) => insufficient(response, app, scopes),
         None => response,
     }
+}
+
+/// Every browser says so of a form since 2020. One that does not may not keep the cookie from other sites either.
+fn says_its_origin(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::ORIGIN)
 }
 
 /// Whether a request changes nothing by its method, or asks for a tool, which is judged where tools are called.
@@ -324,6 +341,9 @@ pub(crate) fn same_site(headers: &HeaderMap, allowed_hosts: &[String]) -> Result
     }
 }
 
+/// Where a form is posted from its own page alone.
+const OWN_PAGES: [&str; 4] = ["/approvals", "/admin", "/login", "/logout"];
+
 /// An answer on the approval page comes from that page. Another program's page on this machine, on a port of its own, is a stranger too;
 /// a browser too old for `Sec-Fetch-Site` still names it in `Origin`.
 fn from_own_page(path: &str, headers: &HeaderMap) -> Result<(), &'static str> {
@@ -333,10 +353,10 @@ fn from_own_page(path: &str, headers: &HeaderMap) -> Result<(), &'static str> {
     };
     let page = origin.to_str().ok().and_then(|o| o.split_once("://"));
     let own = page.is_some_and(|(_, authority)| authority.as_bytes() == host.as_bytes());
-    if own || !path.starts_with("/approvals") {
+    if own || !OWN_PAGES.iter().any(|page| path.starts_with(page)) {
         Ok(())
     } else {
-        Err("A question is answered on its own page only.")
+        Err("This is done on its own page only.")
     }
 }
 
@@ -383,39 +403,50 @@ fn is_ours(authority: &str, allowed_hosts: &[String]) -> bool {
         || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-/// Who sends a request.
+/// Who sends a request. A cookie counts where nothing else is brought, and one that has ended is as none.
 async fn known(
     headers: &HeaderMap,
+    cookie: Option<&str>,
     peer: Option<IpAddr>,
     app: &App,
 ) -> Result<Arc<Known>, Refusal> {
-    let Some(credential) = credential(headers)? else {
-        return if app.local_mode {
-            Ok(Arc::new(Known {
-                caller: Caller::local_owner(),
-                name: LOCAL_OWNER.to_owned(),
-                attainable: Reach::EVERYTHING,
-                expires_at: None,
-            }))
-        } else {
-            Err(Refusal::Nobody)
-        };
+    let brought = credential(headers)?;
+    let Some(credential) = brought.or(cookie) else {
+        return nobody(app);
     };
     // A signed token is told from a guess without a look-up.
     let look_up = !credential.contains('.') && !app.identities.was_good(credential);
     if look_up {
         app.limits.may_guess(peer).map_err(Refusal::TooMany)?;
     }
-    identity::who(app, credential).await.map_err(|error| {
+    let found = identity::who(app, credential).await.map_err(|error| {
         tracing::warn!(%error, "credential refused");
         match error {
             NotKnown::Unavailable(_) => Refusal::Unavailable,
             NotKnown::Invalid(_) => match app.limits.guessed(peer) {
+                Ok(()) if brought.is_none() => Refusal::Nobody,
                 Ok(()) => Refusal::BadCredential,
                 Err(too_many) => Refusal::TooMany(too_many),
             },
         }
-    })
+    });
+    match found {
+        Err(Refusal::Nobody) => nobody(app),
+        found => found,
+    }
+}
+
+/// Whoever brings no credential.
+fn nobody(app: &App) -> Result<Arc<Known>, Refusal> {
+    if !app.local_mode {
+        return Err(Refusal::Nobody);
+    }
+    Ok(Arc::new(Known {
+        caller: Caller::local_owner(),
+        name: LOCAL_OWNER.to_owned(),
+        attainable: Reach::EVERYTHING,
+        expires_at: None,
+    }))
 }
 
 /// What a request brings to say who sends it; nothing is fine in local mode.
@@ -464,6 +495,8 @@ mod tests {
             "another program's page"
         );
         assert!(!from("/approvals/1", "null"));
+        assert!(!from("/login", "http://127.0.0.1:3000"));
+        assert!(!from("/admin/v1/people", "http://127.0.0.1:3000"));
         assert!(
             from("/mcp", "http://127.0.0.1:3000"),
             "MCP clients in a browser have pages of their own"

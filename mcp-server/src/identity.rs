@@ -1,6 +1,7 @@
 //! Who a credential speaks for: the one place that decides it, for every door.
 //!
 //! - [`keys`]: API keys of programs; [`secret`]: how keys and sessions are written, hashed and compared.
+//! - `people`: log-in with a password; `passwords`: how those are kept; `sessions`: what a log-in opens.
 //! - `agent_tokens`: the agent, on behalf of its end user; `jwt`: tokens of an authorization server.
 //! - `introspect`: the agent asks whose credential somebody brought.
 //!
@@ -11,7 +12,10 @@ pub mod agent_tokens;
 pub(crate) mod introspect;
 pub mod jwt;
 pub mod keys;
+pub(crate) mod passwords;
+pub(crate) mod people;
 pub mod secret;
+pub(crate) mod sessions;
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
@@ -158,6 +162,8 @@ pub async fn who(app: &App, credential: &str) -> Result<Arc<Known>, NotKnown> {
     }
     let Seen { known, revocations } = if credential.starts_with(keys::PREFIX) {
         keys::verify(app, credential, now).await?
+    } else if credential.starts_with(sessions::PREFIX) {
+        sessions::verify(app, credential, now).await?
     } else if agent_tokens::is_one(credential) {
         // Each is made for one request: there is nothing to remember.
         return agent_tokens::verify(app, credential, now)

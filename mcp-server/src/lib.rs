@@ -12,9 +12,12 @@
 //! - [`invariants`]: what always has to hold; [`check`]: whether it does in a live database.
 //! - [`jobs`]: what is done after the answer; [`providers`]: who moves money; [`webhooks`]: what others are told; [`outgoing`]: how others
 //!   are reached; `callbacks`: where they reach us.
+//! - `admin`: what owners and the operator do about businesses, people, keys and settings; [`cli`]: the same on the command line.
 //! - [`guard`]: who gets through the door; [`identity`]: whom a credential speaks for; [`limits`]: how much is taken of whom.
+//! - `metrics`: what operators see; [`doctor`]: whether a deployment is as it should be.
 //! - `typed`, `cursor`: what a person or a client sent, made safe; `words`: every sentence that is answered.
 
+mod admin;
 pub mod app;
 mod audit;
 pub mod bills;
@@ -33,6 +36,7 @@ pub mod cursor;
 pub mod customers;
 pub mod days;
 pub mod demo;
+pub mod doctor;
 mod documents;
 pub mod error;
 #[cfg(feature = "conformance-fixtures")]
@@ -47,6 +51,7 @@ pub mod invariants;
 pub mod jobs;
 mod ledger;
 pub mod limits;
+mod metrics;
 pub mod numbering;
 mod opening;
 pub mod outgoing;
