@@ -20,12 +20,14 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower::Layer as _;
 
+use crate::admin::tenants::only_the_operator;
 use crate::app::App;
 use crate::guard::{self, Guard};
+use crate::identity::{introspect, sessions};
 #[cfg(not(feature = "conformance-fixtures"))]
 use crate::server::Server;
 use crate::written::{self, Place};
-use crate::{callbacks, metrics, pages};
+use crate::{admin, callbacks, metrics, pages};
 
 #[cfg(feature = "conformance-fixtures")]
 use crate::fixtures::WithFixtures as Server;
@@ -55,16 +57,52 @@ pub fn router(app: Arc<App>, allowed_hosts: Vec<String>) -> Router {
         .route("/bills/{name}", get(pages::bill))
         // A booking for a calendar, as `.ics`.
         .route("/bookings/{name}", get(pages::booking))
+        // What an owner does about the own business.
+        .merge(admin::routes())
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(middleware::from_fn_with_state(guard, guard::admit))
+        .layer(middleware::from_fn_with_state(guard.clone(), guard::admit))
+        // The agent, which speaks for itself here.
+        .merge(
+            introspect::routes(&app)
+                .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+                .merge(described())
+                .merge(sessions::routes(&app))
+                // Where people log in and out.
+                .merge(pages::login::routes())
+                .merge(operator(&app))
+                .layer(middleware::from_fn_with_state(guard, guard::own_site)),
+        )
         // Providers, who have no token of ours: nothing they say is believed.
-        .merge(callbacks::routes())
+        .merge(if app.read_only {
+            Router::new()
+        } else {
+            callbacks::routes()
+        })
         // For operators and balancers; tells nothing about any tenant.
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics_here))
         .layer(middleware::from_fn(counted))
         .with_state(app)
+}
+
+/// What the operator does about the businesses, where there is a key for it.
+fn operator(app: &Arc<App>) -> Router<Arc<App>> {
+    if app.operator_key.is_none() || app.read_only {
+        return Router::new();
+    }
+    let only = middleware::from_fn_with_state(Arc::clone(app), only_the_operator);
+    admin::operator_routes().route_layer(only)
+}
+
+/// What this server is to clients of an authorization server; nobody has to have a token yet to read it.
+fn described() -> Router<Arc<App>> {
+    Router::new()
+        .route(guard::METADATA_PATH, get(guard::metadata))
+        .route(
+            &format!("{}/mcp", guard::METADATA_PATH),
+            get(guard::metadata),
+        )
 }
 
 /// rmcp's own Host and Origin checks stay off: the guard before it checks both, for the pages too. It is not told when the program stops
@@ -211,6 +249,7 @@ pub async fn serve(
     let listener = listener.tap_io(|stream| {
         let _ = stream.set_nodelay(true);
     });
+    // Who guesses at keys is slowed down by address.
     let router = router.into_make_service_with_connect_info::<SocketAddr>();
     let serving =
         axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());

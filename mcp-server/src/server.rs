@@ -10,6 +10,7 @@ use contracts::confirmation::{self, ConfirmationRequired, ELICITATION_KEY};
 use contracts::failure::{FailureCode, ToolFailure};
 use contracts::locale::Locale;
 use contracts::shop::{self, ShopFacts};
+use contracts::token::PrincipalRole;
 use contracts::tool::{Effect, IDEMPOTENCY_META_KEY, Tool as _, ToolSheet};
 use contracts::tools::confirm::ConfirmAction;
 use migrations::telemetry::TraceParent;
@@ -31,6 +32,7 @@ use tracing::Instrument as _;
 use crate::app::App;
 use crate::call::{self, Answer, Asked, ToolRequest};
 use crate::caller::Caller;
+use crate::guard::Shortfall;
 use crate::handler::UnaskedClients;
 use crate::written::Place;
 
@@ -277,7 +279,11 @@ impl ServerHandler for Server {
     ) -> Result<ListToolsResult, ErrorData> {
         only_page(request)?;
         let caller = self.caller(&context)?;
-        let mut list = ListToolsResult::with_all_items(call::offered(&caller).map(tool).collect());
+        let mut list = ListToolsResult::with_all_items(
+            call::offered(&caller)
+                .map(|sheet| tool(sheet, caller.role))
+                .collect(),
+        );
         list.meta = self.shop_facts(&caller).await;
         // The list depends on who asks, so nobody else's cache may hold it.
         Ok(if is_modern(&context) {
@@ -303,6 +309,14 @@ impl ServerHandler for Server {
                 ),
                 None,
             ));
+        }
+        if let Some(sheet) = call::sheet(&request.name)
+            && let Some(shortfall) = context
+                .extensions
+                .get::<http::request::Parts>()
+                .and_then(|p| p.extensions.get::<Shortfall>())
+        {
+            shortfall.note(&caller, sheet);
         }
         let modern = is_modern(&context);
         let span = span(&request.name, &context.meta);
@@ -561,7 +575,8 @@ fn refused(failure: &ToolFailure) -> CallToolResult {
     CallToolResult::error(vec![ContentBlock::text(text)])
 }
 
-fn tool(sheet: &ToolSheet) -> Tool {
+fn tool(sheet: &ToolSheet, role: PrincipalRole) -> Tool {
+    let (description, input_schema) = sheet.seen_by(role);
     let hints = sheet.annotations;
     let annotations = ToolAnnotations::from_raw(
         Some(sheet.title.to_owned()),
@@ -572,8 +587,8 @@ fn tool(sheet: &ToolSheet) -> Tool {
     );
     Tool::new_with_raw(
         sheet.name,
-        Some(Cow::Borrowed(sheet.description)),
-        Arc::new(sheet.input_schema.clone()),
+        Some(Cow::Borrowed(description)),
+        Arc::new(input_schema.clone()),
     )
     .with_title(sheet.title)
     .with_raw_output_schema(Arc::new(sheet.output_schema.clone()))
