@@ -603,7 +603,10 @@ fn assigned_variables(text: &str) -> BTreeSet<String> {
         .filter(|l| !l.starts_with('#'))
         .flat_map(|l| l.split_whitespace());
     words
-        .map(|word| word.trim_start_matches("Environment="))
+        .map(|word| {
+            word.trim_start_matches("Environment=")
+                .trim_start_matches('"')
+        })
         .filter_map(|word| Some(word.split_once('=')?.0))
         .filter(|name| {
             name.contains('_') && name.chars().all(|c| c.is_ascii_uppercase() || c == '_')
@@ -662,7 +665,7 @@ fn commands(page: &str) -> Vec<Vec<String>> {
         if let Some(at) = program.filter(|_| inside) {
             let ours = words[at..]
                 .iter()
-                .take_while(|w| !matches!(**w, "|" | ">" | "&&"));
+                .take_while(|w| !matches!(**w, "|" | ">" | "&&" | ")"));
             found.push(
                 ours.map(|w| w.trim_matches(['\'', '"']).to_owned())
                     .collect(),
