@@ -11,6 +11,7 @@ use migrations::database;
 pub use migrations::hooks::Hooks;
 use migrations::keys::Key;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use tokio_util::sync::CancellationToken;
 
 use crate::caller::Caller;
 use crate::error::CallError;
@@ -20,6 +21,7 @@ use crate::identity::agent_tokens::AgentKeys;
 use crate::identity::passwords::Passwords;
 use crate::identity::jwt::AuthServer;
 use crate::limits::Limits;
+use crate::metrics::Watch;
 use crate::outgoing::Outgoing;
 use crate::providers::Providers;
 
@@ -61,6 +63,12 @@ pub struct App {
     pub outgoing: Outgoing,
     /// Who moves money that leaves the process.
     pub providers: Providers,
+    /// Cancelled when the program is told to stop: nobody should send it more, while it still answers whoever does.
+    pub stopping: CancellationToken,
+    /// Whether `/metrics` is served with everything else, to callers on this machine; otherwise it has a port of its own.
+    pub metrics_here: bool,
+    /// What operators were last told.
+    pub watch: Watch,
     shops: moka::sync::Cache<TenantId, Arc<Shop>>,
 }
 
@@ -100,6 +108,9 @@ impl App {
             hooks: Hooks::default(),
             outgoing: Outgoing::default(),
             providers: Providers::default(),
+            stopping: CancellationToken::new(),
+            metrics_here: true,
+            watch: Watch::default(),
             shops: moka::sync::Cache::builder()
                 .max_capacity(SHOPS_MAX)
                 .time_to_live(SHOP_CACHE)

@@ -3,7 +3,7 @@
 use contracts::ids::TenantId;
 use contracts::scope::Reach;
 use contracts::token::{PrincipalRole, TokenPerson};
-use contracts::tool::ToolSheet;
+use contracts::tool::{EffectKind, Tool, ToolSheet};
 use uuid::Uuid;
 
 /// The subject of local mode: the one owner of the demo tenant.
@@ -62,6 +62,23 @@ impl Caller {
     #[must_use]
     pub fn may_call(&self, sheet: &ToolSheet) -> bool {
         self.role >= sheet.least_role && self.reach.allows(sheet.toolset, sheet.effect)
+    }
+
+    /// Whether this caller may do what a tool does by another way than a call: read its things as resources, on pages.
+    #[must_use]
+    pub fn may_use<T: Tool>(&self) -> bool {
+        let effect = <T::Kind as EffectKind>::EFFECT;
+        self.role >= T::LEAST_ROLE && self.reach.allows(T::TOOLSET, effect)
+    }
+
+    /// The customer whose things alone this caller sees and touches; `None` for staff and the owner, who see everybody's. A customer
+    /// principal of whom it is not known who she is sees nobody's.
+    #[must_use]
+    pub fn confined_to(&self) -> Option<Uuid> {
+        match self.role {
+            PrincipalRole::Customer => Some(self.customer.unwrap_or_default()),
+            PrincipalRole::Staff | PrincipalRole::Owner => None,
+        }
     }
 
     /// The principal as the person who answers a question.

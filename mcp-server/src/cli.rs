@@ -9,17 +9,16 @@ mod shop;
 mod tenants;
 mod webhook;
 
-use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use contracts::scope::Reach;
 use migrations::settings::Reader;
-use tracing_subscriber::EnvFilter;
+use migrations::telemetry;
 
 use crate::app::Hooks;
 use crate::config::{self, Config};
-use crate::{check, demo, start};
+use crate::{check, demo, doctor, start};
 use desk::Business;
 
 /// The business as tools over the Model Context Protocol.
@@ -86,6 +85,9 @@ enum Command {
         #[command(flatten)]
         audit: audit::Audit,
     },
+    /// See whether this deployment is as it should be, and say what to do where it is not: 0 when nothing is wrong, 1 otherwise. Changes
+    /// nothing. Run it where the server runs, with the same settings.
+    Doctor(doctor::Arguments),
     /// Tell other programs what happens in the shop.
     Webhook {
         #[command(flatten)]
@@ -108,7 +110,6 @@ enum Command {
 /// Runs the program; what goes wrong is one sentence on standard error.
 pub async fn main(hooks: Hooks) -> ExitCode {
     let _ = dotenvy::dotenv();
-    logs();
     match run(Cli::parse(), hooks).await {
         Ok(code) => code,
         Err(error) => {
@@ -119,10 +120,33 @@ pub async fn main(hooks: Hooks) -> ExitCode {
 }
 
 async fn run(cli: Cli, hooks: Hooks) -> anyhow::Result<ExitCode> {
-    let mut config = Config::read(&Reader::environment())?;
+    let settings = Reader::environment();
+    let mut config = match Config::read(&settings) {
+        // What is wrong is what the doctor is for.
+        Err(bad) if matches!(cli.command, Some(Command::Doctor(_))) => {
+            return Ok(doctor::stopped_by(&bad));
+        }
+        read => read?,
+    };
     config.toolsets = cli.toolsets.unwrap_or(config.toolsets);
     config.read_only |= cli.read_only;
+    // Standard output belongs to the protocol; logs go to standard error.
+    let telemetry = telemetry::start("mcp-server", telemetry::DEFAULT_FILTER, &config.telemetry)?;
+    let done = obey(cli, config, &settings, hooks).await;
+    telemetry.stop().await;
+    done
+}
+
+async fn obey(
+    cli: Cli,
+    config: Config,
+    settings: &Reader,
+    hooks: Hooks,
+) -> anyhow::Result<ExitCode> {
     match cli.command {
+        Some(Command::Doctor(arguments)) => {
+            return Ok(doctor::run(&config, settings, &arguments).await);
+        }
         Some(Command::Check) => return Ok(check::run(&config).await),
         Some(Command::Migrate) => migrate(&config).await,
         Some(Command::Tenants { command }) => tenants::run(&config, hooks, command).await,
@@ -195,18 +219,6 @@ async fn stopped() {
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate => {}
     }
-}
-
-/// Logs go to standard error: standard output belongs to the protocol. rmcp's debug logs hold whole payloads, so they stay off;
-/// what the job queue says of every job, `jobs` says better.
-fn logs() {
-    let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("info,rmcp=warn,sqlx=warn,graphile_worker=off"));
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .try_init();
 }
 
 #[expect(

@@ -9,6 +9,7 @@ use migrations::clock::{self, SharedClock};
 use migrations::database::{DatabaseSettings, Role};
 use migrations::keys::{self, Key};
 use migrations::settings::{BadSetting, Reader};
+use migrations::telemetry::TelemetrySettings;
 
 use crate::app::RATE_PER_MINUTE;
 use crate::identity::jwt::AuthSettings;
@@ -29,6 +30,13 @@ pub struct Config {
     pub local_mode: bool,
     /// `MCP_CALL_TIMEOUT_SECONDS`: how long one call may take.
     pub call_deadline: Duration,
+    /// `MCP_DRAIN_SECONDS`: how long the program goes on taking requests after it was told to stop, while `/readyz` says no, so that a
+    /// balancer has looked elsewhere before the door closes.
+    pub drain: Duration,
+    /// `METRICS_BIND`: where `/metrics` is served, to whoever reaches it. Unset: on `MCP_BIND`, to callers on this machine.
+    pub metrics_bind: Option<SocketAddr>,
+    /// `LOG_FORMAT`, `OTEL_EXPORTER_OTLP_ENDPOINT`: logs and spans.
+    pub telemetry: TelemetrySettings,
     /// `AGENT_TOKEN_KEY`: checks the agent's tokens; kept in the home when unset.
     pub agent_token_key: Option<Key>,
     /// `AGENT_TOKEN_KEY_PREVIOUS`: still checks the agent's tokens while keys are exchanged.
@@ -85,6 +93,20 @@ impl Config {
                     .number("MCP_CALL_TIMEOUT_SECONDS", 10, 1, 300)?
                     .into(),
             ),
+            drain: Duration::from_secs(settings.number("MCP_DRAIN_SECONDS", 0, 0, 60)?.into()),
+            metrics_bind: settings.checked(
+                "METRICS_BIND",
+                "",
+                "an address and port such as 127.0.0.1:9001",
+                |text| {
+                    if text.is_empty() {
+                        Some(None)
+                    } else {
+                        text.parse().ok().map(Some)
+                    }
+                },
+            )?,
+            telemetry: TelemetrySettings::read(settings)?,
             agent_token_key: key(settings, "AGENT_TOKEN_KEY")?,
             agent_token_key_previous: key(settings, "AGENT_TOKEN_KEY_PREVIOUS")?,
             auth_server: AuthSettings::read(settings)?,

@@ -14,6 +14,7 @@
 //!   are reached; `callbacks`: where they reach us.
 //! - `admin`: what owners and the operator do about businesses, people, keys and settings; [`cli`]: the same on the command line.
 //! - [`guard`]: who gets through the door; [`identity`]: whom a credential speaks for; [`limits`]: how much is taken of whom.
+//! - `metrics`: what operators see; [`doctor`]: whether a deployment is as it should be.
 //! - `typed`, `cursor`: what a person or a client sent, made safe; `words`: every sentence that is answered.
 
 mod admin;
@@ -35,6 +36,7 @@ pub mod cursor;
 pub mod customers;
 pub mod days;
 pub mod demo;
+pub mod doctor;
 mod documents;
 pub mod error;
 #[cfg(feature = "conformance-fixtures")]
@@ -49,6 +51,7 @@ pub mod invariants;
 pub mod jobs;
 mod ledger;
 pub mod limits;
+mod metrics;
 pub mod numbering;
 mod opening;
 pub mod outgoing;

@@ -136,6 +136,7 @@ pub(crate) async fn answer(
                 .into_response();
         }
         Ok(Answer::Asked(_)) => String::new(),
+        Err(CallError::Refused(_)) => return missing(),
         Err(error) => return unavailable(&error),
     };
     page(&app, &caller, &id, status, problem).await

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use migrations::database::{self, Database};
@@ -27,6 +28,7 @@ pub struct Started {
     /// Where it listens.
     pub address: SocketAddr,
     stop: CancellationToken,
+    drain: Duration,
     serving: JoinHandle<std::io::Result<()>>,
     sweeping: JoinHandle<()>,
     working: JoinHandle<()>,
@@ -49,8 +51,11 @@ impl Started {
             .map(migrations::embedded::Embedded::data_dir)
     }
 
-    /// Lets open requests and running jobs finish, then closes the database.
+    /// Says that no more should come, takes what still does for `MCP_DRAIN_SECONDS`, lets open requests and running jobs finish for ten
+    /// seconds, then closes the database.
     pub async fn stop(mut self) {
+        self.app.stopping.cancel();
+        tokio::time::sleep(self.drain).await;
         self.stop.cancel();
         if let Ok(Err(error)) = (&mut self.serving).await {
             tracing::error!(%error, "serving ended");
@@ -63,6 +68,7 @@ impl Started {
 
 impl Drop for Started {
     fn drop(&mut self) {
+        self.app.stopping.cancel();
         self.stop.cancel();
     }
 }
@@ -97,11 +103,17 @@ pub async fn start_on(
         progress(hint);
     }
     let stop = CancellationToken::new();
+    if let Some(bind) = config.metrics_bind {
+        let metrics = http::listen_for(bind, "METRICS_BIND").await?;
+        let router = http::metrics_router(Arc::clone(&app));
+        tokio::spawn(http::serve(metrics, router, stop.clone()));
+    }
     let hosts = allowed_hosts(&config, address, progress);
     let router = http::router(Arc::clone(&app), hosts);
     let serving = tokio::spawn(http::serve(listener, router, stop.clone()));
-    let (sweeping, working) = work(&app, &stop);
+    let (sweeping, working) = work(&app, &app.stopping);
     Ok(Started {
+        drain: config.drain,
         app,
         address,
         stop,
@@ -273,6 +285,7 @@ pub(crate) async fn open_shop(
     app.limits = Limits::new(config.rate_per_minute);
     app.local_mode = config.local_mode;
     app.operator_key = config.operator_key;
+    app.metrics_here = config.metrics_bind.is_none();
     app.call_deadline = config.call_deadline;
     app.hooks = hooks;
     app.providers = Providers::new(&config.providers);

@@ -3,8 +3,10 @@
 //! Either way the schema is brought up to date by a role that owns it, and the pool works as a role that does not, so that row level
 //! security holds for every statement a program sends.
 
+mod examine;
 mod prerequisites;
 pub mod queue;
+mod ready;
 pub(crate) mod schema;
 mod target;
 
@@ -17,6 +19,8 @@ use tokio::task::JoinHandle;
 
 pub use crate::open_error::OpenError;
 
+pub use self::examine::{Plan, examine};
+pub use self::ready::{NotReady, readiness};
 use self::prerequisites::Login;
 use self::target::Target;
 use crate::embedded::Embedded;

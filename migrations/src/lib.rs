@@ -7,6 +7,7 @@
 //! - [`embedded`]: the private Postgres used when nothing was told. Started and stopped by the programs that share it.
 //! - [`hooks`]: where a test may stop a program.
 //! - [`settings`] and [`keys`]: what both programs read the same way from the environment and the home.
+//! - [`finding`] and [`home`]: what a look at a deployment finds, for `mcp-server doctor`.
 //! - [`telemetry`]: what a program tells its operator: logs, spans, counters.
 //! - [`test_database`]: a fresh migrated database for one test, and a private server for tests that stop and start it.
 //!
@@ -17,6 +18,8 @@
 pub mod clock;
 pub mod database;
 pub mod embedded;
+pub mod finding;
+pub mod home;
 pub mod hooks;
 pub mod keys;
 mod open_error;

@@ -131,7 +131,8 @@ async fn what_is_no_resource_of_the_callers_is_not_found() {
         .request("resources/templates/list", json!({}))
         .await
         .result();
-    assert_eq!(listed["resourceTemplates"], json!([]));
+    let templates = listed["resourceTemplates"].as_array().map(Vec::len);
+    assert_eq!(templates, Some(3), "her own bills and bookings: {listed}");
     for version in [MODERN, OLDER] {
         for method in ["resources/list", "resources/templates/list"] {
             let wrong = world

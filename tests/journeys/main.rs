@@ -11,6 +11,7 @@ mod bad_input;
 mod callers;
 mod confirmation;
 mod crash;
+mod deployment;
 mod documents;
 mod door;
 mod examples;

@@ -1,5 +1,6 @@
 //! A shop with both servers in this process, a database of its own, and a clock that can be moved.
 
+pub mod balancer;
 pub mod foreign;
 pub mod issuer;
 pub mod mcp;
@@ -26,6 +27,7 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use tokio::net::TcpListener;
+use uuid::Uuid;
 
 /// How long a journey waits for something before it fails.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -102,6 +104,8 @@ pub struct World {
     pub db: PgPool,
     /// A plain HTTP client, like curl.
     pub http: reqwest::Client,
+    /// Aline of the demo's people, by her id; nobody in a shop without goods.
+    pub aline: Uuid,
     clock_file: PathBuf,
     offset_seconds: std::sync::atomic::AtomicI64,
     variables: HashMap<String, String>,
@@ -127,6 +131,12 @@ impl World {
                 .expect("server settings");
         let agent_config = agent::config::Config::read(&reader(&variables, &database, Role::Agent))
             .expect("agent settings");
+        if !server_config.local_mode {
+            // As `mcp-server migrate` does it.
+            demo::make_tenant(&database.owner_url(), server_config.clock.now())
+                .await
+                .expect("the tenant");
+        }
         let quiet: &mut (dyn FnMut(&str) + Send) = &mut |_| {};
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let shop =
@@ -140,6 +150,11 @@ impl World {
         if !setting.empty {
             demo::stock(&shop.app).await.expect("demo goods");
         }
+        let aline = sqlx::query_scalar("select id from shop.customers where name = 'Aline'")
+            .fetch_optional(&db)
+            .await
+            .expect("people")
+            .unwrap_or_default();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let agent = agent::start::start_on(
             listener,
@@ -156,6 +171,7 @@ impl World {
             agent,
             db,
             http: http_client(),
+            aline,
             clock_file,
             offset_seconds: std::sync::atomic::AtomicI64::new(0),
             variables,
