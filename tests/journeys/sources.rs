@@ -148,7 +148,7 @@ fn what_is_pure_does_no_io() {
 }
 
 /// What a query may name instead of its tenant, each with its reason.
-const WITHOUT_TENANT: [(&str, &str); 12] = [
+const WITHOUT_TENANT: [(&str, &str); 14] = [
     (
         "shop.names_alike($1",
         "the function is told the tenant and looks only where that is the one that is set",
@@ -160,6 +160,14 @@ const WITHOUT_TENANT: [(&str, &str); 12] = [
     (
         "agent.runs_wanting_a_worker",
         "a worker has no tenant yet; the function says which runs want one",
+    ),
+    (
+        "agent.take_open_questions",
+        "the same, for questions that may have been answered elsewhere",
+    ),
+    (
+        "agent.operations",
+        "an operator looks over all of them; the function tells counts",
     ),
     (
         "pg_advisory_xact_lock(hashtextextended('customer ' || $1",
