@@ -163,6 +163,14 @@ const WITHOUT_TENANT: [(&str, &str); 14] = [
         "a worker has no tenant yet; the function says which runs want one",
     ),
     (
+        "agent.take_open_questions",
+        "the same, for questions that may have been answered elsewhere",
+    ),
+    (
+        "agent.operations",
+        "an operator looks over all of them; the function tells counts",
+    ),
+    (
         "pg_advisory_xact_lock(hashtextextended('customer ' || $1",
         "a lock, keyed by the tenant and a name; reads no table",
     ),

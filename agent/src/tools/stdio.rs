@@ -95,7 +95,7 @@ async fn log_lines(server: String, stderr: ChildStderr) {
 fn log(server: &str, line: &mut Vec<u8>) {
     let text = cleaning::line(&String::from_utf8_lossy(line), LOG_LINE_BYTES_MAX);
     if !text.is_empty() {
-        // Somebody else's words, which may be about anybody: for whoever looks into that server, not for every log.
+        // Whatever it writes; it may be about people.
         tracing::debug!(server, "{text}");
     }
     line.clear();
