@@ -149,7 +149,11 @@ fn what_is_pure_does_no_io() {
 }
 
 /// What a query may name instead of its tenant, each with its reason.
-const WITHOUT_TENANT: [(&str, &str); 14] = [
+const WITHOUT_TENANT: [(&str, &str); 15] = [
+    (
+        "shop.operations($1)",
+        "operators ask how much waits, over all businesses; the function tells counts",
+    ),
     (
         "shop.names_alike($1",
         "the function is told the tenant and looks only where that is the one that is set",
