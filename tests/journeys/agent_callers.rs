@@ -536,3 +536,183 @@ async fn an_answer_on_the_servers_page_goes_on_in_the_askers_conversation() {
         "one effect"
     );
 }
+
+/// The cookie an answer sets, whole.
+fn set_cookie(answer: &Response) -> String {
+    let value = answer.headers().get("set-cookie");
+    value.map_or(String::new(), |v| v.to_str().expect("text").to_owned())
+}
+
+/// The part of it that a browser sends back.
+fn pair(cookie: &str) -> String {
+    cookie.split(';').next().unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn a_person_logs_in_by_the_page_or_by_json_and_out_again() {
+    let world = World::open_with(Setting {
+        variables: HashMap::from([
+            ("MCP_LOCAL_MODE", "off".to_owned()),
+            ("AGENT_LOCAL_MODE", "off".to_owned()),
+            ("AGENT_PUBLIC_URL", "https://chat.example".to_owned()),
+        ]),
+        ..Setting::default()
+    })
+    .await;
+    let owner = person(&world, "olga", PrincipalRole::Owner).await;
+    let server = world.shop.mcp_url();
+    let people = format!("{}/admin/v1/people", server.trim_end_matches("/mcp"));
+    let ana = json!({"subject": "ana", "name": "Ana María", "role": "staff", "password": "a long enough password"});
+    let added = world.http.post(&people).bearer_auth(&owner.key).json(&ana);
+    let added = added.send().await.expect("an answer");
+    assert!(
+        added.status().is_success(),
+        "{}",
+        added.text().await.expect("a body")
+    );
+
+    let agent = |path: &str| format!("{}{path}", world.agent.url());
+    let form = async |name: &str, password: &str| {
+        let body = format!(
+            "shop=demo&name={name}&password={}",
+            password.replace(' ', "+")
+        );
+        let request = world.http.post(agent("/login")).body(body);
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        request.send().await.expect("an answer")
+    };
+    let with = async |path: &str, cookie: &str| {
+        let request = world.http.get(agent(path)).header("cookie", cookie);
+        request.send().await.expect("an answer")
+    };
+    // A wrong password and a person nobody knows get the same answer, and no cookie.
+    let mut told = Vec::new();
+    for (name, password) in [
+        ("ana", "a wrong password"),
+        ("nobody", "a long enough password"),
+    ] {
+        let refused = form(name, password).await;
+        assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
+        assert_eq!(set_cookie(&refused), "");
+        told.push(refused.text().await.expect("a page").replace(name, "NAME"));
+    }
+    assert_eq!(told[0], told[1]);
+    assert!(told[0].contains("do not fit together"), "{}", told[0]);
+
+    let opened = form("Ana", "a long enough password").await;
+    assert_eq!(opened.status(), StatusCode::SEE_OTHER);
+    assert_eq!(opened.headers()["location"], "/");
+    let cookie = set_cookie(&opened);
+    for part in [
+        "countersign_session=css_",
+        "; Path=/",
+        "; HttpOnly",
+        "; SameSite=Strict",
+        "; Secure",
+        "; Max-Age=",
+    ] {
+        assert!(cookie.contains(part), "{part}: {cookie}");
+    }
+    let cookie = pair(&cookie);
+    let page = with("/", &cookie).await;
+    assert_eq!(page.status(), StatusCode::OK);
+    let page = page.text().await.expect("a page");
+    assert!(
+        page.contains("Ana María") && page.contains("action=\"/logout\""),
+        "{page}"
+    );
+    assert_eq!(
+        with("/login", &cookie).await.headers()["location"],
+        "/",
+        "logged in already"
+    );
+    assert_eq!(
+        with("/agent/approvals", &cookie).await.status(),
+        StatusCode::OK
+    );
+    let message = json!({"session_id": "s", "message": "Add 20kg sugar at 160 per kg to grocery"});
+    let from = async |host: &str, origin: &str| {
+        let request = world
+            .http
+            .post(agent("/agent/chat"))
+            .header("cookie", &cookie);
+        let request = request.header("host", host).header("origin", origin);
+        request
+            .json(&message)
+            .send()
+            .await
+            .expect("an answer")
+            .status()
+    };
+    assert_eq!(
+        from("chat.example", "https://chat.example").await,
+        StatusCode::OK
+    );
+    assert_eq!(
+        from("chat.example", "https://evil.example").await,
+        StatusCode::FORBIDDEN
+    );
+    assert_eq!(
+        from("evil.example", "https://evil.example").await,
+        StatusCode::FORBIDDEN
+    );
+    let who = "select requested_by from shop.audit_log where tool = 'inventory_add_item' and subject like '%ugar%' or requested_by = 'ana' limit 1";
+    assert_eq!(world.text(who).await, "ana");
+
+    let login = json!({"shop": "demo", "name": "ana", "password": "a long enough password"});
+    let by_json = world.post("/login", &login).await;
+    assert_eq!(by_json.status(), StatusCode::OK);
+    let second = pair(&set_cookie(&by_json));
+    let logged_in: Value = by_json.json().await.expect("a body");
+    assert_eq!(logged_in, json!({"name": "Ana María", "role": "staff"}));
+    let (status, told) = problem(
+        world
+            .post(
+                "/login",
+                &json!({"shop": "demo", "name": "ana", "password": "x"}),
+            )
+            .await,
+    )
+    .await;
+    assert_eq!(
+        (status, &told["code"]),
+        (StatusCode::UNAUTHORIZED, &json!("unauthenticated"))
+    );
+
+    let left = world.http.post(agent("/logout")).header("cookie", &cookie);
+    let left = left.send().await.expect("an answer");
+    assert_eq!(left.headers()["location"], "/login");
+    assert!(set_cookie(&left).contains("Max-Age=0"));
+    assert_eq!(
+        with("/agent/approvals", &cookie).await.status(),
+        StatusCode::UNAUTHORIZED
+    );
+    assert_eq!(
+        with("/agent/approvals", &second).await.status(),
+        StatusCode::OK,
+        "another log-in goes on"
+    );
+
+    let gone = world
+        .http
+        .patch(format!("{people}/ana"))
+        .bearer_auth(&owner.key);
+    let gone = gone
+        .json(&json!({"disabled": true}))
+        .send()
+        .await
+        .expect("an answer");
+    assert!(
+        gone.status().is_success(),
+        "{}",
+        gone.text().await.expect("a body")
+    );
+    until("who is disabled is not let in any more", async || {
+        with("/agent/approvals", &second).await.status() == StatusCode::UNAUTHORIZED
+    })
+    .await;
+    assert_eq!(
+        form("ana", "a long enough password").await.status(),
+        StatusCode::UNAUTHORIZED
+    );
+}

@@ -18,6 +18,7 @@ mod examples;
 mod foreign;
 mod isolation;
 mod models;
+mod operations;
 mod payments;
 mod protocol;
 mod providers;

@@ -149,7 +149,11 @@ fn what_is_pure_does_no_io() {
 }
 
 /// What a query may name instead of its tenant, each with its reason.
-const WITHOUT_TENANT: [(&str, &str); 14] = [
+const WITHOUT_TENANT: [(&str, &str); 15] = [
+    (
+        "shop.operations($1)",
+        "operators ask how much waits, over all businesses; the function tells counts",
+    ),
     (
         "shop.names_alike($1",
         "the function is told the tenant and looks only where that is the one that is set",
@@ -161,6 +165,14 @@ const WITHOUT_TENANT: [(&str, &str); 14] = [
     (
         "agent.runs_wanting_a_worker",
         "a worker has no tenant yet; the function says which runs want one",
+    ),
+    (
+        "agent.take_open_questions",
+        "the same, for questions that may have been answered elsewhere",
+    ),
+    (
+        "agent.operations",
+        "an operator looks over all of them; the function tells counts",
     ),
     (
         "pg_advisory_xact_lock(hashtextextended('customer ' || $1",
