@@ -354,10 +354,12 @@ fn apart<'w>(
     furnished: [&Furnished; 2],
     strange: Vec<String>,
 ) -> Apart<'w> {
+    let words = apart::words_of(&strange.join(" "));
     let side = |n: usize| Side {
         world: worlds[n],
         who: who[n].clone(),
         question: furnished[n].question.0.clone(),
+        strange: words.clone(),
     };
     Apart {
         there: side(0),
@@ -374,6 +376,7 @@ async fn told(world: &World, who: &Principal, furnished: &Furnished) -> Vec<Valu
         world,
         who: who.clone(),
         question: furnished.question.0.clone(),
+        strange: BTreeSet::new(),
     };
     let (id, token) = &furnished.question;
     let mut answers = side.told(&furnished.own).await;
