@@ -11,7 +11,7 @@ use migrations::settings::Reader;
 use tracing_subscriber::EnvFilter;
 
 use crate::app::Hooks;
-use crate::cli::{self, Arguments, ChatArguments, Command, Console, StubArguments};
+use crate::cli::{self, Arguments, ChatArguments, ChatOptions, Command, Console, StubArguments};
 use crate::config::Config;
 use crate::pages::EXAMPLES;
 use crate::start::{self, Started};
@@ -69,13 +69,19 @@ async fn chat(arguments: ChatArguments) -> anyhow::Result<ExitCode> {
     let url = given.clone().unwrap_or_else(|| cli::local_url(config.bind));
     // Somewhere else than here nothing can be started.
     if given.is_some() || cli::is_running(&url).await? {
-        return Ok(cli::chat(&url, arguments.into(), &mut Console::new())
-            .await?
-            .into());
+        let options = ChatOptions {
+            token: config.caller_token,
+            ..arguments.into()
+        };
+        return Ok(cli::chat(&url, options, &mut Console::new()).await?.into());
     }
     logs("error");
+    let options = ChatOptions {
+        token: config.caller_token.clone(),
+        ..arguments.into()
+    };
     let whole = Whole::start(&settings, config, &mut say).await?;
-    let ended = cli::chat(&whole.agent.url(), arguments.into(), &mut Console::new()).await;
+    let ended = cli::chat(&whole.agent.url(), options, &mut Console::new()).await;
     whole.stop().await;
     Ok(ended?.into())
 }

@@ -16,6 +16,7 @@
 
 pub mod arguments;
 mod calls;
+pub mod elsewhere;
 pub mod events;
 pub mod hub;
 pub(crate) mod journal;

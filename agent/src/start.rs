@@ -13,11 +13,13 @@ use tokio::task::JoinHandle;
 use crate::app::{App, Hooks};
 use crate::config::Config;
 use crate::http::slow::Hurried;
+use crate::identity::Identities;
 use crate::models::Model;
 use crate::models::fallback::Fallback;
 use crate::models::interpreter::Interpreter;
 use crate::models::openai::Provider;
-use crate::run::worker;
+use crate::run::{elsewhere, worker};
+use crate::tokens::Signer;
 use crate::tools::Tools;
 
 /// How long open requests and runs may take once the program is told to stop. What is not done by then is gone on with after the next
@@ -31,7 +33,7 @@ pub struct Started {
     /// Where it listens.
     pub address: SocketAddr,
     serving: JoinHandle<io::Result<()>>,
-    looking: JoinHandle<()>,
+    looking: [JoinHandle<()>; 2],
     database: Database,
 }
 
@@ -50,7 +52,9 @@ impl Started {
         if let Ok(Err(error)) = (&mut self.serving).await {
             tracing::error!(%error, "serving ended");
         }
-        let _ = (&mut self.looking).await;
+        for looking in &mut self.looking {
+            let _ = looking.await;
+        }
         self.app.tools.close().await;
         self.database.pool.close().await;
     }
@@ -90,17 +94,22 @@ pub async fn start_on(
     let database = database::open(config.database.clone(), progress).await?;
     let key = config.agent_token_key().map_err(anyhow::Error::msg)?;
     let clock = Arc::clone(&config.clock);
+    let signer = Signer::new(key, Arc::clone(&clock));
     let (extra, deadline) = (&config.extra_servers, config.extra_server_deadline);
-    let tools = Tools::new(tool_url, key, clock, extra, deadline)?;
+    let tools = Tools::new(tool_url, signer.clone(), extra, deadline)?;
+    let identities = Identities::new(tool_url, signer, clock)?;
     let model = match model {
         Some(model) => model,
         None => configured_model(&config)?,
     };
-    let mut app = App::new(config, database.pool.clone(), model, tools);
+    let mut app = App::new(config, database.pool.clone(), model, tools, identities);
     app.hooks = hooks;
     let app = Arc::new(app);
     let serving = tokio::spawn(serve(listener, Arc::clone(&app)));
-    let looking = tokio::spawn(worker::look_for_work(Arc::clone(&app)));
+    let looking = [
+        tokio::spawn(worker::look_for_work(Arc::clone(&app))),
+        tokio::spawn(elsewhere::look_elsewhere(Arc::clone(&app))),
+    ];
     Ok(Started {
         app,
         address,

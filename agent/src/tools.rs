@@ -23,15 +23,15 @@ use contracts::failure::{FailureCode, ToolFailure};
 use contracts::locale::Locale;
 use contracts::shop::{self, ShopFacts};
 use contracts::token::TokenPerson;
-use contracts::tool::IDEMPOTENCY_META_KEY;
+use contracts::tool::{IDEMPOTENCY_META_KEY, Tool};
+use contracts::tools::confirm::{ConfirmAction, ConfirmActionOutput};
 use futures::future::join_all;
-use migrations::clock::SharedClock;
-use migrations::keys::Key;
 use rmcp::model::{
     CallToolRequest, CallToolRequestParams, ClientRequest, ElicitResult, ElicitationAction,
     InputResponses, MetaObject, RequestMetaObject, ServerResult,
 };
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use self::client::{OnBehalf, TokenClient};
 use self::foreign::ForeignServer;
@@ -41,6 +41,7 @@ use self::lists::{Answered, Freshness, Shelf};
 use crate::config::ExtraServer;
 use crate::models::{ToolCall, ToolSpec};
 use crate::principal::Principal;
+use crate::tokens::Signer;
 
 /// How long a connection to our own server may take.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -133,14 +134,13 @@ struct Together {
 }
 
 impl Tools {
-    /// Our own tool server at `url`, called with tokens signed by `key`, and `extra` ones, whose calls may take `deadline` each.
+    /// Our own tool server at `url`, called with tokens of `signer`, and `extra` ones, whose calls may take `deadline` each.
     ///
     /// # Errors
     /// When no HTTP client can be made, which is a broken installation.
     pub fn new(
         url: &str,
-        key: Key,
-        clock: SharedClock,
+        signer: Signer,
         extra: &[ExtraServer],
         deadline: Duration,
     ) -> Result<Tools, Unreachable> {
@@ -160,8 +160,7 @@ impl Tools {
             url: url.into(),
             http: TokenClient {
                 inner: http().build().map_err(broken)?,
-                key,
-                clock,
+                signer,
             },
         };
         Ok(Tools {
@@ -240,6 +239,34 @@ impl Tools {
         match self.foreign_of(&dispatch.call.tool) {
             Some((server, tool)) => server.call(dispatch.call, tool, dispatch.locale).await,
             None => self.own_call(principal, dispatch).await,
+        }
+    }
+
+    /// Where a question of our own server stands, as whoever asked it may know; none when the server does not say.
+    ///
+    /// # Errors
+    /// [`Unreachable`] when no answer came back.
+    pub async fn standing(
+        &self,
+        principal: &Principal,
+        question: Uuid,
+    ) -> Result<Option<ConfirmActionOutput>, Unreachable> {
+        let call = ToolCall {
+            id: String::new(),
+            tool: <ConfirmAction as Tool>::NAME.to_owned(),
+            arguments: json!({"confirmation_id": question}),
+        };
+        let dispatch = Dispatch {
+            call: &call,
+            idempotency_key: "",
+            locale: Locale::default(),
+            answer: None,
+        };
+        match self.own_call(principal, dispatch).await? {
+            CallResult::Done(standing) => serde_json::from_value(standing)
+                .map(Some)
+                .map_err(|e| Unreachable::new(e.to_string())),
+            CallResult::Failed(_) | CallResult::Asked(_) => Ok(None),
         }
     }
 
@@ -351,10 +378,13 @@ fn spec(tool: rmcp::model::Tool) -> ToolSpec {
 
 fn params(dispatch: Dispatch<'_>) -> Result<CallToolRequestParams, Unreachable> {
     let mut meta = RequestMetaObject::new();
-    meta.0.insert(
-        IDEMPOTENCY_META_KEY.to_owned(),
-        json!(dispatch.idempotency_key),
-    );
+    // What only looks has none.
+    if !dispatch.idempotency_key.is_empty() {
+        meta.0.insert(
+            IDEMPOTENCY_META_KEY.to_owned(),
+            json!(dispatch.idempotency_key),
+        );
+    }
     meta.0
         .insert(Locale::META_KEY.to_owned(), json!(dispatch.locale.tag()));
     let mut params = CallToolRequestParams::new(dispatch.call.tool.clone());

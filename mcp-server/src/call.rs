@@ -22,6 +22,7 @@ use crate::confirmation::{self, Asking, Decision, PersonsAnswer};
 use crate::error::{self, CallError};
 use crate::handler::{Call, Shop, UnaskedClients};
 use crate::idempotency::{self, Claim, Finished, Use};
+use crate::metrics;
 use crate::routes::{self, Agreed, Route, Runner};
 
 static ROUTES: LazyLock<std::collections::BTreeMap<&'static str, Route>> =
@@ -79,16 +80,34 @@ pub fn offered(caller: &Caller) -> impl Iterator<Item = &'static ToolSheet> + '_
         .filter(move |sheet| caller.may_call(sheet))
 }
 
+/// The sheet of every tool there is, by name.
+pub(crate) fn sheets() -> impl Iterator<Item = &'static ToolSheet> {
+    ROUTES.values().map(|route| &route.sheet)
+}
+
 /// Whether there is a tool of this name at all.
 #[must_use]
 pub fn exists(name: &str) -> bool {
     ROUTES.contains_key(name)
 }
 
+/// The sheet of a tool, whoever may use it.
+#[must_use]
+pub fn sheet(name: &str) -> Option<&'static ToolSheet> {
+    ROUTES.get(name).map(|route| &route.sheet)
+}
+
 /// Answers a call, whatever happens inside: a refusal, a panic, a timeout, a lost database.
 ///
 /// `askable` says whether the client's person can be asked through it.
 pub async fn run(app: &App, caller: &Caller, request: ToolRequest, askable: bool) -> Answer {
+    let measured = metrics::Measured::begin(&request.name);
+    let answer = answer_to(app, caller, request, askable).await;
+    measured.end(&answer);
+    answer
+}
+
+async fn answer_to(app: &App, caller: &Caller, request: ToolRequest, askable: bool) -> Answer {
     let locale = request.locale.unwrap_or_default();
     let Some(route) = ROUTES.get(request.name.as_str()) else {
         return Answer::Refused(not_allowed(locale));
@@ -289,7 +308,7 @@ async fn once(
     checked: &Checked,
     askable: bool,
 ) -> Result<Answer, CallError> {
-    let mut tx = if reads_only(route) {
+    let mut tx = if app.read_only || reads_only(route) {
         app.begin_reading(caller.tenant).await?
     } else {
         app.begin(caller.tenant).await?
@@ -496,6 +515,7 @@ async fn asserted_by_client(
 ) -> Result<Asserted, CallError> {
     if route.sheet.name != <ConfirmAction as contracts::tool::Tool>::NAME
         || call.shop.unasked_clients != UnaskedClients::Token
+        || app.read_only
     {
         return Ok(Asserted::Nothing);
     }
@@ -506,6 +526,11 @@ async fn asserted_by_client(
     };
     if confirmation::by_token(call, &token).await? != input.confirmation_id {
         return Err(confirmation::mismatch(call.locale).into());
+    }
+    // A yes reaches no further than the call it is about would.
+    let asked = confirmation::visible(call, input.confirmation_id).await?;
+    if !by_name(&asked.question.tool).is_some_and(|route| call.caller.may_call(&route.sheet)) {
+        return Err(not_allowed(call.locale).into());
     }
     let by = call.caller.person();
     let (by, via) = match &call.caller.door {

@@ -604,7 +604,8 @@ fn already_decided(locale: Locale) -> ToolFailure {
     )
 }
 
-fn not_approver(approver: Approver, locale: Locale) -> ToolFailure {
+/// Somebody who may not answer did.
+pub(crate) fn not_approver(approver: Approver, locale: Locale) -> ToolFailure {
     let message = match (locale, approver) {
         (Locale::En, Approver::Asker) => "Only the person who asked may answer this.",
         (Locale::En, Approver::Staff) => "This has to be approved by staff or the owner.",

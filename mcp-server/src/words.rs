@@ -8,8 +8,12 @@ pub(crate) mod booking;
 pub(crate) mod documents;
 pub(crate) mod inventory;
 pub(crate) mod location;
+pub(crate) mod login;
 pub(crate) mod payment;
 pub(crate) mod profile;
+pub(crate) mod prompts;
+pub(crate) mod protocol;
+pub(crate) mod reading;
 pub(crate) mod support;
 
 use chrono::NaiveDate;

@@ -6,9 +6,12 @@
     reason = "a scene's own helpers fail it with what they saw"
 )]
 
+mod agent_callers;
 mod bad_input;
+mod callers;
 mod confirmation;
 mod crash;
+mod deployment;
 mod documents;
 mod door;
 mod examples;

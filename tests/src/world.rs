@@ -1,6 +1,8 @@
 //! A shop with both servers in this process, a database of its own, and a clock that can be moved.
 
+pub mod balancer;
 pub mod foreign;
+pub mod issuer;
 pub mod mcp;
 pub mod model;
 pub mod momo;
@@ -78,6 +80,13 @@ impl Place {
         }
     }
 
+    fn admin_url(&self) -> String {
+        match self {
+            Place::Shared(database) => database.admin_url(),
+            Place::Own(cluster) => cluster.admin_url(),
+        }
+    }
+
     fn owner_pool(&self) -> PgPool {
         let options = PgPoolOptions::new().max_connections(5);
         let pool = options.connect_lazy(&self.owner_url());
@@ -122,6 +131,12 @@ impl World {
                 .expect("server settings");
         let agent_config = agent::config::Config::read(&reader(&variables, &database, Role::Agent))
             .expect("agent settings");
+        if !server_config.local_mode {
+            // As `mcp-server migrate` does it.
+            demo::make_tenant(&database.owner_url(), server_config.clock.now())
+                .await
+                .expect("the tenant");
+        }
         let quiet: &mut (dyn FnMut(&str) + Send) = &mut |_| {};
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let shop =
@@ -178,6 +193,14 @@ impl World {
     #[must_use]
     pub fn database_url(&self, role: Role) -> String {
         self.database.url(role)
+    }
+
+    /// A connection as the server's superuser, for what an administrator does.
+    pub async fn admin(&self) -> sqlx::PgConnection {
+        let url = self.database.admin_url();
+        <sqlx::PgConnection as sqlx::Connection>::connect(&url)
+            .await
+            .expect("the administrator")
     }
 
     /// Says something in a session and returns the agent's answer, which must be 200.

@@ -36,6 +36,7 @@ pub struct Refusal {
     detail: Cow<'static, str>,
     cause: Option<String>,
     retry_after_s: Option<u32>,
+    bad_token: bool,
 }
 
 impl Refusal {
@@ -46,6 +47,7 @@ impl Refusal {
             detail: detail.into(),
             cause: None,
             retry_after_s: None,
+            bad_token: false,
         }
     }
 
@@ -58,6 +60,13 @@ impl Refusal {
     #[must_use]
     pub fn because(mut self, cause: impl Into<String>) -> Refusal {
         self.cause = Some(cause.into());
+        self
+    }
+
+    /// A credential was shown, and it is nobody's: `WWW-Authenticate` says so.
+    #[must_use]
+    pub fn with_bad_token(mut self) -> Refusal {
+        self.bad_token = true;
         self
     }
 
@@ -199,6 +208,17 @@ async fn finish_as(request_id: String, request: Request, next: Next) -> Response
         );
         if let Some(allow) = allow {
             headers.insert(header::ALLOW, allow);
+        }
+        if refusal.code == ProblemCode::Unauthenticated {
+            let challenge = if refusal.bad_token {
+                "Bearer error=\"invalid_token\""
+            } else {
+                "Bearer"
+            };
+            headers.insert(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static(challenge),
+            );
         }
         if let Some(retry_after_s) = refusal.retry_after_s {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after_s));

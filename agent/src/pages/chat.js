@@ -1,7 +1,9 @@
 // The chat page. Reads the AI SDK UI message stream of the agent; no framework, no build step.
 // What people and tools write is only ever set as text, never as HTML.
 
-const STORE = "countersign.chat.v1";
+// Each person who logs in has conversations of their own, and leaves none behind.
+const PERSON = document.body.dataset.person;
+const STORE = `countersign.chat.v1${PERSON ? `.${PERSON}` : ""}`;
 const ENTRIES_MAX = 60; // kept over a reload
 const STORED_CHARACTERS_MAX = 300_000;
 const SILENCE_MS_MAX = 45_000; // three heartbeats: the connection is dead
@@ -150,6 +152,7 @@ async function* events(body, alive) {
 
 async function refused(entry, answer) {
   const told = await answer.json().catch(() => null);
+  if (answer.status === 401) location.assign("/login"); // the log-in has ended; what was said is kept here
   const again = answer.status >= 500 || answer.status === 429 || told?.code === "session_busy";
   problem(entry, told?.detail ?? LOST, again);
   return told?.code ?? "refused";
@@ -483,6 +486,12 @@ for (const example of document.querySelectorAll(".example")) {
   example.addEventListener("click", () => { ask(example.textContent); box.focus(); });
 }
 at("new").addEventListener("click", startOver);
+at("leave")?.addEventListener("submit", () => {
+  session.entries.forEach(leave);
+  removeEventListener("pagehide", save);
+  clearTimeout(saving);
+  try { localStorage.removeItem(STORE); } catch (error) { console.warn("not removed", error); }
+});
 addEventListener("pagehide", save);
 document.addEventListener("visibilitychange", () => { if (!document.hidden) catchUp(); });
 setInterval(() => { if (!document.hidden) catchUp(); }, LOOK_EVERY_MS);
