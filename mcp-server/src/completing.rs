@@ -117,7 +117,7 @@ async fn categories(call: &mut Call<'_>, begun: &str) -> Result<Suggestions, Cal
 
 async fn customers(call: &mut Call<'_>, begun: &str) -> Result<Suggestions, CallError> {
     let tenant = call.tenant();
-    if let Some(own) = call.caller.customer {
+    if let Some(own) = call.caller.confined_to() {
         let own = select_customer(call.conn, tenant, own).await?;
         return Ok(Suggestions::of(beginning(begun, own), true));
     }
@@ -149,7 +149,7 @@ async fn resources(call: &mut Call<'_>, begun: &str) -> Result<Suggestions, Call
 }
 
 async fn bills(call: &mut Call<'_>, begun: &str) -> Result<Suggestions, CallError> {
-    let (tenant, customer) = (call.tenant(), call.caller.customer);
+    let (tenant, customer) = (call.tenant(), call.caller.confined_to());
     let mut values = Vec::new();
     for series in [numbering::BILLS, numbering::CREDIT_NOTES] {
         let Some(ranges) = numbers_beginning(series, begun) else {
@@ -164,7 +164,7 @@ async fn bills(call: &mut Call<'_>, begun: &str) -> Result<Suggestions, CallErro
 }
 
 async fn bookings(call: &mut Call<'_>, begun: &str) -> Result<Suggestions, CallError> {
-    let (tenant, customer) = (call.tenant(), call.caller.customer);
+    let (tenant, customer) = (call.tenant(), call.caller.confined_to());
     let Some(ranges) = numbers_beginning(BOOKINGS, begun) else {
         return Ok(Suggestions::of(Vec::new(), true));
     };

@@ -308,3 +308,61 @@ fn money_and_quantities_are_never_floats() {
         assert!(seen > 0, "there is no {prefix}");
     }
 }
+
+/// What is kept by a key that names no business: by content, which is the same for whoever has it.
+const KEPT_BY_CONTENT: [(&str, &str); 4] = [
+    // A number made of business and subject, or of an address nobody is known at yet.
+    ("mcp-server/src/limits.rs", "u64"),
+    ("agent/src/models/per_list.rs", "usize"),
+    ("agent/src/models/per_list.rs", "[u8; 32]"),
+    ("agent/src/tools.rs", "Vec<usize>"),
+];
+
+/// A cache or a limit whose key named no business would mix what several have. A digest is of a whole credential, which is one's own.
+#[test]
+fn every_cache_and_limit_names_the_business() {
+    let mut seen = 0;
+    for folder in ["agent/src", "mcp-server/src"] {
+        for (name, text) in rust_files(&root().join(folder)) {
+            let kinds = ["Cache<", "KeyedRateLimiter<", "RateLimiter<"];
+            let declared = product(&text).lines().flat_map(|line| {
+                let code = line.split("//").next().unwrap_or_default();
+                kinds
+                    .iter()
+                    .find_map(|kind| code.split_once(kind))
+                    .map(|(_, rest)| key(rest))
+            });
+            for key in declared.filter(|_| !for_tests(&name)) {
+                seen += 1;
+                let names_business = ["TenantId", "Principal", "Caller"]
+                    .iter()
+                    .any(|word| key.contains(word));
+                let of_credential = name.contains("/src/identity") && key == "[u8; 32]";
+                let is_any = key == "K";
+                assert!(
+                    names_business
+                        || of_credential
+                        || is_any
+                        || KEPT_BY_CONTENT.contains(&(name.as_str(), key.as_str())),
+                    "{name} keeps things by {key}"
+                );
+            }
+        }
+    }
+    assert!(seen >= 4, "{seen} caches found");
+}
+
+/// The first of the types between angle brackets.
+fn key(rest: &str) -> String {
+    let mut depth = 0_i32;
+    let end = rest.char_indices().find(|(_, c)| {
+        let ends = depth == 0 && matches!(c, ',' | '>');
+        match c {
+            '<' | '(' | '[' => depth += 1,
+            '>' | ')' | ']' => depth -= 1,
+            _ => {}
+        }
+        ends
+    });
+    rest[..end.map_or(rest.len(), |(at, _)| at)].to_owned()
+}
