@@ -135,7 +135,7 @@ pub async fn stdio(
     progress: &mut (dyn FnMut(&str) + Send),
 ) -> anyhow::Result<()> {
     let (app, database) = open(&config, config.bind, hooks, progress).await?;
-    let stop = CancellationToken::new();
+    let stop = app.stopping.clone();
     match TcpListener::bind(config.bind).await {
         Ok(listener) => {
             let hosts = allowed_hosts(&config, config.bind, progress);
