@@ -716,3 +716,55 @@ async fn a_person_logs_in_by_the_page_or_by_json_and_out_again() {
         StatusCode::UNAUTHORIZED
     );
 }
+
+#[tokio::test]
+async fn operators_see_how_much_and_nobody_in_it() {
+    let world = World::open().await;
+    world
+        .say("a-session-of-ali", "Create a bill for Ali: 1 shampoo")
+        .await;
+    world.say("a-session-of-ali", "yes").await;
+    let ready = world.get("/readyz").await;
+    assert_eq!(ready.status(), StatusCode::OK);
+    let ready: Value = ready.json().await.expect("a body");
+    assert_eq!(
+        ready,
+        json!({"service": "countersign-agent", "status": "ready"})
+    );
+    let counted = world.get("/metrics").await;
+    assert_eq!(counted.status(), StatusCode::OK);
+    let text = counted.text().await.expect("a text");
+    for name in [
+        "countersign_agent_runs_total{status=\"done\"}",
+        "countersign_agent_model_calls_total{outcome=\"answered\"}",
+        "countersign_agent_approvals_total{status=\"approved\"}",
+        "countersign_agent_approvals_open 0",
+        "countersign_agent_http_requests_total{route=\"/agent/chat\",status=\"200\"}",
+        "countersign_agent_pool_connections{state=\"idle\"}",
+        "countersign_agent_runs{status=\"waiting\"} 0",
+    ] {
+        assert!(text.contains(name), "{name} is not in\n{text}");
+    }
+    assert!(
+        text.contains("countersign_agent_tool_calls_total")
+            && text.contains("tool=\"billing_create_bill\"")
+    );
+    let tenant = TenantId::DEMO.to_string();
+    for name in ["Ali", "a-session-of", "shampoo", tenant.as_str()] {
+        assert!(!text.contains(name), "{name} is in\n{text}");
+    }
+    let url = format!("{}/metrics", world.agent.url());
+    let passed_on = world
+        .http
+        .get(&url)
+        .header("x-forwarded-for", "203.0.113.9");
+    assert_eq!(
+        passed_on.send().await.expect("an answer").status(),
+        StatusCode::NOT_FOUND
+    );
+    let elsewhere = world.http.get(&url).header("host", "rebound.example");
+    assert_eq!(
+        elsewhere.send().await.expect("an answer").status(),
+        StatusCode::FORBIDDEN
+    );
+}
