@@ -14,6 +14,7 @@ use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use tokio_util::sync::CancellationToken;
 
 use crate::caller::Caller;
+use crate::changes::Changes;
 use crate::error::CallError;
 use crate::handler::{Call, Shop, UnaskedClients};
 use crate::identity::Identities;
@@ -63,12 +64,15 @@ pub struct App {
     pub outgoing: Outgoing,
     /// Who moves money that leaves the process.
     pub providers: Providers,
-    /// Cancelled when the program is told to stop: nobody should send it more, while it still answers whoever does.
+    /// Cancelled when the program is told to stop: nobody should send it more, while it still answers whoever does; whoever only waits
+    /// ends then.
     pub stopping: CancellationToken,
     /// Whether `/metrics` is served with everything else, to callers on this machine; otherwise it has a port of its own.
     pub metrics_here: bool,
     /// What operators were last told.
     pub watch: Watch,
+    /// Who wants to be told of changes.
+    pub(crate) changes: Changes,
     shops: moka::sync::Cache<TenantId, Arc<Shop>>,
 }
 
@@ -111,6 +115,7 @@ impl App {
             stopping: CancellationToken::new(),
             metrics_here: true,
             watch: Watch::default(),
+            changes: Changes::default(),
             shops: moka::sync::Cache::builder()
                 .max_capacity(SHOPS_MAX)
                 .time_to_live(SHOP_CACHE)

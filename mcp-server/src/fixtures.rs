@@ -12,12 +12,13 @@ use rmcp::handler::server::ServerHandler;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ClientCapabilities,
     CompleteRequestParams, CompleteResult, CompletionInfo, DiscoverResult, ErrorData,
-    GetPromptRequestParams, GetPromptResponse, GetPromptResult, ListPromptsResult,
-    ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
-    ProgressNotificationParam, ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse,
-    ReadResourceResult, ServerCapabilities, ServerConfig, Tool,
+    GetPromptRequestParams, GetPromptResponse, GetPromptResult, InitializeRequestParams,
+    InitializeResult, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult,
+    ListToolsResult, PaginatedRequestParams, ProgressNotificationParam, ProtocolVersion,
+    ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult, Reference, ServerConfig,
+    SubscriptionFilter, Tool,
 };
-use rmcp::service::{RequestContext, RoleServer};
+use rmcp::service::{RequestContext, RoleServer, SubscriptionContext};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -210,28 +211,37 @@ impl ServerHandler for WithFixtures {
     }
 
     fn get_info(&self) -> ServerConfig {
-        let mut info = self.real.get_info();
-        let capabilities = ServerCapabilities::builder()
-            .enable_tools()
-            .enable_prompts()
-            .enable_resources()
-            .enable_completions()
-            .build();
-        info.capabilities = capabilities;
-        info
+        self.real.get_info()
     }
 
     fn supported_protocol_versions(&self) -> Cow<'static, [ProtocolVersion]> {
         self.real.supported_protocol_versions()
     }
 
+    async fn initialize(
+        &self,
+        request: InitializeRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<InitializeResult, ErrorData> {
+        self.real.initialize(request, context).await
+    }
+
     async fn discover(
         &self,
         context: RequestContext<RoleServer>,
     ) -> Result<DiscoverResult, ErrorData> {
-        let mut result = self.real.discover(context).await?;
-        result.capabilities = self.get_info().capabilities;
-        Ok(result)
+        self.real.discover(context).await
+    }
+
+    fn accepted_subscription_filter(
+        &self,
+        requested: &SubscriptionFilter,
+    ) -> Option<SubscriptionFilter> {
+        self.real.accepted_subscription_filter(requested)
+    }
+
+    async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
+        self.real.listen(context).await
     }
 
     async fn list_tools(
@@ -263,30 +273,39 @@ impl ServerHandler for WithFixtures {
 
     async fn list_resources(
         &self,
-        _request: Option<PaginatedRequestParams>,
-        _context: RequestContext<RoleServer>,
+        request: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
-        keepable(json!({"resources": [
+        let mut list = self.real.list_resources(request, context).await?;
+        let ours: ListResourcesResult = keepable(json!({"resources": [
             {"uri": "test://static-text", "name": "Static text", "mimeType": "text/plain"},
             {"uri": "test://static-binary", "name": "Static binary", "mimeType": "image/png"},
-        ]}))
+        ]}))?;
+        list.resources.extend(ours.resources);
+        Ok(list)
     }
 
     async fn list_resource_templates(
         &self,
-        _request: Option<PaginatedRequestParams>,
-        _context: RequestContext<RoleServer>,
+        request: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
     ) -> Result<ListResourceTemplatesResult, ErrorData> {
-        keepable(json!({"resourceTemplates": [
+        let mut list = self.real.list_resource_templates(request, context).await?;
+        let ours: ListResourceTemplatesResult = keepable(json!({"resourceTemplates": [
             {"uriTemplate": "test://template/{id}/data", "name": "Template", "mimeType": "application/json"},
-        ]}))
+        ]}))?;
+        list.resource_templates.extend(ours.resource_templates);
+        Ok(list)
     }
 
     async fn read_resource(
         &self,
         request: ReadResourceRequestParams,
-        _context: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
+        if request.uri.starts_with("countersign:") {
+            return self.real.read_resource(request, context).await;
+        }
         let uri = request.uri.as_str();
         let of_template = uri
             .strip_prefix("test://template/")
@@ -314,10 +333,11 @@ impl ServerHandler for WithFixtures {
 
     async fn list_prompts(
         &self,
-        _request: Option<PaginatedRequestParams>,
-        _context: RequestContext<RoleServer>,
+        request: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
     ) -> Result<ListPromptsResult, ErrorData> {
-        keepable(json!({"prompts": [
+        let mut list = self.real.list_prompts(request, context).await?;
+        let ours: ListPromptsResult = keepable(json!({"prompts": [
             {"name": "test_simple_prompt", "description": "No arguments."},
             {"name": "test_prompt_with_arguments", "description": "Two arguments.", "arguments": [
                 {"name": "arg1", "description": "First.", "required": true},
@@ -327,7 +347,9 @@ impl ServerHandler for WithFixtures {
              "arguments": [{"name": "resourceUri", "description": "Of the resource.", "required": true}]},
             {"name": "test_prompt_with_image", "description": "A picture."},
             {"name": questions::PROMPT, "description": "Asks first."},
-        ]}))
+        ]}))?;
+        list.prompts.extend(ours.prompts);
+        Ok(list)
     }
 
     async fn get_prompt(
@@ -337,6 +359,9 @@ impl ServerHandler for WithFixtures {
     ) -> Result<GetPromptResponse, ErrorData> {
         if request.name == questions::PROMPT {
             return questions::prompt(&self.app, &request, &context);
+        }
+        if !request.name.starts_with("test_") {
+            return self.real.get_prompt(request, context).await;
         }
         let arguments = request.arguments.unwrap_or_default();
         let argument = |name: &str| arguments.get(name).cloned().unwrap_or_default();
@@ -374,8 +399,16 @@ impl ServerHandler for WithFixtures {
     async fn complete(
         &self,
         request: CompleteRequestParams,
-        _context: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<CompleteResult, ErrorData> {
+        let is_fixture = match &request.r#ref {
+            Reference::Prompt(prompt) => prompt.name.starts_with("test_"),
+            Reference::Resource(resource) => resource.uri.starts_with("test:"),
+            _ => false,
+        };
+        if !is_fixture {
+            return self.real.complete(request, context).await;
+        }
         let begun = request.argument.value;
         let known = ["paris", "park", "party"];
         let fitting = known.into_iter().filter(|word| word.starts_with(&begun));

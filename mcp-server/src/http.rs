@@ -26,6 +26,7 @@ use crate::guard::{self, Guard};
 use crate::identity::{introspect, sessions};
 #[cfg(not(feature = "conformance-fixtures"))]
 use crate::server::Server;
+use crate::server::icons;
 use crate::written::{self, Place};
 use crate::{admin, callbacks, metrics, pages};
 
@@ -78,6 +79,8 @@ pub fn router(app: Arc<App>, allowed_hosts: Vec<String>) -> Router {
         } else {
             callbacks::routes()
         })
+        // Pictures of the toolsets, which clients show beside the tools.
+        .route("/icons/{name}", get(icons::serve))
         // For operators and balancers; tells nothing about any tenant.
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))

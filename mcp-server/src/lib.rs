@@ -5,7 +5,8 @@
 //! - [`call`]: the one path every call takes: caller, scope, validate, idempotency, confirm, tool, audit, answer.
 //! - [`server`]: the protocol around it; `written`: a result's way into the reply; `confirmation`: the question a `commit` tool asks; `pages`: where a person answers it.
 //! - [`handler`]: what a tool's file provides; `tools`: those files.
-//! - `documents`: a bill as JSON and as PDF, a booking as a file; read as resources or on pages.
+//! - `documents`: a bill as JSON and as PDF, a booking as a file; read as resources or on pages. `price_list`, `opening_hours`: read as resources;
+//!   `completing`: what somebody may be about to type; `changes`: who wants to be told of them.
 //! - `phones`, `places`, `geo`, `opening`: how people are reached, and where and when the shop is open.
 //! - `catalogue`, `customers`, `stock`, `pricing`, `bills`, `ledger`, `payments`, `bookings`, `numbering`, `days`: the business facts tools build on; `calendar`: a
 //!   booking as a file.
@@ -28,9 +29,11 @@ mod callbacks;
 pub mod caller;
 mod canonical;
 pub mod catalogue;
+mod changes;
 pub mod check;
 pub mod cli;
 pub mod config;
+mod completing;
 mod confirmation;
 pub mod cursor;
 pub mod customers;
@@ -54,11 +57,13 @@ pub mod limits;
 mod metrics;
 pub mod numbering;
 mod opening;
+mod opening_hours;
 pub mod outgoing;
 mod pages;
 mod payments;
 pub mod phones;
 mod places;
+mod price_list;
 pub mod pricing;
 pub mod providers;
 mod routes;

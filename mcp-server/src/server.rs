@@ -1,45 +1,59 @@
 //! The protocol around the call path: discover, list, call, for clients of three revisions on one endpoint, over HTTP and stdio.
 
+mod addresses;
+mod completion;
+pub(crate) mod icons;
+mod listening;
+mod progress;
+mod prompts;
 mod resources;
 
 use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use contracts::aliases::{self, ToolAlias};
 use contracts::confirmation::{self, ConfirmationRequired, ELICITATION_KEY};
 use contracts::failure::{FailureCode, ToolFailure};
 use contracts::locale::Locale;
 use contracts::shop::{self, ShopFacts};
 use contracts::token::PrincipalRole;
-use contracts::tool::{Effect, IDEMPOTENCY_META_KEY, Tool as _, ToolSheet};
+use contracts::tool::{Effect, IDEMPOTENCY_META_KEY, Tool as _, ToolSheet, Toolset};
 use contracts::tools::confirm::ConfirmAction;
 use migrations::telemetry::TraceParent;
 use rmcp::handler::server::ServerHandler;
 use rmcp::model::{
-    CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestMethod,
-    CompleteRequestParams, CompleteResult, ContentBlock, DiscoverResult, ElicitRequest,
-    ElicitRequestParams, ElicitResult, ElicitationAction, ElicitationSchema, ErrorData,
-    Implementation, InputRequest, InputRequests, InputRequiredResult, ListPromptsRequestMethod,
-    ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult,
-    MetaObject, PaginatedRequestParams, ProtocolVersion, ReadResourceRequestParams,
-    ReadResourceResponse, RequestMetaObject, ServerCapabilities, ServerConfig, Tool,
+    CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestParams,
+    CompleteResult, ContentBlock, DiscoverResult, ElicitRequest, ElicitRequestParams, ElicitResult,
+    ElicitationAction, ElicitationSchema, ErrorData, GetPromptRequestParams, GetPromptResponse,
+    Implementation, InitializeRequestParams, InitializeResult, InputRequest, InputRequests, InputRequiredResult, ListPromptsResult,
+    ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, MetaObject,
+    PaginatedRequestParams, ProtocolVersion, ReadResourceRequestParams,
+    ReadResourceResponse, RequestMetaObject, ServerCapabilities, ServerConfig, SubscriptionFilter, Tool,
     ToolAnnotations,
 };
-use rmcp::service::{RequestContext, RoleServer};
+use rmcp::service::{RequestContext, RoleServer, SubscriptionContext};
 use serde_json::{Value, json};
 use tracing::Instrument as _;
 
 use crate::app::App;
 use crate::call::{self, Answer, Asked, ToolRequest};
 use crate::caller::Caller;
+use crate::days;
+use crate::documents;
 use crate::guard::Shortfall;
 use crate::handler::UnaskedClients;
 use crate::written::Place;
+use icons::Icons;
+pub(crate) use listening::resource_digest;
+use progress::Progress;
+use prompts::{Begun, Named};
+use resources::Reader;
 
 /// How long a client may rely on the list of tools and on what the server says of itself, milliseconds.
 const LIST_TTL_MS: u64 = 300_000;
 /// Largest result, bytes of JSON. A model is better told to narrow its question than given more.
-const RESULT_BYTES_MAX: usize = 64 * 1024;
+pub(crate) const RESULT_BYTES_MAX: usize = 64 * 1024;
 /// How long a person may take to answer in a client's dialog before the call gives up waiting; the question itself stays open.
 const DIALOG: Duration = Duration::from_secs(300);
 
@@ -48,6 +62,7 @@ const SERVER_INFO_META_KEY: &str = "io.modelcontextprotocol/serverInfo";
 static SERVER_INFO: LazyLock<Value> =
     LazyLock::new(|| json!({"name": SERVER_NAME, "version": env!("CARGO_PKG_VERSION")}));
 const SERVER_NAME: &str = "countersign";
+const SERVER_TITLE: &str = "Countersign";
 
 const INSTRUCTIONS: &str = "Tools to run a shop: stock, bills and takings. Name items and customers as the person does; the server \
     resolves them and answers with candidates when it is not sure. Quantities and prices are decimal text in the shop's one currency. \
@@ -85,6 +100,35 @@ impl Server {
         parts
             .and_then(|p| p.extensions.get::<Caller>().cloned())
             .ok_or_else(|| ErrorData::internal_error("no caller", None))
+    }
+
+    /// Where icons come from.
+    fn icons(&self) -> Icons<'_> {
+        match self.stdio {
+            None => Icons::At(&self.app.public_url),
+            Some(_) => Icons::Within,
+        }
+    }
+
+    /// Who reads, in the language the request names.
+    fn reader<'a>(
+        &'a self,
+        caller: &'a Caller,
+        context: &RequestContext<RoleServer>,
+    ) -> Reader<'a> {
+        Reader {
+            app: &self.app,
+            caller,
+            locale: locale(context),
+        }
+    }
+
+    /// The language of the request, else the shop's; English when even that cannot be read.
+    async fn language(&self, reader: Reader<'_>) -> Locale {
+        match reader.locale {
+            Some(locale) => locale,
+            None => documents::language(&self.app, reader.caller.tenant).await,
+        }
     }
 
     /// What a conversation needs to know of the business. A list without it is still a list, so trouble is only logged.
@@ -134,15 +178,20 @@ impl Server {
         let closed = is_closed(&request);
         let stoppable = is_stoppable(caller, &request.name);
         let mut request = tool_request(request, context);
+        let mut streams = false;
         loop {
             let called = call::run(&self.app, caller, request.clone(), way != Way::Elsewhere);
-            let answer = tokio::select! {
+            let called = Progress::of(context).during(called);
+            let (answer, told) = tokio::select! {
                 biased;
-                answer = called => answer,
+                answered = called => answered,
                 // Whoever asked has gone: nobody reads the answer.
-                () = context.ct.cancelled(), if stoppable => Answer::Refused(gone()),
+                () = context.ct.cancelled(), if stoppable => (Answer::Refused(gone()), false),
             };
+            streams |= told;
             match answer {
+                // The door fills in what is sent whole; a stream has gone past it.
+                Answer::Done(json) if streams => return Ok(done(json, None).into()),
                 Answer::Done(json) => return Ok(done(json, place(context)).into()),
                 Answer::Refused(failure) => return Ok(refused(&failure).into()),
                 Answer::Asked(asked) if way == Way::InputRequired && !closed => {
@@ -222,6 +271,14 @@ fn sign(meta: &mut Option<MetaObject>) {
         .insert(SERVER_INFO_META_KEY.to_owned(), SERVER_INFO.clone());
 }
 
+/// Says which name to use.
+fn say_renamed(meta: &mut Option<MetaObject>, alias: &ToolAlias) {
+    if let Ok(renamed) = serde_json::to_value(alias.renamed()) {
+        meta.get_or_insert_default()
+            .insert(aliases::META_KEY.to_owned(), renamed);
+    }
+}
+
 /// The span of a call, in the caller's trace where it names one (W3C trace context in `_meta`). Of the highest level, so that an error
 /// names it however little is logged.
 fn span(tool: &str, meta: &RequestMetaObject) -> tracing::Span {
@@ -244,10 +301,19 @@ impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
         let capabilities = ServerCapabilities::builder()
             .enable_tools()
+            .enable_tool_list_changed()
             .enable_resources()
+            .enable_resources_list_changed()
+            .enable_resources_subscribe()
+            .enable_prompts()
+            .enable_prompts_list_changed()
+            .enable_completions()
             .build();
+        let info = Implementation::new(SERVER_NAME, env!("CARGO_PKG_VERSION"))
+            .with_title(SERVER_TITLE)
+            .with_icons(self.icons().of(Toolset::All));
         ServerConfig::new(capabilities)
-            .with_server_info(Implementation::new(SERVER_NAME, env!("CARGO_PKG_VERSION")))
+            .with_server_info(info)
             .with_instructions(INSTRUCTIONS)
     }
 
@@ -257,6 +323,38 @@ impl ServerHandler for Server {
             ProtocolVersion::V_2025_11_25,
             ProtocolVersion::V_2026_07_28,
         ])
+    }
+
+    /// The older revisions are told of changes on a connection of their own, which nothing that stands alone has.
+    async fn initialize(
+        &self,
+        request: InitializeRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<InitializeResult, ErrorData> {
+        let mut begun = self.negotiate_initialize(&request)?;
+        context.peer.set_peer_info(request);
+        let told = &mut begun.capabilities;
+        if let Some(tools) = &mut told.tools {
+            tools.list_changed = None;
+        }
+        if let Some(prompts) = &mut told.prompts {
+            prompts.list_changed = None;
+        }
+        if let Some(resources) = &mut told.resources {
+            (resources.list_changed, resources.subscribe) = (None, None);
+        }
+        Ok(begun)
+    }
+
+    fn accepted_subscription_filter(
+        &self,
+        requested: &SubscriptionFilter,
+    ) -> Option<SubscriptionFilter> {
+        Some(listening::accepted(requested))
+    }
+
+    async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
+        listening::listen(self, &context).await
     }
 
     async fn discover(
@@ -279,9 +377,10 @@ impl ServerHandler for Server {
     ) -> Result<ListToolsResult, ErrorData> {
         only_page(request)?;
         let caller = self.caller(&context)?;
+        let icons = self.icons();
         let mut list = ListToolsResult::with_all_items(
             call::offered(&caller)
-                .map(|sheet| tool(sheet, caller.role))
+                .map(|sheet| tool(sheet, caller.role, icons))
                 .collect(),
         );
         list.meta = self.shop_facts(&caller).await;
@@ -301,6 +400,11 @@ impl ServerHandler for Server {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let caller = self.caller(&context)?;
+        let mut request = request;
+        let alias = aliases::alias(&request.name);
+        if let Some(alias) = alias {
+            request.name = Cow::Borrowed(alias.tool);
+        }
         if !call::exists(&request.name) {
             return Err(ErrorData::invalid_params(
                 format!(
@@ -324,10 +428,16 @@ impl ServerHandler for Server {
             .answer(&caller, request, &context)
             .instrument(span)
             .await?;
-        match &mut response {
-            CallToolResponse::Complete(result) if modern => sign(&mut result.meta),
-            CallToolResponse::InputRequired(result) if modern => sign(&mut result.meta),
-            _ => {}
+        let meta = match &mut response {
+            CallToolResponse::Complete(result) => &mut result.meta,
+            CallToolResponse::InputRequired(result) => &mut result.meta,
+            _ => return Ok(response),
+        };
+        if modern {
+            sign(meta);
+        }
+        if let Some(alias) = alias {
+            say_renamed(meta, alias);
         }
         Ok(response)
     }
@@ -337,8 +447,13 @@ impl ServerHandler for Server {
         request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
-        only_page(request)?;
-        let mut list = ListResourcesResult::default();
+        let caller = self.caller(&context)?;
+        let reader = self.reader(&caller, &context);
+        let after = request.and_then(|r| r.cursor);
+        let listed = resources::list(reader, self.icons(), after.as_deref());
+        let (resources, next) = unless_gone(&context, listed).await?;
+        let mut list = ListResourcesResult::with_all_items(resources);
+        list.next_cursor = next;
         Ok(if is_modern(&context) {
             sign(&mut list.meta);
             list.with_ttl_ms(LIST_TTL_MS)
@@ -355,7 +470,9 @@ impl ServerHandler for Server {
     ) -> Result<ListResourceTemplatesResult, ErrorData> {
         only_page(request)?;
         let caller = self.caller(&context)?;
-        let mut list = ListResourceTemplatesResult::with_all_items(resources::templates(&caller));
+        let locale = self.language(self.reader(&caller, &context)).await;
+        let templates = resources::templates(&caller, locale, self.icons());
+        let mut list = ListResourceTemplatesResult::with_all_items(templates);
         Ok(if is_modern(&context) {
             sign(&mut list.meta);
             list.with_ttl_ms(LIST_TTL_MS)
@@ -371,32 +488,89 @@ impl ServerHandler for Server {
         context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
         let caller = self.caller(&context)?;
-        let mut read = resources::read(&self.app, &caller, &request.uri).await?;
+        let reading = resources::read(self.reader(&caller, &context), &request.uri);
+        let mut read = unless_gone(&context, reading).await?;
         if is_modern(&context) {
             sign(&mut read.meta);
-            // A bill may be paid the next moment.
+            // A bill may be paid, a price changed the next moment.
             read = read.with_ttl_ms(0).with_cache_scope(CacheScope::Private);
         }
         Ok(read.into())
     }
 
-    // What is not declared is not there: the library would answer with empty lists.
-
     async fn list_prompts(
         &self,
-        _request: Option<PaginatedRequestParams>,
-        _context: RequestContext<RoleServer>,
+        request: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
     ) -> Result<ListPromptsResult, ErrorData> {
-        Err(ErrorData::method_not_found::<ListPromptsRequestMethod>())
+        only_page(request)?;
+        let caller = self.caller(&context)?;
+        let locale = self.language(self.reader(&caller, &context)).await;
+        let prompts = prompts::list(&caller, locale, self.icons());
+        let mut list = ListPromptsResult::with_all_items(prompts);
+        Ok(if is_modern(&context) {
+            sign(&mut list.meta);
+            list.with_ttl_ms(LIST_TTL_MS)
+                .with_cache_scope(CacheScope::Private)
+        } else {
+            list
+        })
+    }
+
+    async fn get_prompt(
+        &self,
+        request: GetPromptRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<GetPromptResponse, ErrorData> {
+        let caller = self.caller(&context)?;
+        let named = Named::find(&request.name, &caller)
+            .ok_or_else(|| ErrorData::invalid_params("Unknown prompt", None))?;
+        let shop = self.app.known_shop(caller.tenant).await.map_err(|error| {
+            tracing::error!(%error, "the shop of a prompt");
+            ErrorData::internal_error("The shop could not be read. Try again.", None)
+        })?;
+        let reader = self.reader(&caller, &context);
+        let locale = reader.locale.unwrap_or(shop.locale);
+        let today = days::day_of(self.app.clock.now(), shop.time_zone);
+        let begun = Begun::new(named, request.arguments.as_ref(), &shop, locale, today)?;
+        let written = begun.written(reader, Progress::of(&context));
+        let mut prompt = unless_gone(&context, async { Ok(written.await) }).await?;
+        if is_modern(&context) {
+            sign(&mut prompt.meta);
+        }
+        Ok(prompt.into())
     }
 
     async fn complete(
         &self,
-        _request: CompleteRequestParams,
-        _context: RequestContext<RoleServer>,
+        request: CompleteRequestParams,
+        context: RequestContext<RoleServer>,
     ) -> Result<CompleteResult, ErrorData> {
-        Err(ErrorData::method_not_found::<CompleteRequestMethod>())
+        let caller = self.caller(&context)?;
+        let completing = completion::complete(self.reader(&caller, &context), &request);
+        let mut result = unless_gone(&context, completing).await?;
+        if is_modern(&context) {
+            sign(&mut result.meta);
+        }
+        Ok(result)
     }
+}
+
+/// Reads, and stops when whoever asked has gone: nobody reads the answer.
+async fn unless_gone<T>(
+    context: &RequestContext<RoleServer>,
+    reading: impl Future<Output = Result<T, ErrorData>>,
+) -> Result<T, ErrorData> {
+    tokio::select! {
+        biased;
+        read = reading => read,
+        () = context.ct.cancelled() => Err(ErrorData::internal_error("Nobody waited for the answer.", None)),
+    }
+}
+
+/// A cursor that none of our lists gave.
+fn unknown_cursor() -> ErrorData {
+    ErrorData::invalid_params("Unknown cursor: begin with the first page.", None)
 }
 
 /// Every list of ours has one page, so a client that names another has it from somewhere else.
@@ -416,6 +590,12 @@ fn said(request: &CallToolRequestParams) -> Option<ElicitResult> {
     serde_json::from_value(answer.clone()).ok()
 }
 
+/// The language a request names.
+fn locale(context: &RequestContext<RoleServer>) -> Option<Locale> {
+    let tag = context.meta.0.get(Locale::META_KEY)?;
+    tag.as_str().and_then(Locale::from_tag)
+}
+
 fn tool_request(
     request: CallToolRequestParams,
     context: &RequestContext<RoleServer>,
@@ -432,7 +612,7 @@ fn tool_request(
     ToolRequest {
         name: request.name.into_owned(),
         arguments: request.arguments.unwrap_or_default(),
-        locale: meta(Locale::META_KEY).as_deref().and_then(Locale::from_tag),
+        locale: locale(context),
         idempotency_key: meta(IDEMPOTENCY_META_KEY),
         request_state: request.request_state,
         person_says,
@@ -575,7 +755,7 @@ fn refused(failure: &ToolFailure) -> CallToolResult {
     CallToolResult::error(vec![ContentBlock::text(text)])
 }
 
-fn tool(sheet: &ToolSheet, role: PrincipalRole) -> Tool {
+fn tool(sheet: &ToolSheet, role: PrincipalRole, icons: Icons<'_>) -> Tool {
     let (description, input_schema) = sheet.seen_by(role);
     let hints = sheet.annotations;
     let annotations = ToolAnnotations::from_raw(
@@ -593,6 +773,7 @@ fn tool(sheet: &ToolSheet, role: PrincipalRole) -> Tool {
     .with_title(sheet.title)
     .with_raw_output_schema(Arc::new(sheet.output_schema.clone()))
     .with_annotations(annotations)
+    .with_icons(icons.of(sheet.toolset))
 }
 
 #[cfg(test)]

@@ -11,6 +11,9 @@ pub(crate) mod location;
 pub(crate) mod login;
 pub(crate) mod payment;
 pub(crate) mod profile;
+pub(crate) mod prompts;
+pub(crate) mod protocol;
+pub(crate) mod reading;
 pub(crate) mod support;
 
 use chrono::NaiveDate;

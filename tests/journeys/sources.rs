@@ -103,6 +103,7 @@ fn layers_keep_their_direction() {
             "mcp-server/src/http.rs",
             "mcp-server/src/callbacks.rs",
             "mcp-server/src/guard.rs",
+            "mcp-server/src/identity/introspect.rs",
             "mcp-server/src/pages",
             "mcp-server/src/written.rs",
         ],
@@ -202,6 +203,14 @@ const WITHOUT_TENANT: [(&str, &str); 14] = [
         "a provider calls from outside and names a payment; the function says whose it is",
     ),
     ("shop.tenants", "named by its id"),
+    (
+        "shop.tenant_of_handle",
+        "a token or a person at log-in names a business; the function says which it is",
+    ),
+    (
+        "shop.has_credentials",
+        "a program that starts has no tenant; the function says whether anybody could come in",
+    ),
 ];
 
 /// Every checked query names the tenant, or is one of the few that have none, each with its reason.
