@@ -3,6 +3,8 @@
 //! A reply is a plain yes only when every word of it is a yes-word or a filler. Anything beyond that is a change of the request, or
 //! something else that leaves the question open. In doubt it is never a yes.
 
+pub mod others;
+
 use crate::language::{LANGUAGES, Language, fold};
 
 /// What a reply says.

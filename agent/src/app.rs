@@ -14,6 +14,8 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::config::Config;
+use crate::identity::Identities;
+use crate::metrics::Watch;
 use crate::models::Model;
 use crate::run::arguments::Checks;
 use crate::run::hub::Hub;
@@ -32,6 +34,8 @@ pub struct App {
     pub model: Arc<dyn Model>,
     /// The tool server.
     pub tools: Tools,
+    /// Who somebody is.
+    pub identities: Identities,
     /// Checks what models want called.
     pub checks: Checks,
     /// The runs this process works on, for those who follow them here.
@@ -48,12 +52,20 @@ pub struct App {
     pub stop: CancellationToken,
     /// Places where a test may stop a run.
     pub hooks: Hooks,
+    /// What operators were told last.
+    pub watch: Watch,
 }
 
 impl App {
     /// Puts the parts together.
     #[must_use]
-    pub fn new(settings: Config, pool: PgPool, model: Arc<dyn Model>, tools: Tools) -> App {
+    pub fn new(
+        settings: Config,
+        pool: PgPool,
+        model: Arc<dyn Model>,
+        tools: Tools,
+        identities: Identities,
+    ) -> App {
         let clock = Arc::clone(&settings.clock);
         App {
             look_again: Notify::new(),
@@ -63,12 +75,14 @@ impl App {
             clock,
             model,
             tools,
+            identities,
             checks: Checks::default(),
             hub: Hub::default(),
             breaker: Breaker::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             hooks: Hooks::default(),
+            watch: Watch::default(),
         }
     }
 

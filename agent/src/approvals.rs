@@ -13,6 +13,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::app::App;
+use crate::metrics;
 use crate::models::ToolCall;
 use crate::principal::Principal;
 use crate::tools::AnswerToPass;
@@ -70,7 +71,9 @@ impl AskedBy {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decided {
     /// Who.
-    pub by: TokenPerson,
+    pub sub: String,
+    /// As what. Not known of an answer that was given elsewhere, which is passed on to nobody.
+    pub role: Option<PrincipalRole>,
     /// How: `chat`, `rest`, `page`, `cli`.
     pub via: String,
     /// When.
@@ -110,7 +113,10 @@ impl Approval {
         Some(AnswerToPass {
             request_state: self.asked_by.request_state()?.to_owned(),
             yes,
-            by: decided.by.clone(),
+            by: TokenPerson {
+                sub: decided.sub.clone(),
+                role: decided.role?,
+            },
         })
     }
 }
@@ -150,19 +156,17 @@ struct Row {
 
 fn approval(row: Row) -> Result<Approval, sqlx::Error> {
     let broken = |what: String| sqlx::Error::Decode(what.into());
-    let decided = match (row.decided_by, row.decided_role, row.decided_at) {
-        (Some(sub), Some(role), Some(at)) => {
-            let role: PrincipalRole =
-                serde_json::from_value(Value::from(role)).map_err(|e| broken(e.to_string()))?;
-            Some(Decided {
-                by: TokenPerson { sub, role },
-                via: row.decided_via.unwrap_or_default(),
-                at,
-                reason: row.reason,
-            })
-        }
-        _ => None,
-    };
+    let role = row
+        .decided_role
+        .map(|r| serde_json::from_value(Value::from(r)));
+    let role: Option<PrincipalRole> = role.transpose().map_err(|e| broken(e.to_string()))?;
+    let decided = row.decided_by.zip(row.decided_at).map(|(sub, at)| Decided {
+        sub,
+        role,
+        via: row.decided_via.unwrap_or_default(),
+        at,
+        reason: row.reason,
+    });
     Ok(Approval {
         id: row.id,
         run_id: row.run_id,
@@ -256,6 +260,27 @@ pub(crate) async fn pending(
     rows.into_iter().map(approval).collect()
 }
 
+/// The questions of a business that can be answered now, oldest first.
+pub(crate) async fn open(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    now: DateTime<Utc>,
+    most: i64,
+) -> Result<Vec<Approval>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        "select id, run_id, session_id, call_id, tool, arguments, confirmation, request_state, status, decided_by, decided_role,
+                decided_via, decided_at, reason
+         from agent.approvals where tenant_id = $1 and status = 'pending' and expires_at > $2 order by created_at, id limit $3",
+        tenant.0,
+        now,
+        most
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter().map(approval).collect()
+}
+
 /// The questions of one run, oldest first.
 pub(crate) async fn of_run(
     conn: &mut PgConnection,
@@ -295,7 +320,7 @@ pub async fn list(
     most: u32,
 ) -> Result<Vec<ListedApproval>, sqlx::Error> {
     let mut tx = app.begin(principal.tenant).await?;
-    select_listed(&mut tx, principal, wanted, most).await
+    select_listed(&mut tx, principal, wanted, most, app.clock.now()).await
 }
 
 /// Records the one answer. `false` when somebody else was first or the question has lapsed.
@@ -313,15 +338,42 @@ pub(crate) async fn decide(
         tenant.0,
         id,
         status.word(),
-        decided.by.sub,
-        decided.by.role.word(),
+        decided.sub,
+        decided.role.map(PrincipalRole::word),
         decided.via,
         decided.at,
         decided.reason,
     )
     .execute(conn)
     .await?;
-    Ok(done.rows_affected() == 1)
+    let first = done.rows_affected() == 1;
+    if first {
+        metrics::question_stands(status);
+    }
+    Ok(first)
+}
+
+/// Records what came of an action elsewhere.
+pub(crate) async fn settle(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: Uuid,
+    status: ApprovalStatus,
+    decided: Option<&Decided>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update agent.approvals set status = $3, decided_by = $4, decided_via = $5, decided_at = $6
+         where tenant_id = $1 and id = $2 and status = 'pending'",
+        tenant.0,
+        id,
+        status.word(),
+        decided.map(|d| d.sub.as_str()),
+        decided.map(|d| d.via.as_str()),
+        decided.map(|d| d.at),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 /// Moves actions on.
@@ -384,7 +436,7 @@ pub(crate) fn traced(approval: &Approval) -> ApprovalView {
         tool: approval.call.tool.clone(),
         message: approval.question.message.clone(),
         status: approval.status,
-        decided_by: approval.decided.as_ref().map(|d| d.by.sub.clone()),
+        decided_by: approval.decided.as_ref().map(|d| d.sub.clone()),
         decided_via: approval.decided.as_ref().map(|d| d.via.clone()),
         expires_at: approval.question.expires_at,
     }
@@ -417,11 +469,12 @@ async fn select_listed(
     principal: &Principal,
     wanted: Wanted,
     most: u32,
+    now: DateTime<Utc>,
 ) -> Result<Vec<ListedApproval>, sqlx::Error> {
     let only_of = (principal.role < PrincipalRole::Staff).then_some(principal.subject.as_str());
     let rows = sqlx::query!(
         r#"select a.id, a.run_id, s.session_id, a.call_id, a.tool, a.confirmation ->> 'message' as "message!", a.status, a.decided_by,
-                  a.decided_via, a.created_at, a.expires_at
+                  a.decided_via, a.created_at, a.expires_at, a.approver, a.confirmation ->> 'requested_by' as "asked_by!"
            from agent.approvals a join agent.agent_sessions s on s.tenant_id = $1 and s.id = a.session_id
            where a.tenant_id = $1 and ($2::text is null or a.status = $2) and ($3::uuid is null or a.id < $3)
              and ($4::text is null or s.principal = $4)
@@ -435,17 +488,24 @@ async fn select_listed(
     .fetch_all(conn)
     .await?;
     let listed = rows.into_iter().map(|row| {
+        let broken = |what: String| sqlx::Error::Decode(what.into());
+        let status = ApprovalStatus::from_word(&row.status).ok_or_else(|| broken(row.status))?;
+        let approver = Approver::from_word(&row.approver).ok_or_else(|| broken(row.approver))?;
         Ok(ListedApproval {
             session_id: row.session_id,
             run_id: row.run_id,
             created_at: row.created_at,
+            may_answer: status == ApprovalStatus::Pending
+                && row.expires_at > now
+                && approver.admits(principal.role, row.asked_by == principal.subject),
+            asked_by: row.asked_by,
+            approver,
             approval: ApprovalView {
                 approval_id: row.id,
                 call_id: row.call_id,
                 tool: row.tool,
                 message: row.message,
-                status: ApprovalStatus::from_word(&row.status)
-                    .ok_or_else(|| sqlx::Error::Decode(row.status.into()))?,
+                status,
                 decided_by: row.decided_by,
                 decided_via: row.decided_via,
                 expires_at: row.expires_at,

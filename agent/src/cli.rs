@@ -15,9 +15,11 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum as _};
 use futures::future::BoxFuture;
+use http::{HeaderMap, HeaderValue, header};
 
 pub use self::console::Console;
 use self::talk::{Talk, TalkError};
+use crate::config::ApiKey;
 use crate::http::health::{Health, SERVICE};
 use crate::stub_provider::{Fault, FaultKind};
 
@@ -107,6 +109,8 @@ pub struct ChatOptions {
     pub message: Option<String>,
     /// The conversation to go on with; a new one when absent.
     pub session_id: Option<String>,
+    /// What the agent is shown, where it wants to know who asks.
+    pub token: Option<ApiKey>,
 }
 
 impl From<ChatArguments> for ChatOptions {
@@ -115,6 +119,7 @@ impl From<ChatArguments> for ChatOptions {
         ChatOptions {
             message: (!message.is_empty()).then_some(message),
             session_id: arguments.session,
+            token: None,
         }
     }
 }
@@ -241,7 +246,8 @@ pub async fn chat(
     options: ChatOptions,
     io: &mut dyn Terminal,
 ) -> Result<Ending, CliError> {
-    let mut talk = Talk::new(client()?, address(base_url)?, options.session_id);
+    let client = client_as(options.token.as_ref())?;
+    let mut talk = Talk::new(client, address(base_url)?, options.session_id);
     let one_shot = options.message.is_some();
     let interrupted = io.interrupted();
     let ended = {
@@ -357,11 +363,25 @@ fn address(base_url: &str) -> Result<String, CliError> {
 }
 
 fn client() -> Result<reqwest::Client, CliError> {
+    client_as(None)
+}
+
+/// A client that shows this token with every request.
+fn client_as(token: Option<&ApiKey>) -> Result<reqwest::Client, CliError> {
+    let mut headers = HeaderMap::new();
+    // Visible ASCII can stand in a header.
+    if let Some(token) = token
+        && let Ok(mut value) = HeaderValue::try_from(format!("Bearer {}", token.reveal()))
+    {
+        value.set_sensitive(true);
+        headers.insert(header::AUTHORIZATION, value);
+    }
     // Building a client panics when no crypto provider is installed. Another one, installed before, is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
         .connect_timeout(CONNECT_WAIT)
         .read_timeout(SILENCE_MAX)
+        .default_headers(headers)
         // The agent is a neighbour: a proxy for the outside world cannot reach it.
         .no_proxy()
         .build()

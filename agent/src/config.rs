@@ -11,6 +11,7 @@ use migrations::clock::{self, SharedClock};
 use migrations::database::{DatabaseSettings, Role};
 use migrations::keys::{self, Key};
 use migrations::settings::{BadSetting, Reader};
+use migrations::telemetry::TelemetrySettings;
 
 pub use self::servers::{Address, ExtraServer, Secret};
 
@@ -23,15 +24,15 @@ pub enum WhenBusy {
     Refuse,
 }
 
-/// A provider's key. Never shown: it can only be revealed to the provider.
+/// A key or token. Never shown: it can only be revealed to whom it is for.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiKey(String);
 
 impl ApiKey {
-    /// A key that can stand in a header: visible ASCII, 1 to 500 characters.
+    /// A key that can stand in a header: visible ASCII, 1 to 4,000 characters.
     #[must_use]
     pub fn new(text: &str) -> Option<ApiKey> {
-        let fits = (1..=500).contains(&text.len()) && text.chars().all(|c| c.is_ascii_graphic());
+        let fits = (1..=4000).contains(&text.len()) && text.chars().all(|c| c.is_ascii_graphic());
         fits.then(|| ApiKey(text.to_owned()))
     }
 
@@ -103,6 +104,17 @@ impl ModelSettings {
     }
 }
 
+/// Where operators read the counters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricsDoor {
+    /// With everything else, for callers on this machine.
+    Here,
+    /// On an address of its own, for whoever reaches it.
+    At(SocketAddr),
+    /// The tool server in this process shows ours with its own.
+    Elsewhere,
+}
+
 /// Settings of `agent`.
 #[derive(Clone)]
 pub struct Config {
@@ -110,8 +122,16 @@ pub struct Config {
     pub home: PathBuf,
     /// `AGENT_BIND`: where the API and the chat page are served.
     pub bind: SocketAddr,
-    /// `AGENT_ALLOWED_HOSTS`: names besides loopback's under which we are reached.
+    /// `AGENT_LOCAL_MODE`: whoever reaches us is the owner of the demo shop; else everybody says who they are.
+    pub local_mode: bool,
+    /// `AGENT_PUBLIC_URL`: where people open the chat page, without a slash at the end.
+    pub public_url: Option<String>,
+    /// `AGENT_ALLOWED_HOSTS`, and the host of `AGENT_PUBLIC_URL`: names besides loopback's under which we are reached.
     pub allowed_hosts: Vec<String>,
+    /// `METRICS_BIND`: where `/metrics` is served.
+    pub metrics: MetricsDoor,
+    /// `LOG_FORMAT`, `OTEL_EXPORTER_OTLP_ENDPOINT`.
+    pub telemetry: TelemetrySettings,
     /// `AGENT_BODY_BYTES_MAX`: largest request body.
     pub body_bytes_max: usize,
     /// `AGENT_HEARTBEAT_SECONDS`: how often an idle stream says that it lives.
@@ -134,6 +154,8 @@ pub struct Config {
     pub runs_per_user_max: u32,
     /// `AGENT_TOKEN_KEY`: signs the tokens for the tool server; kept in the home when unset.
     pub agent_token_key: Option<Key>,
+    /// `COUNTERSIGN_TOKEN`: what `agent chat` shows an agent that wants to know who asks.
+    pub caller_token: Option<ApiKey>,
     /// `MODEL`, `OPENAI_…`, `MODEL_…`: which models answer, and how they are asked.
     pub model: ModelSettings,
     /// `DATABASE_URL`, `DATABASE_OWNER_URL`, `DATABASE_POOL_SIZE`.
@@ -154,16 +176,22 @@ impl Config {
             "127.0.0.1:8000",
             "an address and port such as 127.0.0.1:8000",
         )?;
-        if !bind.ip().is_loopback() {
+        let local_mode = local_mode(settings)?;
+        if local_mode && !bind.ip().is_loopback() {
             return Err(BadSetting {
                 name: "AGENT_BIND".to_owned(),
                 value: bind.to_string(),
-                accepts: "a loopback address as long as there is no login, because everybody who reaches it is the owner".to_owned(),
+                accepts: "a loopback address while AGENT_LOCAL_MODE is on, because everybody who reaches it would be the owner".to_owned(),
             });
         }
+        let public_url = public_url(settings)?;
         Ok(Config {
             bind,
-            allowed_hosts: settings.list("AGENT_ALLOWED_HOSTS"),
+            local_mode,
+            allowed_hosts: allowed_hosts(settings, public_url.as_deref()),
+            public_url,
+            metrics: metrics(settings)?,
+            telemetry: TelemetrySettings::read(settings)?,
             body_bytes_max: settings.number("AGENT_BODY_BYTES_MAX", 262_144, 4096, 16_777_216)?
                 as usize,
             heartbeat: seconds(settings, "AGENT_HEARTBEAT_SECONDS", 15, 1, 300)?,
@@ -184,18 +212,8 @@ impl Config {
             lease: seconds(settings, "RUN_LEASE_SECONDS", 10, 1, 300)?,
             run_deadline: seconds(settings, "RUN_TIMEOUT_SECONDS", 300, 5, 3600)?,
             runs_per_user_max: settings.number("RUNS_PER_USER_MAX", 10, 1, 1000)?,
-            agent_token_key: settings.checked(
-                "AGENT_TOKEN_KEY",
-                "",
-                "a secret text of at least 32 characters",
-                |text| {
-                    if text.is_empty() {
-                        Some(None)
-                    } else {
-                        keys::from_text(text).map(Some)
-                    }
-                },
-            )?,
+            agent_token_key: token_key(settings)?,
+            caller_token: caller_token(settings)?,
             model: model(settings)?,
             database: DatabaseSettings {
                 home: home.clone(),
@@ -234,6 +252,70 @@ fn seconds(
     settings
         .number(name, default, least, most)
         .map(|s| Duration::from_secs(s.into()))
+}
+
+fn local_mode(settings: &Reader) -> Result<bool, BadSetting> {
+    settings.checked("AGENT_LOCAL_MODE", "on", "on or off", |text| match text {
+        "on" => Some(true),
+        "off" => Some(false),
+        _ => None,
+    })
+}
+
+fn metrics(settings: &Reader) -> Result<MetricsDoor, BadSetting> {
+    let accepts = "an address and port such as 127.0.0.1:9001";
+    settings.checked("METRICS_BIND", "", accepts, |text| match text {
+        "" => Some(MetricsDoor::Here),
+        _ => text.parse().ok().map(MetricsDoor::At),
+    })
+}
+
+/// Where people open the chat page.
+fn public_url(settings: &Reader) -> Result<Option<String>, BadSetting> {
+    let accepts = "an http or https address without a path, such as https://chat.example";
+    settings.checked("AGENT_PUBLIC_URL", "", accepts, |text| {
+        if text.is_empty() {
+            return Some(None);
+        }
+        let url = text.trim_end_matches('/');
+        authority(url).map(|_| Some(url.to_owned()))
+    })
+}
+
+/// The host, with its port if it names one, of an http or https address that names nothing else.
+fn authority(url: &str) -> Option<&str> {
+    let authority = url
+        .strip_prefix("https://")
+        .or_else(|| url.strip_prefix("http://"))?;
+    let parsed: http::uri::Authority = authority.parse().ok()?;
+    (!parsed.host().is_empty() && !authority.contains('@')).then_some(authority)
+}
+
+fn allowed_hosts(settings: &Reader, public_url: Option<&str>) -> Vec<String> {
+    let mut hosts = settings.list("AGENT_ALLOWED_HOSTS");
+    hosts.extend(public_url.and_then(authority).map(str::to_owned));
+    hosts
+}
+
+fn token_key(settings: &Reader) -> Result<Option<Key>, BadSetting> {
+    let accepts = "a secret text of at least 32 characters";
+    settings.checked("AGENT_TOKEN_KEY", "", accepts, |text| match text {
+        "" => Some(None),
+        _ => keys::from_text(text).map(Some),
+    })
+}
+
+fn caller_token(settings: &Reader) -> Result<Option<ApiKey>, BadSetting> {
+    const NAME: &str = "COUNTERSIGN_TOKEN";
+    let Some(text) = settings.optional(NAME) else {
+        return Ok(None);
+    };
+    // A bad one is named, not shown.
+    ApiKey::new(&text).map(Some).ok_or_else(|| BadSetting {
+        name: NAME.to_owned(),
+        value: NOT_SHOWN.to_owned(),
+        accepts: "an API key such as csk_…, or a token, without spaces or line breaks".to_owned(),
+    })
 }
 
 fn url(settings: &Reader, name: &str) -> Result<Option<String>, BadSetting> {
@@ -416,6 +498,47 @@ mod tests {
             line(&[("OPENAI_API_KEY", "sk-1"), ("MODEL", "interpreter")]),
             "the interpreter"
         );
+    }
+
+    fn config(pairs: &'static [(&'static str, &'static str)]) -> Result<Config, String> {
+        let reader = Reader::new(|name| {
+            let home = (name == "COUNTERSIGN_HOME").then(|| "/srv/shop".to_owned());
+            let found = pairs.iter().find(|(n, _)| *n == name);
+            home.or_else(|| found.map(|(_, v)| (*v).to_owned()))
+        });
+        Config::read(&reader).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn the_owner_of_local_mode_is_never_offered_to_a_network() {
+        assert!(config(&[]).is_ok_and(|c| c.local_mode && c.allowed_hosts.is_empty()));
+        let refused = config(&[("AGENT_BIND", "0.0.0.0:8000")]).err().unwrap();
+        assert!(
+            refused.starts_with("AGENT_BIND") && refused.contains("AGENT_LOCAL_MODE"),
+            "{refused}"
+        );
+        let open = config(&[
+            ("AGENT_BIND", "0.0.0.0:8000"),
+            ("AGENT_LOCAL_MODE", "off"),
+            ("AGENT_PUBLIC_URL", "https://chat.example:8443/"),
+            ("AGENT_ALLOWED_HOSTS", "shop.lan"),
+        ])
+        .unwrap();
+        assert!(!open.local_mode);
+        assert_eq!(open.public_url.unwrap(), "https://chat.example:8443");
+        assert_eq!(open.allowed_hosts, ["shop.lan", "chat.example:8443"]);
+        for bad in [
+            &[("AGENT_LOCAL_MODE", "no")] as &'static [_],
+            &[("AGENT_PUBLIC_URL", "chat.example")],
+            &[("AGENT_PUBLIC_URL", "https://chat.example/chat")],
+            &[("AGENT_PUBLIC_URL", "https://a@chat.example")],
+            &[("AGENT_PUBLIC_URL", "https://")],
+            &[("COUNTERSIGN_TOKEN", "csk_secret csk_secret")],
+        ] {
+            let told = config(bad).err().unwrap();
+            assert!(told.starts_with(bad[0].0), "{told}");
+            assert!(!told.contains("csk_secret"), "{told}");
+        }
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! The agent's HTTP edge: one flat list of routes, and what every request passes on its way to them.
 //!
-//! From the outside in: [`problem::finish`] (request id, problems, panics), the headers every answer has, [`guard::local`] (who may
-//! come in), the body limit, the handler. Handlers read with [`read`] and ask [`crate::turns`].
+//! From the outside in: [`problem::finish`] (request id, problems, panics), the headers every answer has, [`guard::enter`] (who comes
+//! in, and as whom), the body limit, the handler. Handlers read with [`read`] and ask [`crate::turns`].
 
 pub mod approvals;
 pub mod chat;
 pub mod guard;
 pub mod health;
+pub mod login;
 pub mod problem;
 pub mod read;
 pub mod runs;
@@ -50,6 +51,8 @@ const HEADERS: [(HeaderName, &str); 5] = [
             send your own or take ours.\n\nStreams are projections of one stored log: `protocol=ui` (AI SDK UI message stream v1, the default, ends with `data: [DONE]`), \
             `agui` (AG-UI 1.0) or `native` (our own events by name). In each, `id: <run>:<seq>` is on the last frame of an event, `retry: 3000` \
             comes once, a comment is the heartbeat, and `Last-Event-ID` goes on where a client was. A dropped connection does not cancel the run.\n\n\
+            Unless the agent runs in local mode, every request shows who makes it: `Authorization: Bearer` with an API key or a token, or the \
+            cookie `countersign_session` of a log-in at `/login`. Else it is answered 401.\n\n\
             `x-countersign-channel: web` or `cli` says which of our own clients asks; it gives no rights.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
@@ -77,18 +80,22 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(runs::run))
         // For whoever watches the process.
         .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
 }
 
 /// The agent's whole HTTP surface.
 pub fn router(app: Arc<App>) -> Router {
     let (api, _) = api().split_for_parts();
-    let guarded = middleware::from_fn_with_state(Arc::clone(&app), guard::local);
+    let guarded = middleware::from_fn_with_state(Arc::clone(&app), guard::enter);
     let finished = middleware::from_fn_with_state(Arc::clone(&app), problem::finish);
     Router::new()
         .merge(api.clone())
         .nest("/api", api)
-        // The chat page, its script and its style.
+        // The chat page, its script and its style; where people log in and out.
         .merge(pages::routes())
+        .merge(login::routes())
+        // Counters, for this machine.
+        .merge(health::routes())
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(app.settings.body_bytes_max))
@@ -149,7 +156,8 @@ mod tests {
                 "/agent/chat/stream",
                 "/agent/chat/{session_id}/stream",
                 "/agent/runs/{id}",
-                "/healthz"
+                "/healthz",
+                "/readyz"
             ]
         );
         let text = document.to_string();

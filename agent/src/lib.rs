@@ -6,6 +6,8 @@
 //! - [`turns`]: what an edge may ask of the engine; [`http`], [`pages`] and [`cli`] are the edges, [`streams`] their projections.
 //! - [`sessions`], [`approvals`]: conversations, and the questions open in them; [`answers`] reads a person's yes and no.
 //! - [`models`]: what drives a conversation; [`tools`]: the tool server it works with.
+//! - [`identity`]: whose credential somebody brought; [`tokens`]: on whose behalf the tool server is called.
+//! - [`metrics`]: what operators see.
 //! - [`start`] and [`embedded`]: putting the program together.
 //! - [`stub_provider`]: a language model that says what a script says, and every fault such a provider can have.
 
@@ -17,7 +19,9 @@ pub mod config;
 #[cfg(feature = "embedded")]
 pub mod embedded;
 pub mod http;
+pub mod identity;
 pub mod language;
+pub mod metrics;
 pub mod models;
 pub mod pages;
 pub mod principal;
@@ -27,5 +31,6 @@ pub mod sessions;
 pub mod start;
 pub mod streams;
 pub mod stub_provider;
+pub mod tokens;
 pub mod tools;
 pub mod turns;

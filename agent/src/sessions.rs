@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use contracts::http::chat::SESSION_ID_CHARACTERS_MAX;
 use contracts::ids::TenantId;
 use contracts::token::PrincipalRole;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 use sqlx::types::Json;
@@ -26,6 +27,17 @@ pub struct Session {
     pub window: Vec<Message>,
     /// Its language, once the person has shown it.
     pub language: Option<Language>,
+    /// The questions of other conversations that were shown in it last.
+    pub shown: Option<Shown>,
+}
+
+/// Questions of other conversations, as they were shown in one: an answer in words means one of these and no other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shown {
+    /// The run that showed them. A plain yes means one only while nothing has been said since.
+    pub run: Uuid,
+    /// Their approvals, in the order in which they were numbered.
+    pub approvals: Vec<Uuid>,
 }
 
 impl Session {
@@ -125,6 +137,24 @@ pub(crate) async fn set_language(
     Ok(())
 }
 
+/// Questions of other conversations were shown.
+pub(crate) async fn set_shown(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: Uuid,
+    shown: &Shown,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update agent.agent_sessions set metadata = metadata || $3 where tenant_id = $1 and id = $2",
+        tenant.0,
+        id,
+        json!({"shown": shown})
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// What a person said, and the turn it began.
 pub(crate) struct Said<'a> {
     pub(crate) session: Uuid,
@@ -201,6 +231,7 @@ fn session(row: Row) -> Session {
         principal: row.principal,
         window: row.conversation_history.0,
         language: serde_json::from_value(row.metadata["language"].clone()).unwrap_or_default(),
+        shown: serde_json::from_value(row.metadata["shown"].clone()).ok(),
     }
 }
 

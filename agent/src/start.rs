@@ -11,13 +11,15 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::app::{App, Hooks};
-use crate::config::Config;
-use crate::http::slow::Hurried;
+use crate::config::{Config, MetricsDoor};
+use crate::http::slow::{Hurried, Peer};
+use crate::identity::Identities;
 use crate::models::Model;
 use crate::models::fallback::Fallback;
 use crate::models::interpreter::Interpreter;
 use crate::models::openai::Provider;
-use crate::run::worker;
+use crate::run::{elsewhere, worker};
+use crate::tokens::Signer;
 use crate::tools::Tools;
 
 /// How long open requests and runs may take once the program is told to stop. What is not done by then is gone on with after the next
@@ -31,7 +33,7 @@ pub struct Started {
     /// Where it listens.
     pub address: SocketAddr,
     serving: JoinHandle<io::Result<()>>,
-    looking: JoinHandle<()>,
+    looking: [JoinHandle<()>; 2],
     database: Database,
 }
 
@@ -50,7 +52,9 @@ impl Started {
         if let Ok(Err(error)) = (&mut self.serving).await {
             tracing::error!(%error, "serving ended");
         }
-        let _ = (&mut self.looking).await;
+        for looking in &mut self.looking {
+            let _ = looking.await;
+        }
         self.app.tools.close().await;
         self.database.pool.close().await;
     }
@@ -90,17 +94,28 @@ pub async fn start_on(
     let database = database::open(config.database.clone(), progress).await?;
     let key = config.agent_token_key().map_err(anyhow::Error::msg)?;
     let clock = Arc::clone(&config.clock);
+    let signer = Signer::new(key, Arc::clone(&clock));
     let (extra, deadline) = (&config.extra_servers, config.extra_server_deadline);
-    let tools = Tools::new(tool_url, key, clock, extra, deadline)?;
+    let tools = Tools::new(tool_url, signer.clone(), extra, deadline)?;
+    let identities = Identities::new(tool_url, signer, clock)?;
     let model = match model {
         Some(model) => model,
         None => configured_model(&config)?,
     };
-    let mut app = App::new(config, database.pool.clone(), model, tools);
+    let mut app = App::new(config, database.pool.clone(), model, tools, identities);
     app.hooks = hooks;
     let app = Arc::new(app);
+    if let MetricsDoor::At(bind) = app.settings.metrics {
+        let door = TcpListener::bind(bind).await.map_err(|error| {
+            anyhow::anyhow!("Cannot listen on {bind}: {error}. Set METRICS_BIND to a free address of this machine.")
+        })?;
+        tokio::spawn(serve_metrics(door, Arc::clone(&app)));
+    }
     let serving = tokio::spawn(serve(listener, Arc::clone(&app)));
-    let looking = tokio::spawn(worker::look_for_work(Arc::clone(&app)));
+    let looking = [
+        tokio::spawn(worker::look_for_work(Arc::clone(&app))),
+        tokio::spawn(elsewhere::look_elsewhere(Arc::clone(&app))),
+    ];
     Ok(Started {
         app,
         address,
@@ -133,6 +148,8 @@ async fn serve(listener: TcpListener, app: Arc<App>) -> io::Result<()> {
     // Who has taken nothing until the heartbeat after the next is not reading.
     let listener = Hurried::new(listener, app.settings.heartbeat * 2);
     let router = crate::http::router(Arc::clone(&app));
+    // Counters are shown to this machine alone.
+    let router = router.into_make_service_with_connect_info::<Peer>();
     let stop = app.stop.clone();
     let serving =
         axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
@@ -140,6 +157,15 @@ async fn serve(listener: TcpListener, app: Arc<App>) -> io::Result<()> {
         served = serving.into_future() => served,
         () = async { stop.cancelled().await; tokio::time::sleep(DRAIN).await } => Ok(()),
     }
+}
+
+/// `/metrics` and nothing else, on a port of its own.
+async fn serve_metrics(listener: TcpListener, app: Arc<App>) -> io::Result<()> {
+    let stop = app.stop.clone();
+    let router = crate::http::health::metrics_router(app);
+    axum::serve(listener, router)
+        .with_graceful_shutdown(stop.cancelled_owned())
+        .await
 }
 
 /// One crypto library for every TLS user of the process; without it the HTTP client cannot be built.

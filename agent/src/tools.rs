@@ -23,15 +23,17 @@ use contracts::failure::{FailureCode, ToolFailure};
 use contracts::locale::Locale;
 use contracts::shop::{self, ShopFacts};
 use contracts::token::TokenPerson;
-use contracts::tool::IDEMPOTENCY_META_KEY;
+use contracts::tool::{IDEMPOTENCY_META_KEY, Tool};
+use contracts::tools::confirm::{ConfirmAction, ConfirmActionOutput};
 use futures::future::join_all;
-use migrations::clock::SharedClock;
-use migrations::keys::Key;
+use migrations::telemetry::TraceParent;
 use rmcp::model::{
     CallToolRequest, CallToolRequestParams, ClientRequest, ElicitResult, ElicitationAction,
     InputResponses, MetaObject, RequestMetaObject, ServerResult,
 };
 use serde_json::{Value, json};
+use tracing::Instrument as _;
+use uuid::Uuid;
 
 use self::client::{OnBehalf, TokenClient};
 use self::foreign::ForeignServer;
@@ -39,8 +41,10 @@ pub use self::link::Unreachable;
 use self::link::{Link, Target};
 use self::lists::{Answered, Freshness, Shelf};
 use crate::config::ExtraServer;
+use crate::metrics;
 use crate::models::{ToolCall, ToolSpec};
 use crate::principal::Principal;
+use crate::tokens::Signer;
 
 /// How long a connection to our own server may take.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -133,14 +137,13 @@ struct Together {
 }
 
 impl Tools {
-    /// Our own tool server at `url`, called with tokens signed by `key`, and `extra` ones, whose calls may take `deadline` each.
+    /// Our own tool server at `url`, called with tokens of `signer`, and `extra` ones, whose calls may take `deadline` each.
     ///
     /// # Errors
     /// When no HTTP client can be made, which is a broken installation.
     pub fn new(
         url: &str,
-        key: Key,
-        clock: SharedClock,
+        signer: Signer,
         extra: &[ExtraServer],
         deadline: Duration,
     ) -> Result<Tools, Unreachable> {
@@ -160,8 +163,7 @@ impl Tools {
             url: url.into(),
             http: TokenClient {
                 inner: http().build().map_err(broken)?,
-                key,
-                clock,
+                signer,
             },
         };
         Ok(Tools {
@@ -237,9 +239,44 @@ impl Tools {
         principal: &Principal,
         dispatch: Dispatch<'_>,
     ) -> Result<CallResult, Unreachable> {
-        match self.foreign_of(&dispatch.call.tool) {
+        let name = dispatch.call.tool.as_str();
+        let begun = tokio::time::Instant::now();
+        let result = match self.foreign_of(name) {
             Some((server, tool)) => server.call(dispatch.call, tool, dispatch.locale).await,
-            None => self.own_call(principal, dispatch).await,
+            None => {
+                let span = tracing::info_span!("tool_call", tool = metrics::label(name));
+                self.own_call(principal, dispatch).instrument(span).await
+            }
+        };
+        metrics::tool_called(name, &result, begun);
+        result
+    }
+
+    /// Where a question of our own server stands, as whoever asked it may know; none when the server does not say.
+    ///
+    /// # Errors
+    /// [`Unreachable`] when no answer came back.
+    pub async fn standing(
+        &self,
+        principal: &Principal,
+        question: Uuid,
+    ) -> Result<Option<ConfirmActionOutput>, Unreachable> {
+        let call = ToolCall {
+            id: String::new(),
+            tool: <ConfirmAction as Tool>::NAME.to_owned(),
+            arguments: json!({"confirmation_id": question}),
+        };
+        let dispatch = Dispatch {
+            call: &call,
+            idempotency_key: "",
+            locale: Locale::default(),
+            answer: None,
+        };
+        match self.own_call(principal, dispatch).await? {
+            CallResult::Done(standing) => serde_json::from_value(standing)
+                .map(Some)
+                .map_err(|e| Unreachable::new(e.to_string())),
+            CallResult::Failed(_) | CallResult::Asked(_) => Ok(None),
         }
     }
 
@@ -318,7 +355,9 @@ impl Tools {
             Err(error) => {
                 // The list may be out of date: a tool is gone, or its arguments have changed.
                 self.lists.invalidate(principal);
-                tracing::warn!(code = error.code.0, message = %error.message, "protocol error");
+                // Its message may repeat the arguments.
+                tracing::warn!(code = error.code.0, "protocol error");
+                tracing::debug!(message = %error.message, "protocol error");
                 Ok(CallResult::Failed(ToolFailure::new(
                     FailureCode::Internal,
                     "System error. Please try again.",
@@ -351,12 +390,19 @@ fn spec(tool: rmcp::model::Tool) -> ToolSpec {
 
 fn params(dispatch: Dispatch<'_>) -> Result<CallToolRequestParams, Unreachable> {
     let mut meta = RequestMetaObject::new();
-    meta.0.insert(
-        IDEMPOTENCY_META_KEY.to_owned(),
-        json!(dispatch.idempotency_key),
-    );
+    // What only looks has none.
+    if !dispatch.idempotency_key.is_empty() {
+        meta.0.insert(
+            IDEMPOTENCY_META_KEY.to_owned(),
+            json!(dispatch.idempotency_key),
+        );
+    }
     meta.0
         .insert(Locale::META_KEY.to_owned(), json!(dispatch.locale.tag()));
+    // The server's span becomes a child of ours.
+    if let Some(place) = TraceParent::of(&tracing::Span::current()) {
+        meta.0.insert("traceparent".to_owned(), json!(place.to_string()));
+    }
     let mut params = CallToolRequestParams::new(dispatch.call.tool.clone());
     params.meta = Some(meta);
     params.arguments = dispatch.call.arguments.as_object().cloned();
@@ -372,4 +418,43 @@ fn params(dispatch: Dispatch<'_>) -> Result<CallToolRequestParams, Unreachable> 
         params.input_responses = Some(InputResponses::from([(ELICITATION_KEY.to_owned(), said)]));
     }
     Ok(params)
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry::trace::TracerProvider as _;
+    use opentelemetry_sdk::trace::SdkTracerProvider;
+    use tracing_subscriber::layer::SubscriberExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_call_says_where_it_stands_in_its_trace_and_nothing_when_nobody_traces() {
+        let call = ToolCall {
+            id: "c".to_owned(),
+            tool: "inventory_get_item".to_owned(),
+            arguments: json!({"item": "soap"}),
+        };
+        let sent = || {
+            let dispatch = Dispatch {
+                call: &call,
+                idempotency_key: "run:c",
+                locale: Locale::En,
+                answer: None,
+            };
+            let meta = params(dispatch).unwrap().meta.unwrap();
+            assert_eq!(meta.0[IDEMPOTENCY_META_KEY], "run:c");
+            meta.0.get("traceparent").cloned()
+        };
+        assert_eq!(sent(), None);
+        let provider = SdkTracerProvider::builder().build();
+        let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
+        let subscriber = tracing_subscriber::registry().with(layer);
+        tracing::subscriber::with_default(subscriber, || {
+            let span = tracing::info_span!("tool_call");
+            let _inside = span.enter();
+            let place = TraceParent::of(&span).unwrap();
+            assert_eq!(sent(), Some(json!(place.to_string())));
+        });
+    }
 }

@@ -2,6 +2,7 @@
 
 mod accepting;
 mod answering;
+mod countersigning;
 mod following;
 mod summary;
 
@@ -11,7 +12,6 @@ use std::sync::atomic::Ordering;
 use chrono::{DateTime, Utc};
 use contracts::http::run::{RunStatus, RunView};
 use contracts::ids::TenantId;
-use contracts::token::TokenPerson;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -138,11 +138,33 @@ pub async fn begin(
     principal: &Principal,
     turn: NewTurn,
 ) -> Result<Turn, TurnError> {
-    match accepting::accept(app, principal, &turn).await {
+    match take_in(app, principal, &turn).await {
         // The same key came twice at once: the other one is stored now.
-        Err(TurnError::Conflict("key")) => accepting::accept(app, principal, &turn).await,
+        Err(TurnError::Conflict("key")) => take_in(app, principal, &turn).await,
         other => other,
     }
+}
+
+/// As an answer to questions of other conversations, or as any other message.
+async fn take_in(
+    app: &Arc<App>,
+    principal: &Principal,
+    turn: &NewTurn,
+) -> Result<Turn, TurnError> {
+    if countersigning::names_others(principal, &turn.message)
+        && let Some(taken) = countersigning::take(app, principal, turn).await?
+    {
+        return Ok(taken);
+    }
+    if let Some(accepted) = accepting::accept(app, principal, turn, true).await? {
+        return Ok(accepted);
+    }
+    // Questions of other conversations were shown in this one, and this may be the answer.
+    if let Some(taken) = countersigning::take(app, principal, turn).await? {
+        return Ok(taken);
+    }
+    let accepted = accepting::accept(app, principal, turn, false).await?;
+    accepted.ok_or_else(|| TurnError::Internal("a message was not accepted".to_owned()))
 }
 
 /// Sets a run going, if this process has it.
@@ -155,13 +177,6 @@ fn start(app: &Arc<App>, onward: Onward) {
             // The run it waits for may be over since.
             app.look_again.notify_one();
         }
-    }
-}
-
-fn person(principal: &Principal) -> TokenPerson {
-    TokenPerson {
-        sub: principal.subject.clone(),
-        role: principal.role,
     }
 }
 

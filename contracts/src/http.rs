@@ -3,5 +3,6 @@
 pub mod approval;
 pub mod chat;
 pub mod event;
+pub mod login;
 pub mod problem;
 pub mod run;

@@ -46,6 +46,11 @@ impl Reach {
         most: [None; TOOLSETS.len()],
         admin: false,
     };
+    /// Every tool, without administration.
+    pub const TOOLS: Reach = Reach {
+        most: [Some(Effect::Commit); TOOLSETS.len()],
+        admin: false,
+    };
     /// Every toolset, reading only.
     pub const READING: Reach = Reach {
         most: [Some(Effect::Read); TOOLSETS.len()],

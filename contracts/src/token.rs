@@ -41,6 +41,18 @@ impl PrincipalRole {
             PrincipalRole::Owner => "owner",
         }
     }
+
+    /// The role a stored word names.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<PrincipalRole> {
+        [
+            PrincipalRole::Customer,
+            PrincipalRole::Staff,
+            PrincipalRole::Owner,
+        ]
+        .into_iter()
+        .find(|role| role.word() == word)
+    }
 }
 
 /// Audience of the agent's tokens.

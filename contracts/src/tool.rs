@@ -114,6 +114,8 @@ pub trait Tool: Send + Sync + 'static {
     const OPEN_WORLD: bool = false;
     /// The least a principal must be to see and call it.
     const LEAST_ROLE: PrincipalRole = PrincipalRole::Staff;
+    /// How it looks to a customer principal, where she may call it: what she is not asked for and what her model reads instead.
+    const FOR_CUSTOMERS: ForCustomers = ForCustomers::reading(Self::DESCRIPTION);
     /// Who may answer its question where the tenant has no policy of its own; only `commit` tools ask.
     const APPROVER: Approver = Approver::Asker;
     /// What a call does.
@@ -122,6 +124,37 @@ pub trait Tool: Send + Sync + 'static {
     type Input: DeserializeOwned + Serialize + JsonSchema + Send + Sync;
     /// The result of a call that did what it says.
     type Output: Serialize + DeserializeOwned + JsonSchema + Send + Sync;
+}
+
+/// Name of the argument that says which customer a call is about. Staff give it; for a customer principal it is herself.
+pub const CUSTOMER: &str = "customer";
+
+/// How a tool differs for a customer principal, who reads, books and pays for herself alone.
+///
+/// What she may not give is taken out of her schema, and refused when it is sent all the same, as any argument that does not exist.
+#[derive(Debug, Clone, Copy)]
+pub struct ForCustomers {
+    /// What her model reads instead of [`Tool::DESCRIPTION`].
+    pub description: &'static str,
+    /// Arguments that only staff may give. Those the tool does not have are no mistake.
+    pub without: &'static [&'static str],
+    /// Words that only staff may choose, each with its argument: `("method", "cash")`.
+    pub without_words: &'static [(&'static str, &'static str)],
+    /// What is said of an argument, where that is something else to her.
+    pub arguments: &'static [(&'static str, &'static str)],
+}
+
+impl ForCustomers {
+    /// The tool without [`CUSTOMER`], under this description.
+    #[must_use]
+    pub const fn reading(description: &'static str) -> ForCustomers {
+        ForCustomers {
+            description,
+            without: &[CUSTOMER],
+            without_words: &[],
+            arguments: &[],
+        }
+    }
 }
 
 /// Name of the argument every write and commit tool also takes.
@@ -154,6 +187,34 @@ pub struct ToolSheet {
     pub input_schema: Map<String, Value>,
     /// JSON Schema of the structured result.
     pub output_schema: Map<String, Value>,
+    /// The tool as a customer principal sees it; `None` where she may not call it.
+    pub for_customers: Option<CustomersSheet>,
+}
+
+/// What is different on a customer principal's sheet.
+#[derive(Debug, Clone)]
+pub struct CustomersSheet {
+    /// [`ForCustomers::description`].
+    pub description: &'static str,
+    /// JSON Schema of the arguments she may give.
+    pub input_schema: Map<String, Value>,
+    /// The arguments of the tool that are not among them, sorted.
+    pub staff_arguments: Vec<&'static str>,
+    /// [`ForCustomers::without_words`].
+    pub staff_words: &'static [(&'static str, &'static str)],
+    /// The tool takes [`CUSTOMER`], which the server fills in with herself.
+    pub about_customer: bool,
+}
+
+impl ToolSheet {
+    /// What a principal of this role reads of the tool, and the arguments it may give.
+    #[must_use]
+    pub fn seen_by(&self, role: PrincipalRole) -> (&'static str, &Map<String, Value>) {
+        match (&self.for_customers, role) {
+            (Some(hers), PrincipalRole::Customer) => (hers.description, &hers.input_schema),
+            _ => (self.description, &self.input_schema),
+        }
+    }
 }
 
 /// MCP's tool annotations. Their defaults are pessimistic, so all four are always set.
@@ -174,6 +235,9 @@ pub struct Annotations {
 #[must_use]
 pub fn sheet<T: Tool>() -> ToolSheet {
     let effect = <T::Kind as EffectKind>::EFFECT;
+    let input_schema = input_schema::<T>(effect);
+    let for_customers = (T::LEAST_ROLE == PrincipalRole::Customer)
+        .then(|| customers_sheet(T::FOR_CUSTOMERS, &input_schema));
     ToolSheet {
         name: T::NAME,
         title: T::TITLE,
@@ -188,8 +252,61 @@ pub fn sheet<T: Tool>() -> ToolSheet {
             idempotent_hint: effect == Effect::Read || T::IDEMPOTENT,
             open_world_hint: T::OPEN_WORLD,
         },
-        input_schema: input_schema::<T>(effect),
+        input_schema,
         output_schema: output_schema::<T>(effect),
+        for_customers,
+    }
+}
+
+fn customers_sheet(hers: ForCustomers, whole: &Map<String, Value>) -> CustomersSheet {
+    let mut input_schema = whole.clone();
+    let properties = |schema: &Map<String, Value>, name: &str| {
+        let all = schema.get("properties").and_then(Value::as_object);
+        all.is_some_and(|all| all.contains_key(name))
+    };
+    let mut staff_arguments: Vec<&'static str> = hers.without.to_vec();
+    staff_arguments.retain(|name| properties(whole, name));
+    staff_arguments.sort_unstable();
+    if let Some(Value::Array(required)) = input_schema.get_mut("required") {
+        required.retain(|name| !staff_arguments.iter().any(|out| name == out));
+        if required.is_empty() {
+            input_schema.remove("required");
+        }
+    }
+    if let Some(Value::Object(all)) = input_schema.get_mut("properties") {
+        for name in &staff_arguments {
+            all.remove(*name);
+        }
+        for (name, description) in hers.arguments {
+            if let Some(Value::Object(argument)) = all.get_mut(*name) {
+                argument.insert("description".to_owned(), json!(description));
+            }
+        }
+        for (name, word) in hers.without_words {
+            if let Some(argument) = all.get_mut(*name) {
+                take_out_word(argument, word);
+            }
+        }
+    }
+    CustomersSheet {
+        description: hers.description,
+        input_schema,
+        staff_arguments,
+        staff_words: hers.without_words,
+        about_customer: properties(whole, CUSTOMER),
+    }
+}
+
+/// Words are listed under `enum`, or where each has a description under `oneOf`.
+fn take_out_word(argument: &mut Value, word: &str) {
+    if let Some(Value::Array(words)) = argument.get_mut("enum") {
+        words.retain(|w| w != word);
+    }
+    if let Some(Value::Array(options)) = argument.get_mut("oneOf") {
+        options.retain(|option| option.get("const").is_none_or(|w| w != word));
+        for option in options {
+            take_out_word(option, word);
+        }
     }
 }
 

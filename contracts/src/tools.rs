@@ -92,6 +92,103 @@ mod tests {
         }
     }
 
+    /// Reading and booking for herself, paying her own bills, asking for help. Whoever makes it longer answers for what the tool shows.
+    const CUSTOMERS_TOOLS: [&str; 18] = [
+        "billing_get_bill",
+        "billing_list_bills",
+        "calculate_distance",
+        "cancel_booking",
+        "check_availability",
+        "check_balance",
+        "collect_payment",
+        "confirm_action",
+        "create_booking",
+        "create_ticket",
+        "escalate_to_human",
+        "find_nearby",
+        "get_user_profile",
+        "inventory_list_items",
+        "reschedule_booking",
+        "transaction_history",
+        "update_preferences",
+        "view_bookings",
+    ];
+
+    #[test]
+    fn a_customer_is_never_asked_for_a_customer() {
+        let mut offered = Vec::new();
+        for sheet in sheets() {
+            let name = sheet.name;
+            let Some(hers) = &sheet.for_customers else {
+                continue;
+            };
+            offered.push(name);
+            let whole = sheet.input_schema["properties"].as_object().unwrap();
+            let left = hers.input_schema["properties"].as_object().unwrap();
+            for argument in ["customer", "phone", "session"] {
+                assert!(!left.contains_key(argument), "{name} asks for {argument}");
+            }
+            assert_eq!(
+                whole.len(),
+                left.len() + hers.staff_arguments.len(),
+                "{name}"
+            );
+            let required = hers.input_schema.get("required");
+            for argument in required.and_then(Value::as_array).into_iter().flatten() {
+                assert!(
+                    left.contains_key(argument.as_str().unwrap()),
+                    "{name} requires {argument}"
+                );
+            }
+            for (argument, word) in hers.staff_words {
+                let all = whole[*argument].to_string();
+                assert!(
+                    all.contains(&format!("\"{word}\"")),
+                    "{name}.{argument} has no {word}"
+                );
+                let hers = left[*argument].to_string();
+                assert!(
+                    !hers.contains(&format!("\"{word}\"")),
+                    "{name}.{argument}: {hers}"
+                );
+            }
+            if hers.about_customer {
+                assert_ne!(
+                    hers.description, sheet.description,
+                    "{name} speaks of customers"
+                );
+            }
+        }
+        offered.sort_unstable();
+        assert_eq!(offered, CUSTOMERS_TOOLS);
+    }
+
+    #[test]
+    fn what_is_said_of_a_customers_sheet_is_about_arguments_that_are_there() {
+        macro_rules! said {
+            ($($tool:ty),* $(,)?) => {
+                [$((<$tool as crate::tool::Tool>::FOR_CUSTOMERS, sheet::<$tool>())),*]
+            };
+        }
+        for (hers, sheet) in every_tool!(said) {
+            let whole = sheet.input_schema["properties"].as_object().unwrap();
+            let own = hers
+                .without
+                .iter()
+                .filter(|name| **name != crate::tool::CUSTOMER);
+            let all = own
+                .chain(hers.arguments.iter().map(|(name, _)| name))
+                .chain(hers.without_words.iter().map(|(name, _)| name));
+            for argument in all {
+                assert!(
+                    whole.contains_key(*argument),
+                    "{} has no {argument}",
+                    sheet.name
+                );
+            }
+        }
+    }
+
     #[test]
     fn every_sheet_is_one_a_strict_client_accepts() {
         let sheets = sheets();

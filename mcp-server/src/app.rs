@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use contracts::ids::TenantId;
 use contracts::locale::Locale;
+use contracts::scope::Reach;
 use migrations::clock::SharedClock;
 use migrations::database;
 pub use migrations::hooks::Hooks;
@@ -16,6 +17,12 @@ use crate::caller::Caller;
 use crate::changes::Changes;
 use crate::error::CallError;
 use crate::handler::{Call, Shop, UnaskedClients};
+use crate::identity::Identities;
+use crate::identity::agent_tokens::AgentKeys;
+use crate::identity::passwords::Passwords;
+use crate::identity::jwt::AuthServer;
+use crate::limits::Limits;
+use crate::metrics::Watch;
 use crate::outgoing::Outgoing;
 use crate::providers::Providers;
 
@@ -27,8 +34,24 @@ pub struct App {
     pub clock: SharedClock,
     /// Where people reach our pages, without a slash at the end.
     pub public_url: String,
-    /// Checks the agent's tokens.
+    /// The key the agent signs its tokens with.
     pub agent_token_key: Key,
+    /// Checks the agent's tokens: that key, and while keys are exchanged the one before.
+    pub agent_keys: AgentKeys,
+    /// Whoever has been known lately.
+    pub identities: Identities,
+    /// Hashes passwords, a few at once.
+    pub passwords: Passwords,
+    /// What the operator's key has to be; none where nobody makes businesses over the network.
+    pub operator_key: Option<Key>,
+    /// The authorization server whose tokens are taken, if any.
+    pub auth_server: Option<Arc<AuthServer>>,
+    /// How many requests are taken of whom.
+    pub limits: Limits,
+    /// The most that anybody may reach through this server, by its settings.
+    pub within: Reach,
+    /// Nothing is written, whoever asks.
+    pub read_only: bool,
     /// Derives the tokens of questions.
     pub confirmation_key: Key,
     /// Callers without a token are the local owner. Only ever on loopback.
@@ -41,13 +64,20 @@ pub struct App {
     pub outgoing: Outgoing,
     /// Who moves money that leaves the process.
     pub providers: Providers,
-    /// Cancelled when the program is told to stop: whoever only waits ends then.
+    /// Cancelled when the program is told to stop: nobody should send it more, while it still answers whoever does; whoever only waits
+    /// ends then.
     pub stopping: CancellationToken,
+    /// Whether `/metrics` is served with everything else, to callers on this machine; otherwise it has a port of its own.
+    pub metrics_here: bool,
+    /// What operators were last told.
+    pub watch: Watch,
     /// Who wants to be told of changes.
     pub(crate) changes: Changes,
     shops: moka::sync::Cache<TenantId, Arc<Shop>>,
 }
 
+/// Requests of one principal in a minute, where the settings say nothing else.
+pub const RATE_PER_MINUTE: u32 = 1200;
 /// How long a tenant's settings are used before they are read again.
 const SHOP_CACHE: Duration = Duration::from_secs(5);
 /// Tenants whose settings are kept.
@@ -68,6 +98,14 @@ impl App {
             clock,
             public_url,
             agent_token_key,
+            agent_keys: AgentKeys::new(agent_token_key, None),
+            identities: Identities::default(),
+            passwords: Passwords::default(),
+            operator_key: None,
+            auth_server: None,
+            limits: Limits::new(RATE_PER_MINUTE),
+            within: Reach::EVERYTHING,
+            read_only: false,
             confirmation_key,
             local_mode: true,
             call_deadline: Duration::from_secs(10),
@@ -75,6 +113,8 @@ impl App {
             outgoing: Outgoing::default(),
             providers: Providers::default(),
             stopping: CancellationToken::new(),
+            metrics_here: true,
+            watch: Watch::default(),
             changes: Changes::default(),
             shops: moka::sync::Cache::builder()
                 .max_capacity(SHOPS_MAX)
@@ -92,6 +132,12 @@ impl App {
         tenant: TenantId,
     ) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
         database::begin(&self.pool, tenant.0).await
+    }
+
+    /// The public address of `/mcp`.
+    #[must_use]
+    pub fn resource(&self) -> String {
+        format!("{}/mcp", self.public_url)
     }
 
     /// A call of `caller` in a transaction of [`App::begin`], at the present time, in the shop's language.
@@ -135,6 +181,11 @@ impl App {
         }
         let mut tx = self.begin(tenant).await?;
         self.shop(&mut tx, tenant).await
+    }
+
+    /// From now on this process reads the tenant's settings again; others do within five seconds.
+    pub fn forget_shop(&self, tenant: TenantId) {
+        self.shops.invalidate(&tenant);
     }
 
     /// What the tenant has settled for itself, at most five seconds old.

@@ -76,6 +76,39 @@ pub(crate) async fn write_told(
     Ok(())
 }
 
+/// What an owner or the operator changed about a business, which is no call of a tool.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Administered<'a> {
+    /// The business.
+    pub(crate) tenant: TenantId,
+    /// Who.
+    pub(crate) by: &'a str,
+    /// `admin.people.add`.
+    pub(crate) tool: &'a str,
+    /// What was asked for, without secrets.
+    pub(crate) arguments: &'a Value,
+    /// What it was before and is after.
+    pub(crate) audit: &'a Audit,
+}
+
+/// Writes the audit row of a change of administration. Nobody outside is told.
+pub(crate) async fn write_administered(
+    conn: &mut PgConnection,
+    clock: &dyn Clock,
+    done: Administered<'_>,
+) -> Result<(), sqlx::Error> {
+    let Administered {
+        tenant,
+        by,
+        tool,
+        arguments,
+        audit,
+    } = done;
+    let (id, at) = (new_id(clock), clock.now());
+    let trace = Trace { audit, events: &[] };
+    insert(conn, tenant, id, at, tool, by, None, arguments, trace, &[]).await
+}
+
 /// What others are told although nobody did anything: a time has come.
 pub(crate) async fn write_events(
     conn: &mut PgConnection,

@@ -251,7 +251,7 @@ pub(crate) async fn find_invoice(call: &mut Call<'_>, name: &str) -> Result<Bill
     }
 }
 
-/// The bill a person names: "12", "INV-12", "CN-3", its id, or "last".
+/// The bill a person names: "12", "INV-12", "CN-3", its id, or "last". To a customer others' bills are not there.
 ///
 /// # Errors
 /// `unknown_bill`.
@@ -259,7 +259,8 @@ pub(crate) async fn find(call: &mut Call<'_>, name: &str) -> Result<Bill, CallEr
     let unknown = || billing::unknown_bill(call.locale, name);
     let bill_name = numbering::read(name).ok_or_else(unknown)?;
     let tenant = call.tenant();
-    let bill = select_bill(call.conn, tenant, bill_name)
+    let whose = call.caller.confined_to();
+    let bill = select_bill(call.conn, tenant, bill_name, whose)
         .await?
         .ok_or_else(|| match bill_name {
             BillName::Last => billing::no_bill_yet(call.locale),
@@ -274,7 +275,8 @@ pub(crate) async fn find(call: &mut Call<'_>, name: &str) -> Result<Bill, CallEr
 /// When the database fails, or the bill is not there.
 pub(crate) async fn load(call: &mut Call<'_>, id: Uuid) -> Result<Bill, CallError> {
     let tenant = call.tenant();
-    let bill = select_bill(call.conn, tenant, BillName::Id(id))
+    let whose = call.caller.confined_to();
+    let bill = select_bill(call.conn, tenant, BillName::Id(id), whose)
         .await?
         .ok_or_else(|| CallError::Broken(format!("bill {id} is gone")))?;
     assemble(call, bill).await
@@ -399,11 +401,12 @@ impl LineRow {
     }
 }
 
-/// Each way of naming a bill is one index look-up. The newest bill is the one of the highest number.
+/// Each way of naming a bill is one index look-up. The newest bill is the one of the highest number, for a customer of hers.
 async fn select_bill(
     conn: &mut PgConnection,
     tenant: Uuid,
     name: BillName,
+    whose: Option<Uuid>,
 ) -> Result<Option<BillRow>, sqlx::Error> {
     let (id, series, number, last) = match name {
         BillName::Id(id) => (Some(id), numbering::BILLS, None, false),
@@ -418,18 +421,25 @@ async fn select_bill(
              union all
              select n.id from shop.bills n where n.tenant_id = $1 and n.series = $3 and n.number = $4::bigint
              union all
-             (select n.id from shop.bills n where n.tenant_id = $1 and n.series = $3 and $5::bool order by n.number desc limit 1)
+             (select n.id from shop.bills n where n.tenant_id = $1 and n.series = $3 and $5::bool and $6::uuid is null
+              order by n.number desc limit 1)
+             union all
+             (select n.id from shop.bills n
+              where $6::uuid is not null and n.tenant_id = $1 and n.customer_id = $6 and n.series = $3 and $5::bool
+              order by n.number desc limit 1)
          )
          select b.id, b.series, b.number, b.kind, b.status, b.customer_id, b.customer_name, b.currency, b.tax_inclusive, b.subtotal,
                 b.discount, b.tax, b.total, b.paid, b.credited, b.due_on, b.issued_at, b.void_reason, b.write_off_reason,
                 o.series as "credits_series?", o.number as "credits_number?"
          from named join shop.bills b on b.tenant_id = $1 and b.id = named.id
-         left join shop.bills o on o.tenant_id = $1 and o.id = b.credits_bill"#,
+         left join shop.bills o on o.tenant_id = $1 and o.id = b.credits_bill
+         where $6::uuid is null or b.customer_id = $6"#,
         tenant,
         id,
         series,
         number,
-        last
+        last,
+        whose
     )
     .fetch_optional(conn)
     .await

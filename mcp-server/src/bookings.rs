@@ -197,7 +197,7 @@ fn read_reference(text: &str) -> Option<Named> {
         .map(Named::Number)
 }
 
-/// The booking a reference means.
+/// The booking a reference means. To a customer others' bookings are not there.
 ///
 /// # Errors
 /// `unknown_booking`.
@@ -236,10 +236,7 @@ pub(crate) async fn meant(
     reference: Option<&str>,
     customer: Option<&str>,
 ) -> Result<Booking, CallError> {
-    let customer: Option<Customer> = match customer {
-        Some(name) => Some(customers::known(call, name, "customer").await?),
-        None => None,
-    };
+    let customer: Option<Customer> = customers::whose(call, customer, "customer").await?;
     if let Some(reference) = reference {
         let found = find(call, reference, "booking").await?;
         return match &customer {
@@ -356,7 +353,8 @@ impl Row {
 
 async fn select(call: &mut Call<'_>, which: Which, most: i64) -> Result<Vec<Booking>, CallError> {
     let (tenant, now) = (call.tenant(), call.now);
-    let rows = select_rows(call.conn, tenant, which, now, most).await?;
+    let whose = call.caller.confined_to();
+    let rows = select_rows(call.conn, tenant, which, whose, now, most).await?;
     rows.into_iter()
         .map(|row| row.booking(call.shop, now))
         .collect()
@@ -367,6 +365,7 @@ async fn select_rows(
     conn: &mut PgConnection,
     tenant: Uuid,
     which: Which,
+    whose: Option<Uuid>,
     now: DateTime<Utc>,
     most: i64,
 ) -> Result<Vec<Row>, sqlx::Error> {
@@ -395,6 +394,7 @@ async fn select_rows(
                 b.hold_expires_at, b.ical_uid, b.ical_sequence, b.version, b.changed_at
          from named join shop.bookings b on b.tenant_id = $1 and b.id = named.id
          join shop.resources r on r.tenant_id = $1 and r.id = b.resource_id
+         where $8::uuid is null or b.customer_id = $8
          order by b.starts_at, b.id
          limit $7",
         tenant,
@@ -403,7 +403,8 @@ async fn select_rows(
         coming_of,
         coming,
         now,
-        most
+        most,
+        whose
     )
     .fetch_all(conn)
     .await

@@ -7,7 +7,7 @@ use std::time::Duration;
 use contracts::confirmation::Question;
 use contracts::failure::{FailureCode, ToolFailure};
 use contracts::locale::Locale;
-use contracts::tool::{Effect, IDEMPOTENCY_KEY, IDEMPOTENCY_KEY_BYTES_MAX, ToolSheet};
+use contracts::tool::{CUSTOMER, Effect, IDEMPOTENCY_KEY, IDEMPOTENCY_KEY_BYTES_MAX, ToolSheet};
 use contracts::tools::confirm::{ConfirmAction, ConfirmActionInput};
 use futures::FutureExt as _;
 use serde_json::{Map, Value};
@@ -22,6 +22,7 @@ use crate::confirmation::{self, Asking, Decision, PersonsAnswer};
 use crate::error::{self, CallError};
 use crate::handler::{Call, Shop, UnaskedClients};
 use crate::idempotency::{self, Claim, Finished, Use};
+use crate::metrics;
 use crate::routes::{self, Agreed, Route, Runner};
 
 static ROUTES: LazyLock<std::collections::BTreeMap<&'static str, Route>> =
@@ -79,6 +80,11 @@ pub fn offered(caller: &Caller) -> impl Iterator<Item = &'static ToolSheet> + '_
         .filter(move |sheet| caller.may_call(sheet))
 }
 
+/// The sheet of every tool there is, by name.
+pub(crate) fn sheets() -> impl Iterator<Item = &'static ToolSheet> {
+    ROUTES.values().map(|route| &route.sheet)
+}
+
 /// Whether there is a tool of this name at all.
 #[must_use]
 pub fn exists(name: &str) -> bool {
@@ -95,6 +101,13 @@ pub fn sheet(name: &str) -> Option<&'static ToolSheet> {
 ///
 /// `askable` says whether the client's person can be asked through it.
 pub async fn run(app: &App, caller: &Caller, request: ToolRequest, askable: bool) -> Answer {
+    let measured = metrics::Measured::begin(&request.name);
+    let answer = answer_to(app, caller, request, askable).await;
+    measured.end(&answer);
+    answer
+}
+
+async fn answer_to(app: &App, caller: &Caller, request: ToolRequest, askable: bool) -> Answer {
     let locale = request.locale.unwrap_or_default();
     let Some(route) = ROUTES.get(request.name.as_str()) else {
         return Answer::Refused(not_allowed(locale));
@@ -102,7 +115,7 @@ pub async fn run(app: &App, caller: &Caller, request: ToolRequest, askable: bool
     if !caller.may_call(&route.sheet) {
         return Answer::Refused(not_allowed(locale));
     }
-    let checked = match Checked::new(route, request) {
+    let checked = match Checked::new(route, caller, request) {
         Ok(checked) => checked,
         Err(failure) => return Answer::Refused(failure),
     };
@@ -141,7 +154,18 @@ pub async fn answer_on_page(
 ) -> Result<Answer, CallError> {
     let mut tx = app.begin(caller.tenant).await?;
     let shop = app.shop(&mut tx, caller.tenant).await?;
-    let by = caller.person();
+    // What became of somebody else's question is no more a stranger's to learn than the question.
+    let asked = confirmation::visible(&mut app.call(&mut tx, &shop, caller), id).await?;
+    // An answer reaches no further than the call it is about would, and the agent's own word is nobody's.
+    let reaches = sheet(&asked.question.tool)
+        .is_some_and(|sheet| caller.reach.allows(sheet.toolset, sheet.effect));
+    let by = match &caller.door {
+        Door::Agent { decided_by } => decided_by.clone(),
+        Door::Local | Door::Key(_) | Door::Token | Door::Session => Some(caller.person()),
+    };
+    let Some(by) = by.filter(|_| reaches) else {
+        return Ok(Answer::Refused(not_allowed(shop.locale)));
+    };
     let decision = confirmation::decide(
         app,
         by_name,
@@ -175,7 +199,11 @@ struct Checked {
 }
 
 impl Checked {
-    fn new(route: &Route, mut request: ToolRequest) -> Result<Checked, ToolFailure> {
+    fn new(
+        route: &Route,
+        caller: &Caller,
+        mut request: ToolRequest,
+    ) -> Result<Checked, ToolFailure> {
         let locale = request.locale.unwrap_or_default();
         let key = match request.arguments.remove(IDEMPOTENCY_KEY) {
             Some(Value::String(key)) => Some(key),
@@ -197,6 +225,9 @@ impl Checked {
                 locale,
             ));
         }
+        if let Some(customer) = caller.confined_to() {
+            confine(&route.sheet, customer, &mut request.arguments, locale)?;
+        }
         routes::shaped(&route.sheet.input_schema, &request.arguments, locale)?;
         let mut arguments = Value::Object(request.arguments);
         without_nulls(&mut arguments);
@@ -210,6 +241,34 @@ impl Checked {
             person_says: request.person_says,
         })
     }
+}
+
+/// What a customer principal may not give is refused as what does not exist, and the customer the call is about is herself.
+fn confine(
+    sheet: &ToolSheet,
+    customer: Uuid,
+    arguments: &mut Map<String, Value>,
+    locale: Locale,
+) -> Result<(), ToolFailure> {
+    let Some(hers) = &sheet.for_customers else {
+        return Ok(());
+    };
+    for name in &hers.staff_arguments {
+        if arguments.get(*name).is_some_and(|given| !given.is_null()) {
+            let detail = format!("unknown field `{name}`");
+            return Err(routes::invalid(&detail, Some((*name).to_owned()), locale));
+        }
+    }
+    for (name, word) in hers.staff_words {
+        if arguments.get(*name).and_then(Value::as_str) == Some(word) {
+            let detail = format!("unknown variant `{word}`");
+            return Err(routes::invalid(&detail, Some((*name).to_owned()), locale));
+        }
+    }
+    if hers.about_customer {
+        arguments.insert(CUSTOMER.to_owned(), Value::from(customer.to_string()));
+    }
+    Ok(())
 }
 
 /// Some clients send `null` for what they leave out.
@@ -258,7 +317,7 @@ async fn once(
     checked: &Checked,
     askable: bool,
 ) -> Result<Answer, CallError> {
-    let mut tx = if reads_only(route) {
+    let mut tx = if app.read_only || reads_only(route) {
         app.begin_reading(caller.tenant).await?
     } else {
         app.begin(caller.tenant).await?
@@ -465,6 +524,7 @@ async fn asserted_by_client(
 ) -> Result<Asserted, CallError> {
     if route.sheet.name != <ConfirmAction as contracts::tool::Tool>::NAME
         || call.shop.unasked_clients != UnaskedClients::Token
+        || app.read_only
     {
         return Ok(Asserted::Nothing);
     }
@@ -475,6 +535,11 @@ async fn asserted_by_client(
     };
     if confirmation::by_token(call, &token).await? != input.confirmation_id {
         return Err(confirmation::mismatch(call.locale).into());
+    }
+    // A yes reaches no further than the call it is about would.
+    let asked = confirmation::visible(call, input.confirmation_id).await?;
+    if !by_name(&asked.question.tool).is_some_and(|route| call.caller.may_call(&route.sheet)) {
+        return Err(not_allowed(call.locale).into());
     }
     let by = call.caller.person();
     let (by, via) = match &call.caller.door {

@@ -9,7 +9,7 @@ use contracts::failure::Candidate;
 use contracts::locale::Locale;
 use contracts::money::from_minor;
 use contracts::quantity::{Exact, Measure};
-use contracts::tools::inventory::{Alias, ItemUnit, ItemView, UnitPrice};
+use contracts::tools::inventory::{Alias, ItemUnit, ItemView, ListedItem, Supply, UnitPrice};
 use contracts::unit::{self, Unit};
 use rust_decimal::Decimal;
 use serde::Deserialize;
@@ -134,6 +134,31 @@ impl Item {
                 })
                 .collect(),
             version: self.version(),
+        }
+    }
+
+    /// The item as a customer sees it in the price list: whether there is some, not how much, nor what tells how fast it goes.
+    #[must_use]
+    pub(crate) fn on_price_list(&self, shop: &Shop, locale: Locale) -> ListedItem {
+        ListedItem {
+            supply: Some(self.supply()),
+            stock: None,
+            low_stock_level: None,
+            sku: None,
+            version: None,
+            ..self.view(shop, locale).into()
+        }
+    }
+
+    /// Whether there is some.
+    #[must_use]
+    pub(crate) fn supply(&self) -> Supply {
+        if self.on_hand <= Exact::from(0) {
+            Supply::None
+        } else if self.is_low() {
+            Supply::Low
+        } else {
+            Supply::InStock
         }
     }
 

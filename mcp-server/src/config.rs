@@ -4,11 +4,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use contracts::scope::Reach;
 use migrations::clock::{self, SharedClock};
 use migrations::database::{DatabaseSettings, Role};
 use migrations::keys::{self, Key};
 use migrations::settings::{BadSetting, Reader};
+use migrations::telemetry::TelemetrySettings;
 
+use crate::app::RATE_PER_MINUTE;
+use crate::identity::jwt::AuthSettings;
 use crate::providers::ProviderSettings;
 
 /// Settings of `mcp-server`.
@@ -26,8 +30,27 @@ pub struct Config {
     pub local_mode: bool,
     /// `MCP_CALL_TIMEOUT_SECONDS`: how long one call may take.
     pub call_deadline: Duration,
+    /// `MCP_DRAIN_SECONDS`: how long the program goes on taking requests after it was told to stop, while `/readyz` says no, so that a
+    /// balancer has looked elsewhere before the door closes.
+    pub drain: Duration,
+    /// `METRICS_BIND`: where `/metrics` is served, to whoever reaches it. Unset: on `MCP_BIND`, to callers on this machine.
+    pub metrics_bind: Option<SocketAddr>,
+    /// `LOG_FORMAT`, `OTEL_EXPORTER_OTLP_ENDPOINT`: logs and spans.
+    pub telemetry: TelemetrySettings,
     /// `AGENT_TOKEN_KEY`: checks the agent's tokens; kept in the home when unset.
     pub agent_token_key: Option<Key>,
+    /// `AGENT_TOKEN_KEY_PREVIOUS`: still checks the agent's tokens while keys are exchanged.
+    pub agent_token_key_previous: Option<Key>,
+    /// `MCP_AUTH_…`: the authorization server whose tokens are taken.
+    pub auth_server: Option<AuthSettings>,
+    /// `MCP_TOOLSETS`: the most that anybody may reach through this server.
+    pub toolsets: Reach,
+    /// `MCP_READ_ONLY`: nothing is written, whoever asks.
+    pub read_only: bool,
+    /// `MCP_RATE_PER_MINUTE`: requests of one principal in a minute; 0 for no limit.
+    pub rate_per_minute: u32,
+    /// `MCP_OPERATOR_KEY`: makes and suspends businesses over the network; nobody does when unset.
+    pub operator_key: Option<Key>,
     /// `CONFIRMATION_KEY`: derives the tokens of questions; kept in the home when unset.
     pub confirmation_key: Option<Key>,
     /// `DATABASE_URL`, `DATABASE_OWNER_URL`, `DATABASE_POOL_SIZE`.
@@ -70,7 +93,32 @@ impl Config {
                     .number("MCP_CALL_TIMEOUT_SECONDS", 10, 1, 300)?
                     .into(),
             ),
+            drain: Duration::from_secs(settings.number("MCP_DRAIN_SECONDS", 0, 0, 60)?.into()),
+            metrics_bind: settings.checked(
+                "METRICS_BIND",
+                "",
+                "an address and port such as 127.0.0.1:9001",
+                |text| {
+                    if text.is_empty() {
+                        Some(None)
+                    } else {
+                        text.parse().ok().map(Some)
+                    }
+                },
+            )?,
+            telemetry: TelemetrySettings::read(settings)?,
             agent_token_key: key(settings, "AGENT_TOKEN_KEY")?,
+            agent_token_key_previous: key(settings, "AGENT_TOKEN_KEY_PREVIOUS")?,
+            auth_server: AuthSettings::read(settings)?,
+            toolsets: settings.checked("MCP_TOOLSETS", "all", TOOLSETS_ACCEPTED, toolsets)?,
+            read_only: switch(settings, "MCP_READ_ONLY", "off")?,
+            rate_per_minute: settings.number(
+                "MCP_RATE_PER_MINUTE",
+                RATE_PER_MINUTE,
+                0,
+                1_000_000,
+            )?,
+            operator_key: key(settings, "MCP_OPERATOR_KEY")?,
             confirmation_key: key(settings, "CONFIRMATION_KEY")?,
             database: database(settings, home.clone(), Role::Shop)?,
             providers: ProviderSettings::read(settings)?,
@@ -82,6 +130,16 @@ impl Config {
             ),
             home,
         })
+    }
+
+    /// The most that anybody may reach by these settings.
+    #[must_use]
+    pub fn within(&self) -> Reach {
+        if self.read_only {
+            self.toolsets.narrowed(Reach::READING)
+        } else {
+            self.toolsets
+        }
     }
 
     /// The key the agent's tokens are signed with.
@@ -101,6 +159,22 @@ impl Config {
         self.confirmation_key
             .map_or_else(|| keys::load_or_create(&self.home, "confirmation"), Ok)
     }
+}
+
+/// What `--toolsets` and `MCP_TOOLSETS` take.
+const TOOLSETS_ACCEPTED: &str = "all, or toolsets with commas between: inventory, billing, payment, booking, profile, location, support";
+
+/// Toolsets with commas between.
+fn toolsets(text: &str) -> Option<Reach> {
+    Reach::of_toolsets(text.split(',').map(str::trim)).ok()
+}
+
+/// The value of `--toolsets`.
+///
+/// # Errors
+/// One line that says what it takes.
+pub(crate) fn toolsets_of_flag(text: &str) -> Result<Reach, String> {
+    toolsets(text).ok_or_else(|| format!("it takes {TOOLSETS_ACCEPTED}"))
 }
 
 fn database(settings: &Reader, home: PathBuf, role: Role) -> Result<DatabaseSettings, BadSetting> {
@@ -165,6 +239,28 @@ mod tests {
         assert!(
             read(&[("MOMO_API_KEY", "k")]).is_err_and(|e| e.starts_with("MOMO_SUBSCRIPTION_KEY"))
         );
+        assert!(
+            read(&[("MCP_TOOLSETS", "billing,shop")])
+                .is_err_and(|e| e.starts_with("MCP_TOOLSETS: `billing,shop`"))
+        );
+        assert!(read(&[("MCP_READ_ONLY", "1")]).is_err_and(|e| e.contains("on or off")));
+        assert!(
+            read(&[("MCP_AUTH_ISSUER", "http://login.example")])
+                .is_err_and(|e| e.starts_with("MCP_AUTH_ISSUER") && e.contains("https"))
+        );
         assert!(read(&[("AGENT_TOKEN_KEY", "short")]).is_err_and(|e| e.contains("32 characters")));
+    }
+
+    #[test]
+    fn what_the_settings_leave_is_the_least_of_both() {
+        let within = |pairs| read(pairs).unwrap().within().scopes();
+        assert_eq!(within(&[]).len(), 8, "every toolset, and administration");
+        assert_eq!(
+            within(&[
+                ("MCP_TOOLSETS", "billing, support"),
+                ("MCP_READ_ONLY", "on")
+            ]),
+            ["billing:read", "support:read"]
+        );
     }
 }

@@ -194,13 +194,16 @@ pub(crate) async fn ask(
     Ok(question)
 }
 
-/// A question of this caller, or any of the tenant's for staff.
+/// A question of this caller, or any of the tenant's for staff. A customer's own are those asked as the customer she is.
 pub(crate) async fn visible(call: &mut Call<'_>, id: Uuid) -> Result<Stored, CallError> {
     let stored = find(call.conn, call.shop.tenant, id).await?;
     stored
         .filter(|s| {
-            s.question.requested_by == call.caller.subject
-                || call.caller.role >= PrincipalRole::Staff
+            let own = s.question.requested_by == call.caller.subject;
+            match call.caller.confined_to() {
+                Some(customer) => own && s.requested_customer == Some(customer),
+                None => true,
+            }
         })
         .ok_or_else(|| unknown(call.locale).into())
 }
@@ -212,6 +215,7 @@ pub(crate) async fn by_token(call: &mut Call<'_>, token: &str) -> Result<Uuid, C
         call.shop.tenant,
         &token_hash(token),
         &call.caller.subject,
+        call.caller.confined_to(),
     )
     .await?;
     found.ok_or_else(|| unknown(call.locale).into())
@@ -600,7 +604,8 @@ fn already_decided(locale: Locale) -> ToolFailure {
     )
 }
 
-fn not_approver(approver: Approver, locale: Locale) -> ToolFailure {
+/// Somebody who may not answer did.
+pub(crate) fn not_approver(approver: Approver, locale: Locale) -> ToolFailure {
     let message = match (locale, approver) {
         (Locale::En, Approver::Asker) => "Only the person who asked may answer this.",
         (Locale::En, Approver::Staff) => "This has to be approved by staff or the owner.",
@@ -770,12 +775,15 @@ async fn find_by_token(
     tenant: TenantId,
     hash: &[u8],
     requested_by: &str,
+    customer: Option<Uuid>,
 ) -> Result<Option<Uuid>, sqlx::Error> {
     sqlx::query_scalar!(
-        "select id from shop.confirmations where tenant_id = $1 and token_hash = $2 and requested_by = $3",
+        "select id from shop.confirmations
+         where tenant_id = $1 and token_hash = $2 and requested_by = $3 and requested_customer is not distinct from $4::uuid",
         tenant.0,
         hash,
-        requested_by
+        requested_by,
+        customer
     )
     .fetch_optional(conn)
     .await

@@ -55,7 +55,7 @@ pub(crate) enum Buyer {
     },
 }
 
-/// Who a name on a new bill means.
+/// Who a name on a new bill means; for a customer principal herself, whatever the name: she makes nobody new and learns of nobody else.
 ///
 /// # Errors
 /// `ambiguous_customer` when the name is several people's, or nearly somebody's.
@@ -64,6 +64,9 @@ pub(crate) async fn buyer(
     text: &str,
     field: &str,
 ) -> Result<Buyer, CallError> {
+    if let Some(id) = call.caller.confined_to() {
+        return own(call, id, field).await.map(Buyer::Known);
+    }
     let text = typed::line(
         text,
         Thing::Customer,
@@ -155,7 +158,23 @@ pub(crate) async fn namesakes(call: &mut Call<'_>, name: &str) -> Result<Vec<Nam
         .collect())
 }
 
-/// The customer a name in a question means.
+/// The customer a question is about: a customer principal herself, whether named or not; for others the one they name, if any.
+///
+/// # Errors
+/// Those of [`known`].
+pub(crate) async fn whose(
+    call: &mut Call<'_>,
+    text: Option<&str>,
+    field: &str,
+) -> Result<Option<Customer>, CallError> {
+    match (call.caller.confined_to(), text) {
+        (Some(id), _) => own(call, id, field).await.map(Some),
+        (None, Some(text)) => known(call, text, field).await.map(Some),
+        (None, None) => Ok(None),
+    }
+}
+
+/// The customer a name in a question means; for a customer principal herself, whatever the name.
 ///
 /// # Errors
 /// `unknown_customer` or `ambiguous_customer`.
@@ -164,6 +183,9 @@ pub(crate) async fn known(
     text: &str,
     field: &str,
 ) -> Result<Customer, CallError> {
+    if let Some(id) = call.caller.confined_to() {
+        return own(call, id, field).await;
+    }
     let text = typed::line(
         text,
         Thing::Customer,
@@ -183,6 +205,14 @@ pub(crate) async fn known(
     Err(failure.into())
 }
 
+/// The customer a principal is confined to. One that was removed since is told what is told of a customer who is not there.
+async fn own(call: &mut Call<'_>, id: Uuid, field: &str) -> Result<Customer, CallError> {
+    let tenant = call.tenant();
+    select_one(call.conn, tenant, id).await?.ok_or_else(|| {
+        billing::unknown_customer(call.locale, &id.to_string(), Vec::new(), field).into()
+    })
+}
+
 /// Writes a new customer. Two bills for the same new name at once make one customer, unless the person insisted: the second waits
 /// for the first and finds its customer there.
 ///
@@ -194,6 +224,11 @@ pub(crate) async fn create(
     insisted: bool,
 ) -> Result<Customer, CallError> {
     let tenant = call.tenant();
+    if call.caller.confined_to().is_some() {
+        return Err(CallError::Broken(
+            "a customer principal would make a customer".to_owned(),
+        ));
+    }
     if !insisted {
         lock_name(call.conn, tenant, name).await?;
         let mut there: Vec<Person> = select_exact(call.conn, tenant, name, None, None).await?;
@@ -399,6 +434,21 @@ async fn select_exact(
         SAME_NAME_MAX
     )
     .fetch_all(conn)
+    .await
+}
+
+async fn select_one(
+    conn: &mut PgConnection,
+    tenant: Uuid,
+    id: Uuid,
+) -> Result<Option<Customer>, sqlx::Error> {
+    sqlx::query_as!(
+        Customer,
+        "select id, name from shop.customers where tenant_id = $1 and id = $2 and deleted_at is null",
+        tenant,
+        id
+    )
+    .fetch_optional(conn)
     .await
 }
 

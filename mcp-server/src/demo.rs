@@ -268,8 +268,9 @@ async fn insert_tenant(
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "insert into shop.tenants (id, name, currency, country, time_zone, locale, demo, created_at)
-         values ($1, 'Demo shop', 'RWF', 'RW', 'Africa/Kigali', 'en', true, $2) on conflict (id) do nothing",
+        "insert into shop.tenants (id, handle, name, currency, country, time_zone, locale, demo, created_at)
+         values ($1, (select 'demo' where not exists (select from shop.tenants where handle = 'demo')),
+                 'Demo shop', 'RWF', 'RW', 'Africa/Kigali', 'en', true, $2) on conflict (id) do nothing",
         tenant.0,
         now
     )

@@ -12,7 +12,6 @@ mod typeface;
 use contracts::documents::{BillDocument, ShopDetails};
 use contracts::ids::TenantId;
 use contracts::locale::Locale;
-use contracts::tool::Tool as _;
 use contracts::tools::billing::GetBill;
 use contracts::tools::booking::ViewBookings;
 use sqlx::PgConnection;
@@ -50,7 +49,7 @@ pub(crate) async fn of_bill(
 ) -> Result<BillDocument, CallError> {
     let mut tx = app.begin(caller.tenant).await?;
     let shop = app.shop(&mut tx, caller.tenant).await?;
-    if caller.role < GetBill::LEAST_ROLE {
+    if !caller.may_use::<GetBill>() {
         return Err(billing::unknown_bill(shop.locale, name).into());
     }
     bill(&mut app.call(&mut tx, &shop, caller), name).await
@@ -67,7 +66,7 @@ pub(crate) async fn calendar_of(
 ) -> Result<String, CallError> {
     let mut tx = app.begin(caller.tenant).await?;
     let shop = app.shop(&mut tx, caller.tenant).await?;
-    if caller.role < ViewBookings::LEAST_ROLE {
+    if !caller.may_use::<ViewBookings>() {
         return Err(booking::unknown_booking(shop.locale, reference, "booking").into());
     }
     calendar::file(&mut app.call(&mut tx, &shop, caller), reference).await

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{StatusCode, header};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, MatchedPath, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -20,13 +20,15 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower::Layer as _;
 
+use crate::admin::tenants::only_the_operator;
 use crate::app::App;
 use crate::guard::{self, Guard};
+use crate::identity::{introspect, sessions};
 #[cfg(not(feature = "conformance-fixtures"))]
 use crate::server::Server;
 use crate::server::{ahead_of_http, icons};
 use crate::written::{self, Place};
-use crate::{callbacks, pages};
+use crate::{admin, callbacks, metrics, pages};
 
 #[cfg(feature = "conformance-fixtures")]
 use crate::fixtures::WithFixtures as Server;
@@ -57,16 +59,54 @@ pub fn router(app: Arc<App>, allowed_hosts: Vec<String>) -> Router {
         .route("/bills/{name}", get(pages::bill))
         // A booking for a calendar, as `.ics`.
         .route("/bookings/{name}", get(pages::booking))
+        // What an owner does about the own business.
+        .merge(admin::routes())
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(middleware::from_fn_with_state(guard, guard::admit))
+        .layer(middleware::from_fn_with_state(guard.clone(), guard::admit))
+        // The agent, which speaks for itself here.
+        .merge(
+            introspect::routes(&app)
+                .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+                .merge(described())
+                .merge(sessions::routes(&app))
+                // Where people log in and out.
+                .merge(pages::login::routes())
+                .merge(operator(&app))
+                .layer(middleware::from_fn_with_state(guard, guard::own_site)),
+        )
         // Providers, who have no token of ours: nothing they say is believed.
-        .merge(callbacks::routes())
+        .merge(if app.read_only {
+            Router::new()
+        } else {
+            callbacks::routes()
+        })
         // Pictures of the toolsets, which clients show beside the tools.
         .route("/icons/{name}", get(icons::serve))
         // For operators and balancers; tells nothing about any tenant.
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics_here))
+        .layer(middleware::from_fn(counted))
         .with_state(app)
+}
+
+/// What the operator does about the businesses, where there is a key for it.
+fn operator(app: &Arc<App>) -> Router<Arc<App>> {
+    if app.operator_key.is_none() || app.read_only {
+        return Router::new();
+    }
+    let only = middleware::from_fn_with_state(Arc::clone(app), only_the_operator);
+    admin::operator_routes().route_layer(only)
+}
+
+/// What this server is to clients of an authorization server; nobody has to have a token yet to read it.
+fn described() -> Router<Arc<App>> {
+    Router::new()
+        .route(guard::METADATA_PATH, get(guard::metadata))
+        .route(
+            &format!("{}/mcp", guard::METADATA_PATH),
+            get(guard::metadata),
+        )
 }
 
 /// rmcp's own Host and Origin checks stay off: the guard before it checks both, for the pages too. It is not told when the program stops
@@ -110,22 +150,73 @@ async fn healthz() -> Response {
     Json(json!({"service": "countersign-mcp-server", "status": "ok"})).into_response()
 }
 
+/// Whether the next request should come here: not while something is missing, and not once the program has been told to stop.
 async fn readyz(State(app): State<Arc<App>>) -> Response {
-    match tokio::time::timeout(
-        Duration::from_secs(2),
-        sqlx::query("select 1").execute(&app.pool),
-    )
-    .await
-    {
-        Ok(Ok(_)) => {
-            Json(json!({"service": "countersign-mcp-server", "status": "ready"})).into_response()
-        }
-        _ => (
+    let status = |status: &str| Json(json!({"service": "countersign-mcp-server", "status": status}));
+    if app.stopping.is_cancelled() {
+        return (StatusCode::SERVICE_UNAVAILABLE, status("stopping")).into_response();
+    }
+    match metrics::readiness(&app).await {
+        Ok(()) => status("ready").into_response(),
+        Err(missing) => (
             StatusCode::SERVICE_UNAVAILABLE,
-            Json(json!({"service": "countersign-mcp-server", "status": "no database"})),
+            status(&missing.to_string()),
         )
             .into_response(),
     }
+}
+
+/// `/metrics` among everything else: for whoever is on this machine and asks for it by a name of this machine. A proxy on this machine
+/// speaks for others, and says so in its headers or in the name; behind one that does neither, `METRICS_BIND` is the way.
+async fn metrics_here(State(app): State<Arc<App>>, request: Request) -> Response {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let near = peer.is_some_and(|ConnectInfo(peer)| peer.ip().to_canonical().is_loopback());
+    if !near || !app.metrics_here || is_passed_on(request.headers()) {
+        return StatusCode::NOT_FOUND.into_response();
+    }
+    if guard::same_site(request.headers(), &[]).is_err() {
+        return StatusCode::NOT_FOUND.into_response();
+    }
+    exposition(&app).await
+}
+
+/// Whether a proxy brought the request.
+fn is_passed_on(headers: &HeaderMap) -> bool {
+    ["forwarded", "via", "x-forwarded-for", "x-real-ip"]
+        .iter()
+        .any(|name| headers.contains_key(*name))
+}
+
+/// The router of `METRICS_BIND`: `/metrics` and nothing else.
+pub fn metrics_router(app: Arc<App>) -> Router {
+    Router::new()
+        .route(
+            "/metrics",
+            get(async |State(app): State<Arc<App>>| exposition(&app).await),
+        )
+        .with_state(app)
+}
+
+async fn exposition(app: &App) -> Response {
+    let kind = (
+        header::CONTENT_TYPE,
+        "text/plain; version=0.0.4; charset=utf-8",
+    );
+    ([kind], metrics::render(app).await).into_response()
+}
+
+/// Counts a request under its route.
+async fn counted(route: Option<MatchedPath>, request: Request, next: Next) -> Response {
+    // What is nested has no path of its own.
+    let nested = request.uri().path().starts_with("/mcp");
+    let response = next.run(request).await;
+    let route = match &route {
+        Some(route) => route.as_str(),
+        None if nested => "/mcp",
+        None => "other",
+    };
+    metrics::requested(route, response.status().as_u16());
+    response
 }
 
 /// Takes the port, or says in one sentence why not.
@@ -133,11 +224,19 @@ async fn readyz(State(app): State<Arc<App>>) -> Response {
 /// # Errors
 /// The sentence.
 pub async fn listen(bind: SocketAddr) -> anyhow::Result<TcpListener> {
+    listen_for(bind, "MCP_BIND").await
+}
+
+/// [`listen`], for the address of another setting.
+///
+/// # Errors
+/// The sentence.
+pub async fn listen_for(bind: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(bind).await.map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => {
-            anyhow::anyhow!("{bind} is taken, perhaps by another mcp-server. Stop it, or set MCP_BIND to another address.")
+            anyhow::anyhow!("{bind} is taken, perhaps by another mcp-server. Stop it, or set {setting} to another address.")
         }
-        _ => anyhow::anyhow!("Cannot listen on {bind}: {error}. Set MCP_BIND to an address of this machine."),
+        _ => anyhow::anyhow!("Cannot listen on {bind}: {error}. Set {setting} to an address of this machine."),
     })
 }
 
@@ -154,6 +253,8 @@ pub async fn serve(
     let listener = listener.tap_io(|stream| {
         let _ = stream.set_nodelay(true);
     });
+    // Who guesses at keys is slowed down by address.
+    let router = router.into_make_service_with_connect_info::<SocketAddr>();
     let serving =
         axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
     tokio::select! {

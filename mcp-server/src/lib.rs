@@ -13,8 +13,12 @@
 //! - [`invariants`]: what always has to hold; [`check`]: whether it does in a live database.
 //! - [`jobs`]: what is done after the answer; [`providers`]: who moves money; [`webhooks`]: what others are told; [`outgoing`]: how others
 //!   are reached; `callbacks`: where they reach us.
+//! - `admin`: what owners and the operator do about businesses, people, keys and settings; [`cli`]: the same on the command line.
+//! - [`guard`]: who gets through the door; [`identity`]: whom a credential speaks for; [`limits`]: how much is taken of whom.
+//! - `metrics`: what operators see; [`doctor`]: whether a deployment is as it should be.
 //! - `typed`, `cursor`: what a person or a client sent, made safe; `words`: every sentence that is answered.
 
+mod admin;
 pub mod app;
 mod audit;
 pub mod bills;
@@ -35,6 +39,7 @@ pub mod cursor;
 pub mod customers;
 pub mod days;
 pub mod demo;
+pub mod doctor;
 mod documents;
 pub mod error;
 #[cfg(feature = "conformance-fixtures")]
@@ -44,9 +49,12 @@ pub mod guard;
 pub mod handler;
 pub mod http;
 mod idempotency;
+pub mod identity;
 pub mod invariants;
 pub mod jobs;
 mod ledger;
+pub mod limits;
+mod metrics;
 pub mod numbering;
 mod opening;
 mod opening_hours;
@@ -65,7 +73,6 @@ pub mod stock;
 pub mod sweeper;
 #[cfg(test)]
 mod testing;
-mod tokens;
 pub mod tools;
 pub mod typed;
 pub mod webhooks;

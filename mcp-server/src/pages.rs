@@ -1,6 +1,7 @@
 //! The pages people open: where a person answers a question that a client could not ask, and bills.
 
 mod documents;
+pub(crate) mod login;
 
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use axum::response::{Html, IntoResponse as _, Response};
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use contracts::confirmation::{PreviewLine, Question};
+use contracts::failure::FailureCode;
 use contracts::locale::Locale;
 use contracts::tools::confirm::ConfirmationStatus;
 use serde::Deserialize;
@@ -20,7 +22,7 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::call::{self, Answer};
-use crate::caller::Caller;
+use crate::caller::{Caller, Door};
 use crate::confirmation::{self, Stored};
 use crate::error::CallError;
 use crate::handler::Shop;
@@ -35,6 +37,10 @@ struct ApprovalPage {
     question: Question,
     /// Answerable now.
     open: bool,
+    /// Why whoever looks at it may not answer it; empty for one who may.
+    not_for: String,
+    /// Who has logged in, where that is how they came.
+    logged_in: String,
     /// Until when, by the shop's clock, with the name of its zone: "14:18:36 (Africa/Kigali)".
     until: String,
     /// What became of it, when it is not.
@@ -80,7 +86,7 @@ pub(crate) async fn show(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Response {
-    page(&app, &caller, &id, String::new()).await
+    page(&app, &caller, &id, StatusCode::OK, String::new()).await
 }
 
 /// `POST /approvals/{id}`
@@ -96,6 +102,7 @@ pub(crate) async fn answer(
     let Ok(Form(form)) = form else {
         return unreadable();
     };
+    let mut status = StatusCode::OK;
     let problem = match call::answer_on_page(
         &app,
         &caller,
@@ -107,12 +114,13 @@ pub(crate) async fn answer(
         Ok(Answer::Done(_)) => String::new(),
         // The outcome below says it already.
         Ok(Answer::Refused(failure))
-            if matches!(
-                failure.code,
-                contracts::failure::FailureCode::Declined
-                    | contracts::failure::FailureCode::Expired
-            ) =>
+            if matches!(failure.code, FailureCode::Declined | FailureCode::Expired) =>
         {
+            String::new()
+        }
+        // The page says why.
+        Ok(Answer::Refused(failure)) if failure.code == FailureCode::NotApprover => {
+            status = StatusCode::FORBIDDEN;
             String::new()
         }
         Ok(Answer::Refused(failure)) => failure.message,
@@ -128,18 +136,25 @@ pub(crate) async fn answer(
                 .into_response();
         }
         Ok(Answer::Asked(_)) => String::new(),
+        Err(CallError::Refused(_)) => return missing(),
         Err(error) => return unavailable(&error),
     };
-    page(&app, &caller, &id, problem).await
+    page(&app, &caller, &id, status, problem).await
 }
 
-async fn page(app: &App, caller: &Caller, id: &str, problem: String) -> Response {
+async fn page(
+    app: &App,
+    caller: &Caller,
+    id: &str,
+    status: StatusCode,
+    problem: String,
+) -> Response {
     let Ok(id) = id.parse::<Uuid>() else {
         return missing();
     };
     match load(app, caller, id).await {
         Ok((shop, now, stored)) => {
-            html(StatusCode::OK, &approval_page(&shop, now, stored, problem))
+            html(status, &approval_page(&shop, caller, now, stored, problem))
         }
         Err(CallError::Refused(_)) => missing(),
         Err(error) => unavailable(&error),
@@ -159,7 +174,20 @@ async fn load(
     Ok((shop, now, stored))
 }
 
-fn approval_page(shop: &Shop, now: DateTime<Utc>, stored: Stored, problem: String) -> ApprovalPage {
+fn approval_page(
+    shop: &Shop,
+    caller: &Caller,
+    now: DateTime<Utc>,
+    stored: Stored,
+    problem: String,
+) -> ApprovalPage {
+    let approver = stored.question.approver;
+    let is_asker = caller.subject == stored.question.requested_by;
+    let not_for = if approver.admits(caller.role, is_asker) {
+        String::new()
+    } else {
+        confirmation::not_approver(approver, stored.locale).message
+    };
     let lapsed = stored.question.expires_at <= now;
     let open = stored.status == ConfirmationStatus::Open && !lapsed;
     let outcome = outcome(&stored, lapsed);
@@ -167,6 +195,11 @@ fn approval_page(shop: &Shop, now: DateTime<Utc>, stored: Stored, problem: Strin
         locale: stored.locale,
         shop: shop.name.clone(),
         open,
+        not_for,
+        logged_in: match caller.door {
+            Door::Session => caller.subject.clone(),
+            Door::Local | Door::Agent { .. } | Door::Key(_) | Door::Token => String::new(),
+        },
         until: until(stored.question.expires_at, shop.time_zone),
         outcome,
         problem,

@@ -17,8 +17,10 @@ use contracts::confirmation::{self, ConfirmationRequired, ELICITATION_KEY};
 use contracts::failure::{FailureCode, ToolFailure};
 use contracts::locale::Locale;
 use contracts::shop::{self, ShopFacts};
+use contracts::token::PrincipalRole;
 use contracts::tool::{Effect, IDEMPOTENCY_META_KEY, Tool as _, ToolSheet, Toolset};
 use contracts::tools::confirm::ConfirmAction;
+use migrations::telemetry::TraceParent;
 use rmcp::handler::server::ServerHandler;
 use rmcp::model::{
     CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestParams,
@@ -39,6 +41,7 @@ use crate::call::{self, Answer, Asked, ToolRequest};
 use crate::caller::Caller;
 use crate::days;
 use crate::documents;
+use crate::guard::Shortfall;
 use crate::handler::UnaskedClients;
 use crate::words::protocol;
 use crate::written::Place;
@@ -284,35 +287,22 @@ fn say_renamed(meta: &mut Option<MetaObject>, alias: &ToolAlias) {
     }
 }
 
-/// The span of a call, with the caller's trace where it names one (W3C trace context in `_meta`). Of the highest level, so that an error
+/// The span of a call, in the caller's trace where it names one (W3C trace context in `_meta`). Of the highest level, so that an error
 /// names it however little is logged.
 fn span(tool: &str, meta: &RequestMetaObject) -> tracing::Span {
-    match meta.get_traceparent().and_then(trace) {
-        Some((trace_id, parent_id)) => {
-            tracing::error_span!("tools/call", tool, trace_id, parent_id)
+    match meta.get_traceparent().and_then(TraceParent::parse) {
+        Some(caller) => {
+            let TraceParent {
+                trace_id,
+                parent_id,
+                ..
+            } = caller;
+            let span = tracing::error_span!("tools/call", tool, %trace_id, %parent_id);
+            caller.adopt(&span);
+            span
         }
         None => tracing::error_span!("tools/call", tool),
     }
-}
-
-/// Trace and parent of a `traceparent`. Anything else a client may have put there stays out of the log.
-fn trace(traceparent: &str) -> Option<(&str, &str)> {
-    let hex = |text: &str, length: usize| {
-        text.len() == length
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-    };
-    let mut parts = traceparent.split('-');
-    let (version, trace, parent, flags) =
-        (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let known = hex(version, 2) && hex(trace, 32) && hex(parent, 16) && hex(flags, 2);
-    // Later versions may have more parts; `ff` and all zeros are no versions and no ids.
-    let real = version != "ff"
-        && [trace, parent]
-            .iter()
-            .all(|id| id.bytes().any(|b| b != b'0'));
-    (known && real).then_some((trace, parent))
 }
 
 impl ServerHandler for Server {
@@ -395,12 +385,12 @@ impl ServerHandler for Server {
     ) -> Result<ListToolsResult, ErrorData> {
         only_page(request)?;
         let caller = self.caller(&context)?;
-        let mut list = ListToolsResult::with_all_items({
-            let icons = self.icons();
+        let icons = self.icons();
+        let mut list = ListToolsResult::with_all_items(
             call::offered(&caller)
-                .map(|sheet| tool(sheet, icons))
-                .collect()
-        });
+                .map(|sheet| tool(sheet, caller.role, icons))
+                .collect(),
+        );
         list.meta = self.shop_facts(&caller).await;
         // The list depends on who asks, so nobody else's cache may hold it.
         Ok(if is_modern(&context) {
@@ -431,6 +421,14 @@ impl ServerHandler for Server {
                 ),
                 None,
             ));
+        }
+        if let Some(sheet) = call::sheet(&request.name)
+            && let Some(shortfall) = context
+                .extensions
+                .get::<http::request::Parts>()
+                .and_then(|p| p.extensions.get::<Shortfall>())
+        {
+            shortfall.note(&caller, sheet);
         }
         let modern = is_modern(&context);
         let span = span(&request.name, &context.meta);
@@ -790,7 +788,8 @@ fn refused(failure: &ToolFailure) -> CallToolResult {
     CallToolResult::error(vec![ContentBlock::text(text)])
 }
 
-fn tool(sheet: &ToolSheet, icons: Icons<'_>) -> Tool {
+fn tool(sheet: &ToolSheet, role: PrincipalRole, icons: Icons<'_>) -> Tool {
+    let (description, input_schema) = sheet.seen_by(role);
     let hints = sheet.annotations;
     let annotations = ToolAnnotations::from_raw(
         Some(sheet.title.to_owned()),
@@ -801,8 +800,8 @@ fn tool(sheet: &ToolSheet, icons: Icons<'_>) -> Tool {
     );
     Tool::new_with_raw(
         sheet.name,
-        Some(Cow::Borrowed(sheet.description)),
-        Arc::new(sheet.input_schema.clone()),
+        Some(Cow::Borrowed(description)),
+        Arc::new(input_schema.clone()),
     )
     .with_title(sheet.title)
     .with_raw_output_schema(Arc::new(sheet.output_schema.clone()))
@@ -867,30 +866,6 @@ mod tests {
             }
         }
         assert!(lists >= 7, "{lists} lists");
-    }
-
-    #[test]
-    fn only_a_trace_of_the_standard_form_is_taken_over() {
-        let trace_id = "0af7651916cd43dd8448eb211c80319c";
-        let parent_id = "00f067aa0ba902b7";
-        let good = format!("00-{trace_id}-{parent_id}-01");
-        assert_eq!(trace(&good), Some((trace_id, parent_id)));
-        assert_eq!(
-            trace(&format!("cc-{trace_id}-{parent_id}-01-later")),
-            Some((trace_id, parent_id))
-        );
-        for bad in [
-            "",
-            "00",
-            &good.to_uppercase(),
-            &good.replace("00-0af", "ff-0af"),
-            &good.replace(trace_id, &"0".repeat(32)),
-            &good.replace(parent_id, &"0".repeat(16)),
-            &good.replace("9c", "9\n"),
-            &format!("{good}0"),
-        ] {
-            assert_eq!(trace(bad), None, "{bad}");
-        }
     }
 
     const NOTHING: Narrowing<'_> = Narrowing {

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use migrations::database::{self, Database};
@@ -13,6 +14,10 @@ use tokio_util::sync::CancellationToken;
 use crate::app::{App, Hooks};
 use crate::caller::Caller;
 use crate::config::Config;
+use crate::identity;
+use crate::identity::agent_tokens::AgentKeys;
+use crate::identity::jwt::AuthServer;
+use crate::limits::Limits;
 use crate::providers::Providers;
 use crate::server::{Ahead, Server};
 use crate::{demo, http, jobs, sweeper};
@@ -24,6 +29,7 @@ pub struct Started {
     /// Where it listens.
     pub address: SocketAddr,
     stop: CancellationToken,
+    drain: Duration,
     serving: JoinHandle<std::io::Result<()>>,
     sweeping: JoinHandle<()>,
     working: JoinHandle<()>,
@@ -46,8 +52,11 @@ impl Started {
             .map(migrations::embedded::Embedded::data_dir)
     }
 
-    /// Lets open requests and running jobs finish, then closes the database.
+    /// Says that no more should come, takes what still does for `MCP_DRAIN_SECONDS`, lets open requests and running jobs finish for ten
+    /// seconds, then closes the database.
     pub async fn stop(mut self) {
+        self.app.stopping.cancel();
+        tokio::time::sleep(self.drain).await;
         self.stop.cancel();
         if let Ok(Err(error)) = (&mut self.serving).await {
             tracing::error!(%error, "serving ended");
@@ -60,6 +69,7 @@ impl Started {
 
 impl Drop for Started {
     fn drop(&mut self) {
+        self.app.stopping.cancel();
         self.stop.cancel();
     }
 }
@@ -90,12 +100,21 @@ pub async fn start_on(
 ) -> anyhow::Result<Started> {
     let address = listener.local_addr()?;
     let (app, database) = open(&config, address, hooks, progress).await?;
-    let stop = app.stopping.clone();
-    let router = http::router(Arc::clone(&app), config.allowed_hosts);
+    if let Some(hint) = nobody_could_come_in(&app, &config).await? {
+        progress(hint);
+    }
+    let stop = CancellationToken::new();
+    if let Some(bind) = config.metrics_bind {
+        let metrics = http::listen_for(bind, "METRICS_BIND").await?;
+        let router = http::metrics_router(Arc::clone(&app));
+        tokio::spawn(http::serve(metrics, router, stop.clone()));
+    }
+    let hosts = allowed_hosts(&config, address, progress);
+    let router = http::router(Arc::clone(&app), hosts);
     let serving = tokio::spawn(http::serve(listener, router, stop.clone()));
-    let sweeping = tokio::spawn(sweeper::run(Arc::clone(&app), stop.clone()));
-    let working = tokio::spawn(jobs::run(Arc::clone(&app), stop.clone()));
+    let (sweeping, working) = work(&app, &app.stopping);
     Ok(Started {
+        drain: config.drain,
         app,
         address,
         stop,
@@ -120,16 +139,20 @@ pub async fn stdio(
     let stop = app.stopping.clone();
     match TcpListener::bind(config.bind).await {
         Ok(listener) => {
-            let router = http::router(Arc::clone(&app), config.allowed_hosts);
+            let hosts = allowed_hosts(&config, config.bind, progress);
+            let router = http::router(Arc::clone(&app), hosts);
             tokio::spawn(http::serve(listener, router, stop.clone()));
         }
         Err(error) => {
             tracing::info!(bind = %config.bind, %error, "approval page not served here; another program has the address");
         }
     }
-    let sweeping = tokio::spawn(sweeper::run(Arc::clone(&app), stop.clone()));
-    let working = tokio::spawn(jobs::run(Arc::clone(&app), stop.clone()));
-    let server = Ahead(Server::stdio(app, Caller::local_owner()));
+    let (sweeping, working) = work(&app, &stop);
+    let caller = Caller {
+        reach: app.within,
+        ..Caller::local_owner()
+    };
+    let server = Ahead(Server::stdio(app, caller));
     let ended = match server.serve(rmcp::transport::stdio()).await {
         Ok(running) => running
             .waiting()
@@ -147,6 +170,54 @@ pub async fn stdio(
     ended
 }
 
+/// What is done beside the calls. A server that only reads leaves all of it to others.
+fn work(app: &Arc<App>, stop: &CancellationToken) -> (JoinHandle<()>, JoinHandle<()>) {
+    if app.read_only {
+        return (tokio::spawn(async {}), tokio::spawn(async {}));
+    }
+    (
+        tokio::spawn(sweeper::run(Arc::clone(app), stop.clone())),
+        tokio::spawn(jobs::run(Arc::clone(app), stop.clone())),
+    )
+}
+
+/// Under which names we are reached: those of the settings, and the public address's own.
+fn allowed_hosts(
+    config: &Config,
+    address: SocketAddr,
+    progress: &mut (dyn FnMut(&str) + Send),
+) -> Vec<String> {
+    let mut hosts = config.allowed_hosts.clone();
+    let public = config.public_url.as_deref().and_then(host_of);
+    hosts.extend(public);
+    if hosts.is_empty() && !address.ip().is_loopback() {
+        progress(
+            "Every request from elsewhere will be refused: set MCP_PUBLIC_URL to the address people use, or MCP_ALLOWED_HOSTS to its names.",
+        );
+    }
+    hosts
+}
+
+fn host_of(url: &str) -> Option<String> {
+    let uri: ::http::Uri = url.parse().ok()?;
+    uri.host().map(str::to_owned)
+}
+
+/// What to tell the operator of a server to which nobody has a key.
+async fn nobody_could_come_in(
+    app: &App,
+    config: &Config,
+) -> anyhow::Result<Option<&'static str>> {
+    let somebody =
+        config.local_mode || config.agent_token_key.is_some() || config.auth_server.is_some();
+    if somebody || identity::has_credentials(&mut *app.pool.acquire().await?).await? {
+        return Ok(None);
+    }
+    Ok(Some(
+        "Nobody can come in yet. Make the first key with `mcp-server keys create`, or set AGENT_TOKEN_KEY or MCP_AUTH_ISSUER.",
+    ))
+}
+
 async fn open(
     config: &Config,
     address: SocketAddr,
@@ -154,7 +225,7 @@ async fn open(
     progress: &mut (dyn FnMut(&str) + Send),
 ) -> anyhow::Result<(Arc<App>, Database)> {
     let (app, database) = open_shop(config, address, hooks, progress).await?;
-    if database.embedded.is_some() {
+    if database.embedded.is_some() && !config.read_only {
         demo::fill(&app)
             .await
             .context("The demo shop could not be filled")?;
@@ -169,9 +240,15 @@ pub(crate) async fn open_shop(
     hooks: Hooks,
     progress: &mut (dyn FnMut(&str) + Send),
 ) -> anyhow::Result<(Arc<App>, Database)> {
-    let database = database::open(config.database.clone(), progress).await?;
+    let database = if config.read_only {
+        database::open_reading(config.database.clone(), progress).await?
+    } else {
+        database::open(config.database.clone(), progress).await?
+    };
     let embedded = database.embedded.as_ref();
-    if config.local_mode {
+    if config.local_mode && config.read_only {
+        anyhow::ensure!(demo::tenant_is_there(&database.pool).await?, NO_LOCAL_SHOP);
+    } else if config.local_mode {
         let owner_url = embedded
             .map(|e| e.owner_url())
             .or_else(|| config.database.owner_url.clone())
@@ -192,12 +269,24 @@ pub(crate) async fn open_shop(
         key(config.agent_token_key())?,
         key(config.confirmation_key())?,
     );
+    app.agent_keys = AgentKeys::new(app.agent_token_key, config.agent_token_key_previous);
+    app.auth_server = config
+        .auth_server
+        .as_ref()
+        .map(|settings| Arc::new(AuthServer::new(settings, &app.resource())));
+    app.within = config.within();
+    app.read_only = config.read_only;
+    app.limits = Limits::new(config.rate_per_minute);
     app.local_mode = config.local_mode;
+    app.operator_key = config.operator_key;
+    app.metrics_here = config.metrics_bind.is_none();
     app.call_deadline = config.call_deadline;
     app.hooks = hooks;
     app.providers = Providers::new(&config.providers);
     Ok((Arc::new(app), database))
 }
+
+const NO_LOCAL_SHOP: &str = "The shop of local mode is not in this database. Run `mcp-server migrate` with DATABASE_OWNER_URL once.";
 
 /// The tenant of local mode. A login that may not make it is fine when it is there.
 async fn local_tenant(owner_url: &str, config: &Config, database: &Database) -> anyhow::Result<()> {
@@ -207,7 +296,5 @@ async fn local_tenant(owner_url: &str, config: &Config, database: &Database) -> 
         return Ok(());
     }
     tracing::debug!(%error, "making the local tenant");
-    anyhow::bail!(
-        "The shop of local mode is not in this database. Run `mcp-server migrate` with DATABASE_OWNER_URL once."
-    )
+    anyhow::bail!(NO_LOCAL_SHOP)
 }

@@ -1,4 +1,4 @@
-//! Forgets what has lapsed: keys after 48 hours, questions nobody answered.
+//! Forgets what has lapsed: keys after 48 hours, questions nobody answered, sessions a week after their end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::app::App;
+use crate::identity::sessions;
 
 /// How often it looks.
 const EVERY: Duration = Duration::from_secs(300);
@@ -40,6 +41,7 @@ pub async fn sweep(app: &App) -> Result<(), sqlx::Error> {
         let mut tx = app.begin(tenant).await?;
         delete_keys(&mut tx, tenant, now).await?;
         expire_questions(&mut tx, tenant, now).await?;
+        sessions::sweep(&mut tx, tenant, now).await?;
         tx.commit().await?;
     }
     Ok(())

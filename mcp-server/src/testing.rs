@@ -125,6 +125,20 @@ impl World {
         self.shop = shop;
     }
 
+    /// From now on the caller is this customer.
+    pub(crate) async fn become_customer(&mut self, name: &str) {
+        let id =
+            sqlx::query_scalar("select id from shop.customers where tenant_id = $1 and name = $2")
+                .bind(self.shop.tenant.0)
+                .bind(name)
+                .fetch_one(&self.owner)
+                .await
+                .unwrap();
+        self.caller.subject = name.to_lowercase();
+        self.caller.role = PrincipalRole::Customer;
+        self.caller.customer = Some(id);
+    }
+
     pub(crate) fn move_clock_to(&self, at: &str) {
         *self.clock.0.lock().unwrap() = at.parse().unwrap();
     }

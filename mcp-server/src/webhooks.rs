@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 use uuid::Uuid;
 
+use crate::outgoing;
+
 /// What stands before a secret, so that it is recognised wherever it turns up.
 const SECRET_PREFIX: &str = "whsec_";
 /// Random bytes of a secret.
@@ -116,6 +118,9 @@ pub fn checked_url(text: &str, local_mode: bool) -> Result<String, String> {
         _ if here && !local_mode => {
             Err("Addresses on this machine are for local mode only.".to_owned())
         }
+        _ if !local_mode && is_private(host) => {
+            Err("This address is inside a private network. Give one that can be reached from the internet.".to_owned())
+        }
         "https" => Ok(url.to_string()),
         "http" if here => Ok(url.to_string()),
         "http" => Err("Use https: what is delivered is nobody else's business.".to_owned()),
@@ -130,6 +135,12 @@ fn is_this_machine(host: &str) -> bool {
         || bare
             .parse::<IpAddr>()
             .is_ok_and(|ip| ip.is_loopback() || ip.is_unspecified())
+}
+
+/// Whether a host is written as an address that is nobody's on the internet. Names are looked up when they are used ([`crate::outgoing`]).
+fn is_private(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    bare.parse::<IpAddr>().is_ok_and(|ip| !outgoing::is_public(ip))
 }
 
 /// The topics of an endpoint, or what is wrong with them: `bill.issued`, `payment.*`, `*`.
@@ -204,6 +215,15 @@ mod tests {
             ("http://localhost:9/x", true, true),
             ("http://127.0.0.1:9/x", false, false),
             ("https://localhost/x", false, false),
+            ("https://10.0.0.7/x", false, false),
+            ("https://10.0.0.7/x", true, true),
+            ("https://169.254.169.254/latest/meta-data", false, false),
+            ("https://[fe80::1]/x", false, false),
+            ("https://[fd00::1]/x", false, false),
+            ("https://[::ffff:192.168.0.1]/x", false, false),
+            ("https://0x7f.1/x", false, false),
+            ("https://2130706433/x", false, false),
+            ("https://93.184.216.34/x", false, true),
             ("https://user:word@example.com/", true, false),
             ("ftp://example.com/", true, false),
             ("example.com", true, false),

@@ -8,6 +8,7 @@ pub(crate) mod booking;
 pub(crate) mod documents;
 pub(crate) mod inventory;
 pub(crate) mod location;
+pub(crate) mod login;
 pub(crate) mod payment;
 pub(crate) mod profile;
 pub(crate) mod prompts;

@@ -3,8 +3,10 @@
 //! Either way the schema is brought up to date by a role that owns it, and the pool works as a role that does not, so that row level
 //! security holds for every statement a program sends.
 
+mod examine;
 mod prerequisites;
 pub mod queue;
+mod ready;
 pub(crate) mod schema;
 mod target;
 
@@ -17,6 +19,8 @@ use tokio::task::JoinHandle;
 
 pub use crate::open_error::OpenError;
 
+pub use self::examine::{Plan, examine};
+pub use self::ready::{NotReady, readiness};
 use self::prerequisites::Login;
 use self::target::Target;
 use crate::embedded::Embedded;
@@ -147,6 +151,62 @@ pub async fn open(
         embedded,
         supervisor,
     })
+}
+
+/// Like [`open`], for a program that only reads: Postgres itself refuses whatever would write, and a login without any right to write is
+/// enough (`call shop.let_read('login')` gives it the rights it needs). Nothing is migrated but the embedded Postgres, which has no other
+/// owner.
+///
+/// # Errors
+/// Whatever is in the way, as a sentence saying what to do.
+pub async fn open_reading(
+    settings: DatabaseSettings,
+    progress: &mut (dyn FnMut(&str) + Send),
+) -> Result<Database, OpenError> {
+    let role = settings.role;
+    let (embedded, login_url) = match settings.database_url {
+        Some(url) => (None, url),
+        None => {
+            let embedded = Embedded::start(&settings.home, progress).await?;
+            let url = embedded.url(role);
+            let target = Target::parse("DATABASE_URL", &url)?;
+            let owner = Target::parse("DATABASE_OWNER_URL", &embedded.owner_url())?;
+            prerequisites::make_ready(&target, Some(&owner), role, progress).await?;
+            (Some(embedded), url)
+        }
+    };
+    let target = Target::parse("DATABASE_URL", &login_url)?;
+    let login = prerequisites::make_ready_reading(&target, role).await?;
+    let pool = open_reading_pool(&target, &login, settings.pool_size, role).await?;
+    let supervisor = embedded.as_ref().map(Embedded::supervise);
+    Ok(Database {
+        pool,
+        embedded,
+        supervisor,
+    })
+}
+
+async fn open_reading_pool(
+    target: &Target,
+    login: &Login,
+    size: u32,
+    role: Role,
+) -> Result<PgPool, OpenError> {
+    let options = connect_options(&target.options, role)
+        .options([("default_transaction_read_only", "on")]);
+    let pool =
+        pool_options(size, login.must_switch().then_some(role)).connect_lazy_with(options);
+    let mut connection = pool
+        .acquire()
+        .await
+        .map_err(|error| target.explain(error))?;
+    if let Err(error) = prerequisites::prove_bound_reading(&mut connection, role).await {
+        drop(connection);
+        pool.close().await;
+        return Err(error);
+    }
+    drop(connection);
+    Ok(pool)
 }
 
 /// A transaction with the tenant set, in one round trip. Every statement of it sees that tenant's rows and no others.

@@ -7,6 +7,8 @@
 //! - [`embedded`]: the private Postgres used when nothing was told. Started and stopped by the programs that share it.
 //! - [`hooks`]: where a test may stop a program.
 //! - [`settings`] and [`keys`]: what both programs read the same way from the environment and the home.
+//! - [`finding`] and [`home`]: what a look at a deployment finds, for `mcp-server doctor`.
+//! - [`telemetry`]: what a program tells its operator: logs, spans, counters.
 //! - [`test_database`]: a fresh migrated database for one test, and a private server for tests that stop and start it.
 //!
 //! # Invariants
@@ -16,8 +18,11 @@
 pub mod clock;
 pub mod database;
 pub mod embedded;
+pub mod finding;
+pub mod home;
 pub mod hooks;
 pub mod keys;
 mod open_error;
 pub mod settings;
+pub mod telemetry;
 pub mod test_database;

@@ -131,7 +131,12 @@ async fn what_is_no_resource_of_the_callers_is_not_found() {
         .request("resources/templates/list", json!({}))
         .await
         .result();
-    assert!(!listed.to_string().contains("countersign://bills"), "{listed}");
+    let templates = listed["resourceTemplates"].to_string();
+    assert!(
+        templates.contains("countersign://bills/{number}"),
+        "{listed}"
+    );
+    assert!(!templates.contains("countersign://customers"), "{listed}");
     for version in [MODERN, OLDER] {
         for method in ["resources/list", "resources/templates/list"] {
             let wrong = world

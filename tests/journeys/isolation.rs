@@ -1,14 +1,22 @@
-//! One business never sees another's: in the database as each program's own role, and over the wire.
+//! One business never sees another's, and one customer never another's: in the database as each program's own role, and over the wire.
+
+mod apart;
+mod arguments;
+mod shops;
+
+use std::collections::{BTreeSet, HashMap};
 
 use contracts::ids::TenantId;
 use contracts::token::PrincipalRole;
-use e2e::world::World;
-use e2e::world::mcp::{asked, done, refused, yes};
-use migrations::clock::{Clock as _, SystemClock};
+use e2e::world::mcp::{Principal, asked, done, refused, yes};
+use e2e::world::{Setting, World, until};
 use migrations::database::Role;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use uuid::Uuid;
+
+use apart::{Apart, Side};
+use shops::{Furnished, Names, OURS, THEIRS, in_days};
 
 const OTHER: Uuid = Uuid::from_u128(0x0000_0000_0000_7000_8000_0000_0000_beef);
 
@@ -79,7 +87,7 @@ async fn lived_in() -> World {
     world
 }
 
-/// What only jobs and the owner's command line write.
+/// What only jobs and administration write.
 async fn written_by_jobs(world: &World) {
     sqlx::raw_sql(
         "insert into shop.webhook_endpoints (tenant_id, id, url, topics, secret, created_at)
@@ -88,18 +96,18 @@ async fn written_by_jobs(world: &World) {
          select tenant_id, tenant_id, id, subject, 1, now() + interval '1 year' from shop.outbox order by id limit 1;
          insert into shop.payment_requests (tenant_id, payment_id, step, next_at)
          select tenant_id, id, 'poll', null from shop.payments order by id limit 1;
+         insert into shop.people (tenant_id, id, subject, name, role, password_hash, created_at)
+         select id, id, 'amina', 'Amina', 'owner', '$argon2id$', now() from shop.tenants;
+         insert into shop.api_keys (tenant_id, id, name, secret_hash, role, scopes, created_by, created_at)
+         select id, id, 'till', sha256('till'), 'staff', '{all:read}', 'amina', now() from shop.tenants;
+         insert into shop.sessions (tenant_id, id, token_hash, person_id, created_at, expires_at)
+         select id, id, sha256('session'), id, now(), now() + interval '1 day' from shop.tenants;
          insert into shop.booking_reminders (tenant_id, booking_id, starts_at, hours_before, at)
          select tenant_id, id, starts_at, 24, now() from shop.bookings order by id limit 1;",
     )
     .execute(&world.db)
     .await
     .expect("rows of jobs");
-}
-
-/// A day to come, as arguments name it.
-fn in_days(days: i64) -> String {
-    let day = SystemClock.now() + chrono::TimeDelta::days(days);
-    day.date_naive().to_string()
 }
 
 /// Every business table with the column that names its tenant, by the role whose program owns it.
@@ -296,4 +304,284 @@ async fn over_the_wire_another_tenant_is_a_stranger() {
     assert_eq!(added["item"]["unit_price"]["currency"], "KES");
     let there = done(&ours.call("inventory_get_item", &soap).await);
     assert_eq!(there["item"]["unit_price"]["currency"], "RWF");
+}
+
+/// A shop without goods of the demo's.
+async fn empty() -> World {
+    World::open_with(Setting {
+        variables: HashMap::from([("MCP_RATE_PER_MINUTE", "0".to_owned())]),
+        empty: true,
+        ..Setting::default()
+    })
+    .await
+}
+
+/// How many things of one kind are taken as examples.
+const EXAMPLES_MAX: usize = 2;
+
+/// What answers name things by: each of these is among the examples.
+const NAMING: [&str; 12] = [
+    "bill_id",
+    "booking_id",
+    "confirmation_id",
+    "cursor",
+    "customer_id",
+    "email",
+    "name",
+    "number",
+    "payment_id",
+    "reference",
+    "ticket_id",
+    "token",
+];
+
+/// What names the strangers' things and nothing of the others', some of every kind.
+fn strange(theirs: &[Value], ours: &[Value]) -> Vec<String> {
+    let ours: BTreeSet<String> = shops::names_in(ours).into_values().flatten().collect();
+    let (mut strange, mut members) = (BTreeSet::new(), BTreeSet::new());
+    for (member, names) in shops::names_in(theirs) {
+        let of_theirs = names.into_iter().filter(|name| !ours.contains(name));
+        let examples: Vec<String> = of_theirs.take(EXAMPLES_MAX).collect();
+        if !examples.is_empty() {
+            members.insert(member);
+        }
+        strange.extend(examples);
+    }
+    for member in NAMING {
+        assert!(
+            members.contains(member),
+            "nothing of theirs has a {member} of its own"
+        );
+    }
+    strange.into_iter().collect()
+}
+
+/// Until nothing is written any more by jobs.
+async fn at_rest(world: &World, tenant: TenantId) {
+    until("nothing changes by itself", async || {
+        let before = shops::rows_of_tenant(world, tenant).await;
+        world.until_idle().await;
+        shops::rows_of_tenant(world, tenant).await == before
+    })
+    .await;
+}
+
+/// The same principal in both worlds, each with its own question.
+fn apart<'w>(
+    worlds: [&'w World; 2],
+    who: [&Principal; 2],
+    furnished: [&Furnished; 2],
+    strange: Vec<String>,
+) -> Apart<'w> {
+    let words = apart::words_of(&strange.join(" "));
+    let side = |n: usize| Side {
+        world: worlds[n],
+        who: who[n].clone(),
+        question: furnished[n].question.0.clone(),
+        strange: words.clone(),
+    };
+    Apart {
+        there: side(0),
+        nowhere: side(1),
+        own: furnished[0].own.clone(),
+        strange,
+        used: 0,
+    }
+}
+
+/// Everything a principal was told while its things were made and by every tool that reads.
+async fn told(world: &World, who: &Principal, furnished: &Furnished) -> Vec<Value> {
+    let side = Side {
+        world,
+        who: who.clone(),
+        question: furnished.question.0.clone(),
+        strange: BTreeSet::new(),
+    };
+    let (id, token) = &furnished.question;
+    let mut answers = side.told(&furnished.own).await;
+    answers.extend(furnished.answers.clone());
+    answers.push(json!({"confirmation_id": id, "token": token}));
+    answers
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_business_has_is_to_its_neighbour_as_if_it_were_nowhere() {
+    let (there, nowhere) = futures::join!(empty(), empty());
+    let owner = Principal::owner(TenantId::DEMO);
+    let (ours, alike) = futures::join!(
+        shops::shop(&there, &owner, &OURS),
+        shops::shop(&nowhere, &owner, &OURS)
+    );
+    let neighbour = Principal::owner(TenantId(OTHER));
+    shops::found(&there, neighbour.tenant, "Vyxoq Trading").await;
+    shops::count_from(&there, neighbour.tenant, 7000).await;
+    let theirs = shops::shop(&there, &neighbour, &THEIRS).await;
+    let all = strange(
+        &told(&there, &neighbour, &theirs).await,
+        &told(&there, &owner, &ours).await,
+    );
+    at_rest(&there, neighbour.tenant).await;
+    let before = shops::rows_of_tenant(&there, neighbour.tenant).await;
+    let staff = Principal {
+        subject: "ana".to_owned(),
+        role: PrincipalRole::Staff,
+        ..owner.clone()
+    };
+    let mut used = 0;
+    // The owner is offered whatever staff are; what differs is who asks.
+    for (who, every) in [(&staff, 4), (&owner, 1)] {
+        let some = all.iter().step_by(every).cloned().collect();
+        let mut apart = apart([&there, &nowhere], [who, who], [&ours, &alike], some);
+        apart.used = used;
+        for tool in apart.tools().await {
+            apart.try_tool(&tool).await;
+            let after = shops::rows_of_tenant(&there, neighbour.tenant).await;
+            assert_eq!(after, before, "{} reached their rows", tool.name);
+        }
+        apart.try_the_rest().await;
+        used = apart.used;
+    }
+    let after = shops::rows_of_tenant(&there, neighbour.tenant).await;
+    assert_eq!(after, before, "by a resource, a prompt or a page");
+}
+
+/// A customer of the demo's business, with a question of her own.
+async fn customer_with_everything(
+    world: &World,
+    names: &Names,
+    day: &str,
+) -> (Principal, Furnished) {
+    let owner = Principal::owner(TenantId::DEMO);
+    let mut furnished = shops::person(world, &owner, names, 0, day).await;
+    let who = shops::customer(world, owner.tenant, names.people[0].0).await;
+    let cancel = json!({"booking": furnished.own.booking});
+    furnished.question = shops::asks(world, &who, "cancel_booking", cancel).await;
+    let wish = json!({"subject": format!("{} asks", names.people[0].0)});
+    let opened = shops::does(world, &who, "create_ticket", wish).await;
+    furnished.answers.push(opened);
+    (who, furnished)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_customer_has_is_to_her_neighbour_as_if_it_were_nowhere() {
+    let (there, nowhere) = futures::join!(empty(), empty());
+    let owner = Principal::owner(TenantId::DEMO);
+    let (goods, _) = futures::join!(
+        shops::goods(&there, &owner, &OURS),
+        shops::goods(&nowhere, &owner, &OURS)
+    );
+    let day = in_days(5);
+    let ((here, mut hers), (alike, hers_alike)) = futures::join!(
+        customer_with_everything(&there, &OURS, &day),
+        customer_with_everything(&nowhere, &OURS, &day)
+    );
+    hers.answers.extend(goods);
+    let names = Names {
+        people: THEIRS.people,
+        ..OURS
+    };
+    shops::count_from(&there, TenantId::DEMO, 7000).await;
+    let (other, others) = customer_with_everything(&there, &names, &in_days(200)).await;
+    let all = strange(
+        &told(&there, &other, &others).await,
+        &told(&there, &here, &hers).await,
+    );
+    at_rest(&there, TenantId::DEMO).await;
+    let other_id = other.customer.expect("a customer");
+    let before = shops::rows_of_customer(&there, other_id).await;
+    let mut apart = apart(
+        [&there, &nowhere],
+        [&here, &alike],
+        [&hers, &hers_alike],
+        all,
+    );
+    for tool in apart.tools().await {
+        apart.try_tool(&tool).await;
+        apart.try_what_is_staffs(&tool).await;
+        let after = shops::rows_of_customer(&there, other_id).await;
+        assert_eq!(after, before, "{} reached her rows", tool.name);
+    }
+    apart.try_the_rest().await;
+    let after = shops::rows_of_customer(&there, other_id).await;
+    assert_eq!(after, before, "by a resource, a prompt or a page");
+}
+
+#[tokio::test]
+async fn others_bookings_take_their_time_and_have_no_names() {
+    let world = empty().await;
+    let owner = Principal::owner(TenantId::DEMO);
+    shops::goods(&world, &owner, &OURS).await;
+    let one = json!({"name": OURS.resource, "capacity": 1});
+    shops::does(&world, &owner, "booking_set_resource", one).await;
+    let names = Names {
+        people: THEIRS.people,
+        ..OURS
+    };
+    let day = in_days(5);
+    shops::person(&world, &owner, &names, 0, &day).await;
+    shops::does(
+        &world,
+        &owner,
+        "create_customer",
+        json!({"name": OURS.people[0].0}),
+    )
+    .await;
+    let who = shops::customer(&world, owner.tenant, OURS.people[0].0).await;
+    let client = world.client_of(&who);
+    let at = json!({"date": day, "time": "10:00"});
+    let looked = client.call("check_availability", &at).await;
+    assert_eq!(done(&looked)["is_free"], false, "{looked}");
+    let tried = client.call("create_booking", &at).await;
+    assert_eq!(refused(&tried)["code"], "slot_taken", "{tried}");
+    let listed = client.call("view_bookings", &json!({})).await;
+    assert_eq!(done(&listed)["bookings"], json!([]));
+    for answer in [looked, tried, listed] {
+        assert!(!answer.to_string().contains(THEIRS.people[0].0), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn two_businesses_call_the_same_things_by_the_same_names() {
+    let world = empty().await;
+    let owner = Principal::owner(TenantId::DEMO);
+    let neighbour = Principal::owner(TenantId(OTHER));
+    shops::found(&world, neighbour.tenant, "Another shop").await;
+    let mut both = Vec::new();
+    for who in [&owner, &neighbour] {
+        both.push(shops::shop(&world, who, &OURS).await);
+        // The same name at log-in, too.
+        sqlx::query("insert into shop.people (tenant_id, id, subject, name, role, created_at) values ($1, gen_random_uuid(), 'amina', 'Amina', 'owner', now())")
+            .bind(who.tenant.0)
+            .execute(&world.db)
+            .await
+            .expect("a person");
+    }
+    for (bill, name) in [(&both[0].own.bill, "INV-1"), (&both[1].own.bill, "INV-1")] {
+        assert_eq!(bill, name);
+    }
+    // One after the other over the same connections and caches, with the same key for the same call.
+    let wish =
+        json!({"subject": "Sour milk", "customer": OURS.people[0].0, "idempotency_key": "k"});
+    let mut opened = Vec::new();
+    for who in [&owner, &neighbour, &owner, &neighbour] {
+        let ticket =
+            shops::does(&world, who, "create_ticket", wish.clone()).await["ticket"].clone();
+        let found = shops::does(
+            &world,
+            who,
+            "get_user_profile",
+            json!({"customer": OURS.people[0].1}),
+        )
+        .await;
+        opened.push((
+            ticket["ticket_id"].clone(),
+            found["customer"]["customer_id"].clone(),
+        ));
+    }
+    assert_ne!(opened[0], opened[1]);
+    assert_eq!(
+        opened[..2],
+        opened[2..],
+        "the same key is the same call, in its business"
+    );
 }

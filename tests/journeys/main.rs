@@ -6,15 +6,20 @@
     reason = "a scene's own helpers fail it with what they saw"
 )]
 
+mod admin;
+mod agent_callers;
 mod bad_input;
+mod callers;
 mod confirmation;
 mod crash;
+mod deployment;
 mod documents;
 mod door;
 mod examples;
 mod foreign;
 mod isolation;
 mod models;
+mod operations;
 mod payments;
 mod protocol;
 mod providers;

@@ -71,6 +71,7 @@ async fn hold(
     let options = ChatOptions {
         message: message.map(str::to_owned),
         session_id: Some("s".to_owned()),
+        token: None,
     };
     let mut io = Scripted {
         person,
@@ -244,6 +245,7 @@ async fn ctrl_c_leaves_and_the_work_goes_on() {
     let options = ChatOptions {
         message: Some("hold".to_owned()),
         session_id: Some("s2".to_owned()),
+        token: None,
     };
     let pressed = async {
         let begun = "select count(*) from agent.runs where status = 'running'";

@@ -5,8 +5,10 @@
 //! way in which that may come out; a reply that fits none of them, in any order the clock allows, is a fault of the server.
 
 pub mod billing;
+pub mod booking;
 pub mod inventory;
 pub mod payment;
+pub mod people;
 
 use std::collections::BTreeMap;
 
@@ -54,6 +56,12 @@ pub struct Shop {
     pub wallets: BTreeMap<String, i64>,
     /// Every payment that settled: number 1 first.
     pub payments: Vec<payment::Payment>,
+    /// How many credit notes there are.
+    pub credit_notes: usize,
+    /// The appointment book.
+    pub book: booking::Book,
+    /// Every request somebody made: number 1 first.
+    pub tickets: Vec<people::Ticket>,
     /// Questions by the operation that asked.
     pub questions: BTreeMap<OpId, Question>,
 }
@@ -67,6 +75,10 @@ pub enum Call {
     Billing(billing::Call),
     /// Money in, out and owed.
     Payment(payment::Call),
+    /// Times that people have.
+    Booking(booking::Call),
+    /// The people who buy.
+    People(people::Call),
 }
 
 /// What one client did.
@@ -162,8 +174,12 @@ pub enum Terms {
     Remove(usize),
     /// What is still owed on a bill is given up: its number, and how much.
     WriteOff(usize, i64),
+    /// A bill is credited.
+    Credit(billing::CreditTerms),
     /// Money moves.
     Money(payment::Terms),
+    /// A time is taken, changed or given up.
+    Time(booking::Terms),
 }
 
 /// Where a question stands.
@@ -215,6 +231,8 @@ impl Call {
             Call::Inventory(call) => call.tool(),
             Call::Billing(call) => call.tool(),
             Call::Payment(call) => call.tool(),
+            Call::Booking(call) => call.tool(),
+            Call::People(call) => call.tool(),
         }
     }
 
@@ -225,6 +243,8 @@ impl Call {
             Call::Inventory(call) => call.arguments(),
             Call::Billing(call) => call.arguments(),
             Call::Payment(call) => call.arguments(),
+            Call::Booking(call) => call.arguments(),
+            Call::People(call) => call.arguments(),
         }
     }
 
@@ -235,6 +255,8 @@ impl Call {
             Call::Inventory(call) => call.is_read(),
             Call::Billing(call) => call.is_read(),
             Call::Payment(call) => !call.is_commit(),
+            Call::Booking(call) => call.is_read(),
+            Call::People(call) => call.is_read(),
         }
     }
 
@@ -245,6 +267,8 @@ impl Call {
             Call::Inventory(call) => call.is_commit(),
             Call::Billing(call) => call.is_commit(),
             Call::Payment(call) => call.is_commit(),
+            Call::Booking(call) => call.is_commit(),
+            Call::People(_) => false,
         }
     }
 }
@@ -260,6 +284,9 @@ impl Shop {
             customers: BTreeMap::new(),
             wallets: BTreeMap::new(),
             payments: Vec::new(),
+            credit_notes: 0,
+            book: booking::Book::default(),
+            tickets: Vec::new(),
             questions: BTreeMap::new(),
         }
     }
@@ -275,6 +302,8 @@ impl Shop {
                     Call::Inventory(call) => next.inventory(call, step.id),
                     Call::Billing(call) => next.billing_read(call),
                     Call::Payment(call) => next.payment_read(call),
+                    Call::Booking(call) => next.booking(call),
+                    Call::People(call) => next.people(call, step.id),
                 };
                 vec![(next, expected)]
             }
@@ -325,7 +354,11 @@ impl Shop {
         match (&mut terms, step.reply) {
             (Terms::Bill(terms), Reply::Asked(question)) => terms.as_shown(question),
             (Terms::Money(terms), Reply::Asked(question)) => terms.as_shown(question),
+            (Terms::Time(terms), Reply::Asked(question)) => terms.as_shown(question),
             _ => {}
+        }
+        if let Terms::Time(terms) = &terms {
+            self.hold_time(terms, step.id);
         }
         let expected = Expected::Asked(self.shown(&terms));
         let question = Question {
@@ -346,6 +379,7 @@ impl Shop {
         let expected = match (&question.standing, yes) {
             (Standing::Open, true) => return self.after_yes(id, question, step),
             (Standing::Open, false) => {
+                next.book.release(id);
                 next.stand(id, Standing::Declined);
                 Expected::refused("declined")
             }
@@ -369,6 +403,7 @@ impl Shop {
             Ok(terms) => terms,
             Err(refused) => {
                 let mut next = self.clone();
+                next.book.release(id);
                 next.stand(id, Standing::Settled(refused.clone()));
                 return vec![(next, refused)];
             }
@@ -376,6 +411,7 @@ impl Shop {
         let is_as_agreed = now == question.terms;
         if !is_as_agreed {
             let mut next = self.clone();
+            next.book.release(id);
             let expected = next.ask(&question.call, now, step);
             next.stand(id, Standing::Superseded(step.id));
             outcomes.push((next, expected));
@@ -387,18 +423,24 @@ impl Shop {
             outcomes.push((next, expected));
         }
         if let Some((mut next, refused)) = self.changed_meanwhile(&question.call, step) {
+            next.book.release(id);
             next.stand(id, Standing::Settled(refused.clone()));
             outcomes.push((next, refused));
         }
         outcomes
     }
 
-    /// Payments look at what is owed, lock it and look again; when somebody was faster in between, they give up and say so.
+    /// Payments look at what is owed, lock it and look again, and so does whoever changes a booking; when somebody was faster in between,
+    /// they give up and say so.
     fn changed_meanwhile(&self, call: &Call, step: &Step<'_>) -> Option<(Shop, Expected)> {
         let looks_twice = match call {
             Call::Payment(call) => call.is_commit(),
-            Call::Billing(call) => matches!(call, billing::Call::WriteOff { .. }),
-            Call::Inventory(_) => false,
+            Call::Billing(call) => matches!(
+                call,
+                billing::Call::WriteOff { .. } | billing::Call::Credit { .. }
+            ),
+            Call::Booking(call) => call.changes_a_booking(),
+            Call::Inventory(_) | Call::People(_) => false,
         };
         let crowded = (step.overlaps)(step.id);
         (looks_twice && crowded).then(|| (self.clone(), Expected::refused("version_conflict")))
@@ -410,9 +452,9 @@ impl Shop {
         let views = std::iter::once(self.clone()).chain(self.earlier(step.overlaps));
         views
             .filter_map(|view| view.terms(&question.call).ok())
-            .any(|terms| match (&question.terms, &terms) {
+            .any(|terms| match (&question.terms, terms) {
                 (Terms::Bill(agreed), Terms::Bill(terms)) => {
-                    self.is_same_bill(agreed, terms, step.overlaps)
+                    self.is_same_bill(agreed, &terms, step.overlaps)
                 }
                 (
                     Terms::Money(payment::Terms::TopUp { customer, .. }),
@@ -421,7 +463,15 @@ impl Shop {
                     .customers
                     .get(customer)
                     .is_some_and(|by| (step.overlaps)(*by)),
-                (agreed, terms) => agreed == terms,
+                (Terms::Time(agreed), Terms::Time(terms)) => {
+                    agreed == &terms
+                        || agreed.is_same_but_for_a_new_customer(&terms)
+                            && agreed
+                                .customer()
+                                .and_then(|name| self.customers.get(name))
+                                .is_some_and(|by| (step.overlaps)(*by))
+                }
+                (agreed, terms) => agreed == &terms,
             })
     }
 
@@ -436,6 +486,8 @@ impl Shop {
             Call::Inventory(call) => self.inventory_terms(call),
             Call::Billing(call) => self.billing_terms(call),
             Call::Payment(call) => self.payment_terms(call).map(Terms::Money),
+            Call::Booking(call) => self.booking_terms(call).map(Terms::Time),
+            Call::People(_) => Err(Expected::Nothing),
         }
     }
 
@@ -443,7 +495,9 @@ impl Shop {
         match terms {
             Terms::Bill(terms) => self.issue(terms, step),
             Terms::WriteOff(number, _) => self.write_off(*number),
+            Terms::Credit(terms) => self.credit(terms),
             Terms::Money(terms) => self.move_money(terms, step.id),
+            Terms::Time(terms) => self.book(terms, step),
             Terms::Void(number) => self.void(*number),
             Terms::Remove(place) => self.remove(*place),
         }
@@ -454,8 +508,9 @@ impl Shop {
         match terms {
             Terms::Bill(terms) => Some(terms.total_minor),
             Terms::Void(number) => Some(self.bills[number - 1].total_minor),
-            Terms::Remove(_) => None,
+            Terms::Remove(_) | Terms::Time(_) => None,
             Terms::WriteOff(_, owed_minor) => Some(*owed_minor),
+            Terms::Credit(terms) => Some(terms.total_minor),
             Terms::Money(terms) => Some(terms.total_minor()),
         }
     }
@@ -469,7 +524,10 @@ impl Shop {
             }
             Terms::Remove(place) => json!({"binding": {"name": self.items[*place].name}}),
             Terms::WriteOff(_, owed_minor) => json!({"total": {"amount_minor": owed_minor}}),
+            Terms::Credit(terms) => json!({"total": {"amount_minor": terms.total_minor}}),
             Terms::Money(terms) => terms.shown(),
+            // When it is, is in the words and the ids, which are not predicted.
+            Terms::Time(_) => json!({}),
         }
     }
 }

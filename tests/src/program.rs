@@ -99,6 +99,19 @@ impl Program {
             .expect("it was running");
     }
 
+    /// Tells it to stop, as a service manager does, and waits until it has.
+    ///
+    /// # Panics
+    /// When it does not in time.
+    pub async fn terminate(&self) -> std::process::ExitStatus {
+        let id = self.id.expect("it was started").to_string();
+        let told = Command::new("kill").args(["-TERM", &id]).status().await;
+        assert!(told.expect("kill").success(), "it was running");
+        let mut child = self.child.lock().await;
+        let stopped = tokio::time::timeout(PATIENCE, child.wait()).await;
+        stopped.expect("in time").expect("its status")
+    }
+
     /// A POST to be sent.
     pub fn post(&self, path: &str) -> RequestBuilder {
         self.http.post(format!("{}{path}", self.url))
@@ -307,8 +320,13 @@ impl Stage {
 
     /// An agent that works with this server.
     pub async fn agent(&self, server: &Program) -> Program {
+        self.agent_at(&server.url).await
+    }
+
+    /// An agent that works with whatever is at this address.
+    pub async fn agent_at(&self, server_url: &str) -> Program {
         let more = [
-            ("MCP_SERVER_URL", server.url.clone()),
+            ("MCP_SERVER_URL", server_url.to_owned()),
             ("DATABASE_URL", self.database.url(Role::Agent)),
         ];
         self.start(self.executables.agent, more).await

@@ -1,6 +1,8 @@
 //! A shop with both servers in this process, a database of its own, and a clock that can be moved.
 
+pub mod balancer;
 pub mod foreign;
+pub mod issuer;
 pub mod mcp;
 pub mod model;
 pub mod momo;
@@ -25,6 +27,7 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use tokio::net::TcpListener;
+use uuid::Uuid;
 
 /// How long a journey waits for something before it fails.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -77,6 +80,13 @@ impl Place {
         }
     }
 
+    fn admin_url(&self) -> String {
+        match self {
+            Place::Shared(database) => database.admin_url(),
+            Place::Own(cluster) => cluster.admin_url(),
+        }
+    }
+
     fn owner_pool(&self) -> PgPool {
         let options = PgPoolOptions::new().max_connections(5);
         let pool = options.connect_lazy(&self.owner_url());
@@ -94,6 +104,8 @@ pub struct World {
     pub db: PgPool,
     /// A plain HTTP client, like curl.
     pub http: reqwest::Client,
+    /// Aline of the demo's people, by her id; nobody in a shop without goods.
+    pub aline: Uuid,
     clock_file: PathBuf,
     offset_seconds: std::sync::atomic::AtomicI64,
     variables: HashMap<String, String>,
@@ -119,6 +131,12 @@ impl World {
                 .expect("server settings");
         let agent_config = agent::config::Config::read(&reader(&variables, &database, Role::Agent))
             .expect("agent settings");
+        if !server_config.local_mode {
+            // As `mcp-server migrate` does it.
+            demo::make_tenant(&database.owner_url(), server_config.clock.now())
+                .await
+                .expect("the tenant");
+        }
         let quiet: &mut (dyn FnMut(&str) + Send) = &mut |_| {};
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let shop =
@@ -132,6 +150,11 @@ impl World {
         if !setting.empty {
             demo::stock(&shop.app).await.expect("demo goods");
         }
+        let aline = sqlx::query_scalar("select id from shop.customers where name = 'Aline'")
+            .fetch_optional(&db)
+            .await
+            .expect("people")
+            .unwrap_or_default();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let agent = agent::start::start_on(
             listener,
@@ -148,6 +171,7 @@ impl World {
             agent,
             db,
             http: http_client(),
+            aline,
             clock_file,
             offset_seconds: std::sync::atomic::AtomicI64::new(0),
             variables,
@@ -169,6 +193,14 @@ impl World {
     #[must_use]
     pub fn database_url(&self, role: Role) -> String {
         self.database.url(role)
+    }
+
+    /// A connection as the server's superuser, for what an administrator does.
+    pub async fn admin(&self) -> sqlx::PgConnection {
+        let url = self.database.admin_url();
+        <sqlx::PgConnection as sqlx::Connection>::connect(&url)
+            .await
+            .expect("the administrator")
     }
 
     /// Says something in a session and returns the agent's answer, which must be 200.
@@ -255,26 +287,7 @@ impl World {
 
     /// A digest of every row of every table of a schema, by table: equal before and after means that nothing was written.
     pub async fn content(&self, schema: &str) -> BTreeMap<String, String> {
-        let tables = sqlx::query_scalar::<_, String>(
-            "select tablename::text from pg_tables where schemaname = $1",
-        )
-        .bind(schema)
-        .fetch_all(&self.db)
-        .await
-        .expect("tables");
-        assert!(!tables.is_empty(), "no tables in {schema}");
-        let mut content = BTreeMap::new();
-        for table in tables {
-            let sql = format!(
-                "select md5(coalesce(string_agg(md5(t::text), '' order by md5(t::text)), '')) from {schema}.{table} t"
-            );
-            let digest = sqlx::query_scalar::<_, String>(sqlx::AssertSqlSafe(sql))
-                .fetch_one(&self.db)
-                .await
-                .expect("a digest");
-            content.insert(table, digest);
-        }
-        content
+        content(&self.db, schema).await
     }
 
     /// What is on hand of an item, as text.
@@ -291,6 +304,33 @@ impl World {
             .await
             .expect("a new price");
     }
+}
+
+/// [`World::content`] of any database.
+///
+/// # Panics
+/// When it cannot be read.
+pub async fn content(db: &PgPool, schema: &str) -> BTreeMap<String, String> {
+    let tables = sqlx::query_scalar::<_, String>(
+        "select tablename::text from pg_tables where schemaname = $1",
+    )
+    .bind(schema)
+    .fetch_all(db)
+    .await
+    .expect("tables");
+    assert!(!tables.is_empty(), "no tables in {schema}");
+    let mut content = BTreeMap::new();
+    for table in tables {
+        let sql = format!(
+            "select md5(coalesce(string_agg(md5(t::text), '' order by md5(t::text)), '')) from {schema}.{table} t"
+        );
+        let digest = sqlx::query_scalar::<_, String>(sqlx::AssertSqlSafe(sql))
+            .fetch_one(db)
+            .await
+            .expect("a digest");
+        content.insert(table, digest);
+    }
+    content
 }
 
 /// What is on hand of an item, as text.

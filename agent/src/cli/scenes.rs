@@ -177,6 +177,7 @@ async fn hold(
     let options = ChatOptions {
         message: message.map(str::to_owned),
         session_id: Some("s1".to_owned()),
+        token: None,
     };
     let mut io = Scripted {
         person,
@@ -340,6 +341,7 @@ async fn ctrl_c_in_the_middle_of_an_answer_says_that_the_work_goes_on() {
     let options = ChatOptions {
         message: Some("hold".to_owned()),
         session_id: Some("s2".to_owned()),
+        token: None,
     };
     let pressed = async {
         while asked.lock().unwrap().is_empty() {

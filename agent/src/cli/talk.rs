@@ -22,6 +22,7 @@ const RETRY_AFTER: [Duration; 4] = [
 ];
 
 /// Said once per turn, while it is taken up again.
+const WHO: &str = "The agent wants to know who you are. Set COUNTERSIGN_TOKEN to an API key that is good, and try again.";
 const TRYING: &str = "Unable to reach the system. Trying again ...";
 
 /// Why a turn did not end well.
@@ -211,6 +212,9 @@ impl Talk {
         };
         if answer.status() == StatusCode::NO_CONTENT {
             return Ok(Read::Over);
+        }
+        if answer.status() == StatusCode::UNAUTHORIZED {
+            return Err(TalkError::Told(WHO.to_owned()));
         }
         if !answer.status().is_success() {
             return Err(match answer.json::<Problem>().await {

@@ -1,4 +1,8 @@
-//! Local mode's door. There is no login, so only this machine's own programs and our own page may come in.
+//! The door: which requests come in, and as whom.
+//!
+//! In local mode there is no log-in, and only this machine's own programs and our own page may come in, as the owner. Else every request
+//! shows a credential, a bearer or the cookie of a log-in, and the tool server says whose it is. A bearer counts in local mode as well.
+//! In both modes:
 //!
 //! - *DNS rebinding*: a foreign name that resolves to 127.0.0.1 reaches us with its own `Host`, which is refused.
 //! - *Cross-site requests*: a browser says with `Origin` and `Sec-Fetch-Site` which page asks; any page but ours is refused, also one
@@ -7,6 +11,9 @@
 //!   POST without `Origin`, but it can send a GET. The one GET that starts work therefore also wants our own `Referer` from them.
 //!
 //! Programs such as curl send none of these headers and pass.
+//!
+//! The cookie of a log-in is `SameSite=Strict` on top of this, so a browser sends it with our own pages' requests alone. Whoever follows a
+//! link from elsewhere comes without it, and the chat page then asks itself for once more ([`crate::pages`]).
 
 use std::sync::Arc;
 
@@ -18,8 +25,10 @@ use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderMap, Method, Uri, header};
 
-use super::problem::Refusal;
+use super::problem::{Refusal, UNAVAILABLE};
 use crate::app::App;
+use crate::identity::{Known, NotNamed};
+use crate::pages;
 use crate::principal::Principal;
 
 /// Names of this machine that nobody else can point elsewhere.
@@ -28,7 +37,14 @@ const HOST_REFUSED: &str = "This address is not served. Open it as http://127.0.
 const SITE_REFUSED: &str =
     "Requests from other sites are not served. Open the agent's own page and try there.";
 
-/// Who is calling: set by [`local`], read by the handlers.
+/// The cookie of a log-in; the tool server's pages know it too.
+pub const SESSION_COOKIE: &str = "countersign_session";
+/// Paths that ask nobody who they are: where one logs in, what every page loads, what watches the process.
+const OPEN: [&str; 5] = ["/login", "/logout", "/healthz", "/readyz", "/metrics"];
+const NOBODY: &str =
+    "Nobody is logged in. Log in at /login, or send an API key as Authorization: Bearer.";
+
+/// Who is calling: set by [`enter`], read by the handlers.
 #[derive(Debug, Clone)]
 pub struct Caller(pub Principal);
 
@@ -36,24 +52,123 @@ impl<S: Sync> FromRequestParts<S> for Caller {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Caller, Refusal> {
-        parts.extensions.get::<Caller>().cloned().ok_or_else(|| {
-            Refusal::new(
-                ProblemCode::Unauthenticated,
-                "Nobody is logged in. Log in and try again.",
-            )
-        })
+        parts
+            .extensions
+            .get::<Caller>()
+            .cloned()
+            .ok_or_else(|| Refusal::new(ProblemCode::Unauthenticated, NOBODY))
     }
 }
 
-/// Lets this machine's programs and our own page in, as the owner of the demo tenant.
-pub async fn local(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+/// The person who has logged in, for the pages that greet one. Nobody in local mode.
+#[derive(Debug, Clone)]
+pub struct Person(pub Arc<Known>);
+
+/// Refuses other sites, then names the caller.
+pub async fn enter(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let (method, uri) = (request.method(), request.uri());
     if let Err(refusal) = admit(method, uri, request.headers(), &app.settings.allowed_hosts) {
         return refusal.into_response();
     }
-    let caller = Caller(Principal::local_owner());
-    request.extensions_mut().insert(caller);
+    if is_open(uri.path()) {
+        return next.run(request).await;
+    }
+    match caller(&app, request.headers()).await {
+        Ok(Named::Owner) => {
+            let owner = Caller(Principal::local_owner());
+            request.extensions_mut().insert(owner);
+        }
+        Ok(Named::Known(known)) => {
+            let caller = Caller(known.principal.clone());
+            request.extensions_mut().insert(caller);
+            request.extensions_mut().insert(Person(Arc::new(known)));
+        }
+        Err(refusal) if refusal.code() == ProblemCode::Unauthenticated && is_page(method, uri) => {
+            return pages::to_log_in(request.headers());
+        }
+        Err(refusal) => return refusal.into_response(),
+    }
     next.run(request).await
+}
+
+/// Who comes in.
+enum Named {
+    /// Whoever reaches us in local mode.
+    Owner,
+    /// Somebody who has shown who it is.
+    Known(Known),
+}
+
+/// Whose request it is. A bearer is never passed over, not even for a cookie: who shows one means to be whom it names.
+async fn caller(app: &App, headers: &HeaderMap) -> Result<Named, Refusal> {
+    let nobody = || Refusal::new(ProblemCode::Unauthenticated, NOBODY);
+    let credential = match (bearer(headers), app.settings.local_mode) {
+        (Bearer::Token(token), _) => token,
+        (Bearer::Unreadable, _) => {
+            return Err(nobody()
+                .with_bad_token()
+                .because("Authorization is no single Bearer"));
+        }
+        (Bearer::None, true) => return Ok(Named::Owner),
+        (Bearer::None, false) => session_cookie(headers).ok_or_else(nobody)?,
+    };
+    match app.identities.who(credential).await {
+        Ok(known) => Ok(Named::Known(known)),
+        Err(NotNamed::Unreachable(cause)) => {
+            Err(Refusal::new(ProblemCode::Unavailable, UNAVAILABLE).because(cause))
+        }
+        Err(NotNamed::Nobody | NotNamed::TooMany) => Err(nobody()
+            .with_bad_token()
+            .because("the credential is nobody's")),
+    }
+}
+
+/// What `Authorization` says.
+enum Bearer<'a> {
+    None,
+    Token(&'a str),
+    /// Another scheme, several, or no text.
+    Unreadable,
+}
+
+fn bearer(headers: &HeaderMap) -> Bearer<'_> {
+    let mut named = headers.get_all(header::AUTHORIZATION).iter();
+    let (one, more) = (named.next(), named.next());
+    let Some(value) = one else {
+        return Bearer::None;
+    };
+    let token = value.to_str().ok().and_then(|text| {
+        let (scheme, token) = text.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    });
+    match (token, more) {
+        (Some(token), None) => Bearer::Token(token),
+        _ => Bearer::Unreadable,
+    }
+}
+
+/// The token of a log-in. Of several cookies of that name none counts: one may have been planted by a neighbour.
+#[must_use]
+pub fn session_cookie(headers: &HeaderMap) -> Option<&str> {
+    let mut found = headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|line| line.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .filter(|(name, _)| *name == SESSION_COOKIE)
+        .map(|(_, token)| token);
+    let (one, more) = (found.next(), found.next());
+    one.filter(|token| more.is_none() && !token.is_empty())
+}
+
+fn is_open(path: &str) -> bool {
+    path.starts_with("/static/") || OPEN.contains(&path.strip_prefix("/api").unwrap_or(path))
+}
+
+/// Whether a browser asks for the chat page, which sends whoever is nobody to the log-in page.
+fn is_page(method: &Method, uri: &Uri) -> bool {
+    uri.path() == "/" && matches!(*method, Method::GET | Method::HEAD)
 }
 
 /// Whether a request comes from this machine's programs or our own page.
@@ -66,7 +181,8 @@ fn admit(
     let host = host(uri, headers, allowed_hosts)?;
     let foreign = |cause: String| Refusal::new(ProblemCode::Forbidden, SITE_REFUSED).because(cause);
 
-    let is_page = uri.path() == "/" && matches!(*method, Method::GET | Method::HEAD);
+    let is_page =
+        matches!(uri.path(), "/" | "/login") && matches!(*method, Method::GET | Method::HEAD);
     let site = text(headers, "sec-fetch-site");
     match site {
         None | Some("same-origin" | "none") => {}
@@ -187,6 +303,8 @@ mod tests {
             "GET /agent/chat/stream?message=hi | Host: localhost:8000 | User-Agent: curl/8.5",
             "GET /agent/chat/stream?message=hi | Host: shop.lan:8000 | User-Agent: Mozilla/5.0 | Referer: http://shop.lan:8000/",
             "GET http://localhost:8000/ | Host: localhost:8000",
+            "GET /login | Host: localhost:8000 | Sec-Fetch-Site: cross-site | Sec-Fetch-Mode: navigate",
+            "POST /login | Host: front.example | Origin: https://front.example | Sec-Fetch-Site: same-origin",
         ] {
             assert!(verdict(line), "{line}");
         }
@@ -209,6 +327,8 @@ mod tests {
             "POST /agent/chat | Host: localhost:8000 | Origin: http://localhost:3000",
             "POST /agent/chat | Host: localhost:8000 | Origin: http://127.0.0.1:8000",
             "POST /agent/chat | Host: localhost:8000 | Origin: null",
+            "POST /login | Host: localhost:8000 | Origin: https://evil.example | Sec-Fetch-Site: cross-site | Sec-Fetch-Mode: navigate",
+            "POST /logout | Host: localhost:8000 | Sec-Fetch-Site: same-site | Sec-Fetch-Mode: navigate",
             "POST /agent/chat | Host: localhost:8000 | Origin: file://localhost:8000",
             "POST /agent/chat | Host: localhost:8000 | Origin: http://localhost:8000 | Origin: https://evil.example",
             "POST /agent/approvals/1 | Host: localhost:8000 | Sec-Fetch-Site: same-site",
@@ -222,6 +342,49 @@ mod tests {
             "GET /api/agent/chat/stream?message=hi | Host: shop.lan:8000 | User-Agent: Mozilla/5.0 | Referer: https://evil.example/",
         ] {
             assert!(!verdict(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn one_bearer_or_one_cookie_counts() {
+        let headers = |pairs: &[(&'static str, &str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in pairs {
+                headers.append(*name, value.parse().unwrap());
+            }
+            headers
+        };
+        let token = |pairs: &[(&'static str, &str)]| match bearer(&headers(pairs)) {
+            Bearer::Token(token) => token.to_owned(),
+            Bearer::None => "none".to_owned(),
+            Bearer::Unreadable => "unreadable".to_owned(),
+        };
+        assert_eq!(token(&[("authorization", "Bearer csk_1")]), "csk_1");
+        assert_eq!(token(&[("authorization", "bearer  csk_1")]), "csk_1");
+        assert_eq!(token(&[]), "none");
+        for bad in [
+            &[("authorization", "Basic YTpi")] as &[_],
+            &[("authorization", "csk_1")],
+            &[("authorization", "Bearer a"), ("authorization", "Bearer b")],
+        ] {
+            assert_eq!(token(bad), "unreadable", "{bad:?}");
+        }
+        let cookie = |lines: &[&str]| {
+            let lines: Vec<_> = lines.iter().map(|line| ("cookie", *line)).collect();
+            session_cookie(&headers(&lines)).map(str::to_owned)
+        };
+        assert_eq!(
+            cookie(&["a=b; countersign_session=css_1; c=d"]).as_deref(),
+            Some("css_1")
+        );
+        for none in [
+            &["a=b"] as &[_],
+            &["countersign_session="],
+            &["xcountersign_session=css_1"],
+            &["countersign_session=css_1; countersign_session=css_2"],
+            &["countersign_session=css_1", "countersign_session=css_2"],
+        ] {
+            assert_eq!(cookie(none), None, "{none:?}");
         }
     }
 }

@@ -21,7 +21,7 @@ pub const CHANNEL: &str = "x-countersign-channel";
 /// Longest `Idempotency-Key` or `request_id`, bytes.
 const KEY_BYTES_MAX: usize = 255;
 /// How long a body may take to arrive.
-const BODY_WAIT: Duration = Duration::from_secs(30);
+pub(super) const BODY_WAIT: Duration = Duration::from_secs(30);
 
 /// A JSON body, as it came.
 #[derive(Debug)]

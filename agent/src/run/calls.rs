@@ -373,7 +373,7 @@ fn ask_person(
             call_id: call.id.clone(),
             confirmation: old.view(),
             status: ApprovalStatus::Superseded,
-            decided_by: old.decided.as_ref().map(|d| d.by.sub.clone()),
+            decided_by: old.decided.as_ref().map(|d| d.sub.clone()),
         });
     }
     let approval = Approval {

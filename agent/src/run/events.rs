@@ -73,7 +73,7 @@ pub(crate) fn answered(
         call_id: approval.call.id.clone(),
         confirmation: approval.view(),
         status,
-        decided_by: decided.map(|d| d.by.sub.clone()),
+        decided_by: decided.map(|d| d.sub.clone()),
     }
 }
 

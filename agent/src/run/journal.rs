@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::approvals::{self, Approval};
+use crate::metrics;
 use crate::principal::Principal;
 use crate::run::events;
 use crate::run::hub::Begun;
@@ -121,6 +122,12 @@ pub(crate) async fn flush(
     }
     store_approvals(&mut tx, held, batch, now).await?;
     tx.commit().await?;
+    if status != RunStatus::Running {
+        metrics::run_stands(status);
+    }
+    for asked in &batch.asked {
+        metrics::question_stands(asked.status);
+    }
     let stored = std::mem::take(batch);
     let events = events::numbered(stored.events, moved.seq + 1, now);
     held.last_seq = events.last().map_or(moved.seq, |e| e.seq);
@@ -251,6 +258,37 @@ pub(crate) async fn accept(
     Ok(accepted)
 }
 
+/// Stores a message that code answers at once, with a run that is over: what was said, the reply, its events.
+pub(crate) async fn answer_at_once(
+    conn: &mut PgConnection,
+    held: &mut Held,
+    log: &[EventBody],
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    let tenant = held.principal.tenant;
+    let broken = |e: serde_json::Error| sqlx::Error::Encode(e.into());
+    let machine = held.machine.store().map_err(broken)?;
+    let bodies = texts(log).map_err(broken)?;
+    held.last_seq = i64::try_from(bodies.len()).unwrap_or(i64::MAX);
+    insert_done(conn, tenant, held, &machine, now).await?;
+    insert_events(conn, tenant, held.run_id, 1, &bodies, now).await
+}
+
+/// The newest run of a session.
+pub(crate) async fn newest(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    session: Uuid,
+) -> Result<Option<Uuid>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "select id from agent.runs where tenant_id = $1 and session_id = $2 order by created_at desc, id desc limit 1",
+        tenant.0,
+        session
+    )
+    .fetch_optional(conn)
+    .await
+}
+
 /// Takes a run that wants a worker: its lease has lapsed, or it is next in its session. `None` when somebody else was first.
 pub(crate) async fn take(
     conn: &mut PgConnection,
@@ -290,6 +328,20 @@ pub(crate) async fn lock(
     run_id: Uuid,
 ) -> Result<Option<(Held, RunStatus)>, sqlx::Error> {
     let Some(status) = lock_row(conn, tenant, run_id).await? else {
+        return Ok(None);
+    };
+    let status = RunStatus::from_word(&status).ok_or_else(|| sqlx::Error::Decode(status.into()))?;
+    let row = select(conn, tenant, run_id).await?;
+    Ok(Some((held(tenant, run_id, Uuid::nil(), row)?, status)))
+}
+
+/// A run as it stands, for whoever only looks.
+pub(crate) async fn see(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    run_id: Uuid,
+) -> Result<Option<(Held, RunStatus)>, sqlx::Error> {
+    let Some(status) = status_of(conn, tenant, run_id).await? else {
         return Ok(None);
     };
     let status = RunStatus::from_word(&status).ok_or_else(|| sqlx::Error::Decode(status.into()))?;
@@ -425,6 +477,20 @@ async fn lock_row(
 ) -> Result<Option<String>, sqlx::Error> {
     sqlx::query_scalar!(
         "select status from agent.runs where tenant_id = $1 and id = $2 for update",
+        tenant.0,
+        run_id
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+async fn status_of(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    run_id: Uuid,
+) -> Result<Option<String>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "select status from agent.runs where tenant_id = $1 and id = $2",
         tenant.0,
         run_id
     )
@@ -690,6 +756,35 @@ async fn insert_run(
     .await
 }
 
+async fn insert_done(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    held: &Held,
+    machine: &str,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into agent.runs
+            (tenant_id, id, session_id, message_id, status, principal, principal_role, principal_customer, principal_scopes, machine,
+             last_seq, created_at, updated_at, finished_at)
+         values ($1, $2, $3, $4, 'done', $5, $6, $7, $8, $9::text::jsonb, $10, $11, $11, $11)",
+        tenant.0,
+        held.run_id,
+        held.session,
+        held.message_id,
+        held.principal.subject,
+        held.principal.role.word(),
+        held.principal.customer,
+        &held.principal.reach.scopes(),
+        machine,
+        held.last_seq,
+        now
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 async fn insert_events(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -721,11 +816,13 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
+    use crate::identity::Identities;
     use crate::language::Language;
     use crate::models::interpreter::Interpreter;
     use crate::models::{Message, ModelAnswer, ToolCall, ToolOutcome};
     use crate::run::machine::Limits;
     use crate::start::install_crypto;
+    use crate::tokens::Signer;
     use crate::tools::Tools;
 
     async fn app(database: &TestDatabase) -> App {
@@ -734,9 +831,17 @@ mod tests {
         let config = Config::read(&Reader::new(home)).unwrap();
         let nowhere = "http://127.0.0.1:9/mcp";
         let clock = config.clock.clone();
-        let tools = Tools::new(nowhere, [0; 32], clock, &[], Duration::from_secs(1)).unwrap();
+        let signer = Signer::new([0; 32], clock.clone());
+        let tools = Tools::new(nowhere, signer.clone(), &[], Duration::from_secs(1)).unwrap();
+        let identities = Identities::new(nowhere, signer, clock).unwrap();
         let pool = database.pool(migrations::database::Role::Agent).await;
-        App::new(config, pool, std::sync::Arc::new(Interpreter), tools)
+        App::new(
+            config,
+            pool,
+            std::sync::Arc::new(Interpreter),
+            tools,
+            identities,
+        )
     }
 
     fn said(text: &str) -> Message {

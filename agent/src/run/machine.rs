@@ -317,6 +317,11 @@ impl Machine {
         self.set(call_id, CallState::Decided { approval_id });
     }
 
+    /// What a call was asked about was settled elsewhere: made again under its key, it tells what came of it.
+    pub fn call_again(&mut self, call_id: &str) {
+        self.set(call_id, CallState::ToDo);
+    }
+
     /// The person changes the request instead of answering: open questions lapse, and the change follows them.
     pub fn superseded(&mut self, change: String) {
         for call in &mut self.calls {

@@ -10,9 +10,6 @@ use contracts::token::{
 };
 use futures::stream::BoxStream;
 use http::{HeaderName, HeaderValue};
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use migrations::clock::{SharedClock, new_id};
-use migrations::keys::Key;
 use rmcp::model::{ClientJsonRpcMessage, GetExtensions as _};
 use rmcp::transport::streamable_http_client::{
     SseError, StreamableHttpClient, StreamableHttpError, StreamableHttpPostResponse,
@@ -21,6 +18,7 @@ use sse_stream::Sse;
 use uuid::Uuid;
 
 use crate::principal::Principal;
+use crate::tokens::Signer;
 
 /// Travels with a request inside the process and becomes its token; never serialized.
 #[derive(Debug, Clone)]
@@ -33,8 +31,7 @@ pub(super) struct OnBehalf {
 #[derive(Clone)]
 pub(super) struct TokenClient {
     pub(super) inner: reqwest::Client,
-    pub(super) key: Key,
-    pub(super) clock: SharedClock,
+    pub(super) signer: Signer,
 }
 
 impl TokenClient {
@@ -59,7 +56,7 @@ impl TokenClient {
             .get::<OnBehalf>()
             .cloned()
             .unwrap_or_else(nobody);
-        let now = self.clock.now().timestamp();
+        let now = self.signer.now();
         let claims = AgentClaims {
             iss: ISSUER.to_owned(),
             aud: AUDIENCE.to_owned(),
@@ -70,15 +67,10 @@ impl TokenClient {
             scopes: Some(on_behalf.principal.reach.scopes()),
             iat: now,
             exp: now + LIFETIME_SECONDS,
-            jti: new_id(&*self.clock),
+            jti: self.signer.new_id(),
             decided_by: on_behalf.decided_by,
         };
-        jsonwebtoken::encode(
-            &Header::new(Algorithm::HS256),
-            &claims,
-            &EncodingKey::from_secret(&self.key),
-        )
-        .ok()
+        self.signer.sign(&claims).ok()
     }
 }
 

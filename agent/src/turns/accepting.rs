@@ -11,7 +11,7 @@ use contracts::locale::Locale;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{NewTurn, Turn, TurnError, person, start};
+use super::{NewTurn, Turn, TurnError, countersigning, start};
 use crate::answers::{self, Reading};
 use crate::app::App;
 use crate::approvals::{self, Approval, Decided};
@@ -29,11 +29,14 @@ use crate::sessions::{self, Said, Session};
 /// A GET that comes again within this time with the same text is the same GET.
 const SAME_TEXT: TimeDelta = TimeDelta::seconds(60);
 
+/// Takes a message in. `None`, and nothing is stored, when it may be a plain answer to a question of another conversation that was shown
+/// in this one; `may_answer_shown` is false once it is known not to be.
 pub(super) async fn accept(
     app: &Arc<App>,
     principal: &Principal,
     turn: &NewTurn,
-) -> Result<Turn, TurnError> {
+    may_answer_shown: bool,
+) -> Result<Option<Turn>, TurnError> {
     let now = app.clock.now();
     let tenant = principal.tenant;
     let shown = language::detect(&turn.message);
@@ -44,7 +47,7 @@ pub(super) async fn accept(
     };
     let mut tx = app.begin(tenant).await?;
     if let Some(known) = attach_by_key(&mut tx, principal, turn).await? {
-        return Ok(known);
+        return Ok(Some(known));
     }
     let session_id = turn
         .session_id
@@ -65,11 +68,15 @@ pub(super) async fn accept(
         ));
     }
     if let Some((run_id, after_seq)) = attach_by_text(&mut tx, tenant, turn, &session, now).await? {
-        return Ok(Turn {
+        return Ok(Some(Turn {
             session_id,
             run_id,
             after_seq,
-        });
+        }));
+    }
+    let is_plain = || countersigning::is_plain_answer(principal, &turn.message);
+    if may_answer_shown && session.shown.is_some() && is_plain() {
+        return Ok(None);
     }
     let window = std::mem::take(&mut session.window);
     let accepting = Accepting {
@@ -94,15 +101,15 @@ pub(super) async fn accept(
     }
     tx.commit().await.map_err(key_conflict)?;
     start(app, onward);
-    Ok(Turn {
+    Ok(Some(Turn {
         session_id,
         run_id,
         after_seq,
-    })
+    }))
 }
 
 /// The shop's language, or English while the tool server is away.
-async fn shops_language(app: &App, principal: &Principal) -> Language {
+pub(super) async fn shops_language(app: &App, principal: &Principal) -> Language {
     let offer = app.tools.offer(principal).await;
     offer.map(|o| Language::of(o.locale)).unwrap_or_default()
 }
@@ -500,7 +507,8 @@ impl Accepting<'_> {
 
     fn decided(&self, via: &str) -> Decided {
         Decided {
-            by: person(self.principal),
+            sub: self.principal.subject.clone(),
+            role: Some(self.principal.role),
             via: via.to_owned(),
             at: self.now,
             reason: None,
@@ -508,7 +516,7 @@ impl Accepting<'_> {
     }
 }
 
-fn key_conflict(error: sqlx::Error) -> TurnError {
+pub(super) fn key_conflict(error: sqlx::Error) -> TurnError {
     match &error {
         sqlx::Error::Database(e) if e.constraint() == Some("message_request") => {
             TurnError::Conflict("key")
@@ -517,7 +525,7 @@ fn key_conflict(error: sqlx::Error) -> TurnError {
     }
 }
 
-async fn attach_by_key(
+pub(super) async fn attach_by_key(
     conn: &mut PgConnection,
     principal: &Principal,
     turn: &NewTurn,
@@ -545,7 +553,7 @@ async fn attach_by_key(
 }
 
 /// The turn that the same text began a moment ago, where that is asked for.
-async fn attach_by_text(
+pub(super) async fn attach_by_text(
     conn: &mut PgConnection,
     tenant: TenantId,
     turn: &NewTurn,

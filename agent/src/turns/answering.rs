@@ -9,7 +9,7 @@ use contracts::locale::Locale;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Turn, TurnError, outcome, person, start};
+use super::{Turn, TurnError, outcome, start};
 use crate::app::App;
 use crate::approvals::{self, Approval, Decided};
 use crate::principal::Principal;
@@ -46,7 +46,7 @@ pub async fn answer(
     let response = ApprovalResponse {
         approval_id,
         decision,
-        decided_by: decided.by.sub,
+        decided_by: decided.sub,
         decided_at: decided.at,
         outcome,
     };
@@ -114,7 +114,8 @@ pub async fn answer_and_follow(
         return Err(TurnError::Expired);
     }
     let decided = Decided {
-        by: person(principal),
+        sub: principal.subject.clone(),
+        role: Some(principal.role),
         via: via.to_owned(),
         at: now,
         reason,

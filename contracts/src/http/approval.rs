@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::chat::ChatResponse;
 use super::run::ApprovalView;
+use crate::confirmation::Approver;
 
 /// Yes or no.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -114,6 +115,12 @@ pub struct ListedApproval {
     pub run_id: Uuid,
     /// When it was asked.
     pub created_at: DateTime<Utc>,
+    /// The principal for whom it would be done.
+    pub asked_by: String,
+    /// Who may answer.
+    pub approver: Approver,
+    /// Whether whoever reads this list may answer it, now.
+    pub may_answer: bool,
     /// The approval itself.
     #[serde(flatten)]
     pub approval: ApprovalView,

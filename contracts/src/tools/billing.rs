@@ -9,7 +9,7 @@ use crate::confirmation::Approver;
 use crate::money::Money;
 use crate::quantity::{Exact, Measure};
 use crate::token::PrincipalRole;
-use crate::tool::{Commit, Read, Tool, Toolset};
+use crate::tool::{Commit, ForCustomers, Read, Tool, Toolset};
 use crate::tools::payment::{PaymentMethod, PaymentView, RefundTo};
 
 /// Where a bill stands. Part payment is an amount, not a status.
@@ -254,6 +254,17 @@ impl Tool for GetBill {
         \"INV-12\"), by id, or \"last\" for the newest.";
     const TOOLSET: Toolset = Toolset::Billing;
     const IDEMPOTENT: bool = true;
+    const LEAST_ROLE: PrincipalRole = PrincipalRole::Customer;
+    const FOR_CUSTOMERS: ForCustomers = ForCustomers {
+        arguments: &[(
+            "bill",
+            "Its number (\"12\" or \"INV-12\") or id; \"last\" for your newest.",
+        )],
+        ..ForCustomers::reading(
+            "Shows one of your bills with its lines, total, what is paid and what is owed. Name it by number (\"12\" or \"INV-12\"), \
+             by id, or \"last\" for your newest.",
+        )
+    };
     type Kind = Read;
     type Input = GetBillInput;
     type Output = BillOutput;
@@ -331,6 +342,11 @@ impl Tool for ListBills {
         Example: \"Which bills are unpaid?\" is status open.";
     const TOOLSET: Toolset = Toolset::Billing;
     const IDEMPOTENT: bool = true;
+    const LEAST_ROLE: PrincipalRole = PrincipalRole::Customer;
+    const FOR_CUSTOMERS: ForCustomers = ForCustomers::reading(
+        "Lists your bills, newest first, by status (open, paid, void, uncollectible) and period. Example: \"Which of my bills are \
+         unpaid?\" is status open.",
+    );
     type Kind = Read;
     type Input = ListBillsInput;
     type Output = ListBillsOutput;

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::money::Money;
 use crate::quantity::Exact;
 use crate::token::PrincipalRole;
-use crate::tool::{Commit, Read, Tool, Toolset, Write};
+use crate::tool::{CUSTOMER, Commit, ForCustomers, Read, Tool, Toolset, Write};
 
 /// Where a booking stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -413,6 +413,7 @@ impl Tool for CheckAvailability {
         tomorrow at 3?\" is date and time; \"What is free on Saturday afternoon?\" is date with from 12:00 and to 18:00.";
     const TOOLSET: Toolset = Toolset::Booking;
     const IDEMPOTENT: bool = true;
+    const LEAST_ROLE: PrincipalRole = PrincipalRole::Customer;
     type Kind = Read;
     type Input = CheckAvailabilityInput;
     type Output = CheckAvailabilityOutput;
@@ -470,6 +471,15 @@ impl Tool for CreateBooking {
         candidates. Days and times are those of the resource's time zone.";
     const TOOLSET: Toolset = Toolset::Booking;
     const IDEMPOTENT: bool = false;
+    const LEAST_ROLE: PrincipalRole = PrincipalRole::Customer;
+    const FOR_CUSTOMERS: ForCustomers = ForCustomers {
+        without: &[CUSTOMER, "phone"],
+        ..ForCustomers::reading(
+            "Books a time for you. \"Book the 3pm slot tomorrow\" is date and time 15:00. The time is kept free while you are asked, and \
+             booked once you agree. A time that is taken is refused with the nearest free ones as candidates. Days and times are those of \
+             the resource's time zone.",
+        )
+    };
     type Kind = Commit;
     type Input = CreateBookingInput;
     type Output = BookingOutput;
@@ -512,6 +522,17 @@ impl Tool for RescheduleBooking {
     const TOOLSET: Toolset = Toolset::Booking;
     const IDEMPOTENT: bool = true;
     const DESTRUCTIVE: bool = true;
+    const LEAST_ROLE: PrincipalRole = PrincipalRole::Customer;
+    const FOR_CUSTOMERS: ForCustomers = ForCustomers {
+        arguments: &[(
+            "booking",
+            "Its reference (\"BK-7\" or \"7\") or id. May be left out where you have one coming booking.",
+        )],
+        ..ForCustomers::reading(
+            "Moves a booking of yours to another time, length or resource; it keeps its reference. \"Move my booking to Friday at 10\" is \
+             date and time. The new time is kept free while you are asked; a fee for moving late is shown.",
+        )
+    };
     type Kind = Commit;
     type Input = RescheduleBookingInput;
     type Output = BookingOutput;
@@ -544,6 +565,17 @@ impl Tool for CancelBooking {
     const TOOLSET: Toolset = Toolset::Booking;
     const IDEMPOTENT: bool = true;
     const DESTRUCTIVE: bool = true;
+    const LEAST_ROLE: PrincipalRole = PrincipalRole::Customer;
+    const FOR_CUSTOMERS: ForCustomers = ForCustomers {
+        arguments: &[(
+            "booking",
+            "Its reference (\"BK-7\" or \"7\") or id. May be left out where you have one coming booking.",
+        )],
+        ..ForCustomers::reading(
+            "Cancels a booking of yours that has not begun; its time is free again. \"Cancel my booking BK-7\". You are asked first and \
+             shown whether it is in time and what a late cancellation costs.",
+        )
+    };
     type Kind = Commit;
     type Input = CancelBookingInput;
     type Output = BookingOutput;
@@ -600,6 +632,11 @@ impl Tool for ViewBookings {
         calendar file.";
     const TOOLSET: Toolset = Toolset::Booking;
     const IDEMPOTENT: bool = true;
+    const LEAST_ROLE: PrincipalRole = PrincipalRole::Customer;
+    const FOR_CUSTOMERS: ForCustomers = ForCustomers::reading(
+        "Lists your bookings, soonest first, by resource, period and status. \"What have I booked?\" Shows one booking's details, too: \
+         its reference, time, price, calendar file.",
+    );
     type Kind = Read;
     type Input = ViewBookingsInput;
     type Output = ViewBookingsOutput;

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::money::Currency;
 use crate::quantity::{Exact, Measure};
 use crate::token::PrincipalRole;
-use crate::tool::{Commit, Read, Tool, Toolset, Write};
+use crate::tool::{CUSTOMER, Commit, ForCustomers, Read, Tool, Toolset, Write};
 
 /// A price per unit, fractions of a minor unit allowed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -171,13 +171,83 @@ pub struct ListItemsInput {
     pub cursor: Option<String>,
 }
 
+/// Whether there is some of an item, for those who are not told how much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Supply {
+    /// There is.
+    InStock,
+    /// There is little.
+    Low,
+    /// There is none.
+    None,
+}
+
+/// An item in a list. A customer is shown a price list: whether there is some, and not how much, how fast it goes, or the shop's codes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ListedItem {
+    /// The item's id.
+    pub id: Uuid,
+    /// Its name.
+    pub name: String,
+    /// Its category, in lower case; empty for none.
+    pub category: String,
+    /// The unit it is counted and priced in.
+    pub unit: String,
+    /// What one unit costs.
+    pub unit_price: UnitPrice,
+    /// For a customer: whether there is some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supply: Option<Supply>,
+    /// What is on hand; not for customers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stock: Option<Measure>,
+    /// On hand is at or below the low-stock level.
+    pub low: bool,
+    /// The level at which stock counts as low; not for customers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub low_stock_level: Option<Measure>,
+    /// The shop's own code; not for customers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sku: Option<String>,
+    /// Other names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<Alias>,
+    /// Units of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub units: Vec<ItemUnit>,
+    /// Grows with every change of its fields or stock; not for customers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<i64>,
+}
+
+impl From<ItemView> for ListedItem {
+    fn from(item: ItemView) -> ListedItem {
+        ListedItem {
+            id: item.id,
+            name: item.name,
+            category: item.category,
+            unit: item.unit,
+            unit_price: item.unit_price,
+            supply: None,
+            stock: Some(item.stock),
+            low: item.low,
+            low_stock_level: item.low_stock_level,
+            sku: item.sku,
+            aliases: item.aliases,
+            units: item.units,
+            version: Some(item.version),
+        }
+    }
+}
+
 /// One page of items, by name.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct ListItemsOutput {
     /// One sentence for the person.
     pub summary: String,
     /// The items.
-    pub items: Vec<ItemView>,
+    pub items: Vec<ListedItem>,
     /// Where the next page starts; absent on the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_cursor: Option<String>,
@@ -192,6 +262,14 @@ impl Tool for ListItems {
     const TOOLSET: Toolset = Toolset::Inventory;
     const IDEMPOTENT: bool = true;
     const LEAST_ROLE: PrincipalRole = PrincipalRole::Customer;
+    // Who may narrow by how much there is can find out how much there is.
+    const FOR_CUSTOMERS: ForCustomers = ForCustomers {
+        without: &[CUSTOMER, "stock_below", "low_stock"],
+        ..ForCustomers::reading(
+            "The shop's price list, by name: what each item costs and whether there is some. Narrow it with query (part of a name) or \
+             category. Examples: \"What does sugar cost?\" is query sugar; \"What's in the beauty category?\" is category beauty.",
+        )
+    };
     type Kind = Read;
     type Input = ListItemsInput;
     type Output = ListItemsOutput;
@@ -246,7 +324,6 @@ impl Tool for GetItem {
         sugar do we have?\" and before a physical count, which needs the item's version.";
     const TOOLSET: Toolset = Toolset::Inventory;
     const IDEMPOTENT: bool = true;
-    const LEAST_ROLE: PrincipalRole = PrincipalRole::Customer;
     type Kind = Read;
     type Input = GetItemInput;
     type Output = GetItemOutput;

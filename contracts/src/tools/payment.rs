@@ -8,7 +8,8 @@ use uuid::Uuid;
 use crate::confirmation::Approver;
 use crate::money::Money;
 use crate::quantity::Exact;
-use crate::tool::{Commit, Read, Tool, Toolset};
+use crate::token::PrincipalRole;
+use crate::tool::{CUSTOMER, Commit, ForCustomers, Read, Tool, Toolset};
 
 /// How money is paid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -189,6 +190,11 @@ impl Tool for CheckBalance {
         customer Ali.";
     const TOOLSET: Toolset = Toolset::Payment;
     const IDEMPOTENT: bool = true;
+    const LEAST_ROLE: PrincipalRole = PrincipalRole::Customer;
+    const FOR_CUSTOMERS: ForCustomers = ForCustomers::reading(
+        "Shows what you have in your wallet with the shop and owe on open bills; payments under way are shown apart. \"How much do I \
+         owe?\"",
+    );
     type Kind = Read;
     type Input = CheckBalanceInput;
     type Output = CheckBalanceOutput;
@@ -245,6 +251,33 @@ impl Tool for CollectPayment {
     const IDEMPOTENT: bool = false;
     const DESTRUCTIVE: bool = true;
     const OPEN_WORLD: bool = true;
+    const LEAST_ROLE: PrincipalRole = PrincipalRole::Customer;
+    // Cash is the counter's, and whoever may name a telephone may have somebody else's asked for money.
+    const FOR_CUSTOMERS: ForCustomers = ForCustomers {
+        without: &[CUSTOMER, "phone"],
+        without_words: &[("method", "cash")],
+        arguments: &[
+            (
+                "bill",
+                "The bill of yours to pay: \"12\", \"INV-12\" or \"last\". Absent: your open bills, the oldest first.",
+            ),
+            (
+                "amount",
+                "How much, in the shop's currency: \"5000\". What is owed when absent. With a bill never more than is owed on it; without \
+                 one the rest goes into your wallet.",
+            ),
+            (
+                "method",
+                "How it is paid: wallet, `mobile_money` (your telephone with the shop is asked) or card.",
+            ),
+        ],
+        ..ForCustomers::reading(
+            "Pays your bills from your wallet, by mobile money or card. Without a bill it pays your open bills, the oldest first; what is \
+             left goes into your wallet. You are asked first. Mobile money asks the telephone the shop knows of you. Mobile money and card \
+             answer pending with a reference; check_balance and transaction_history show when the money has come. Cash is paid at the \
+             counter.",
+        )
+    };
     type Kind = Commit;
     type Input = CollectPaymentInput;
     type Output = PaymentOutput;
@@ -383,9 +416,9 @@ pub struct MovementOfMoney {
     pub text: String,
     /// How much.
     pub amount: Money,
-    /// The account it went to: "cash", "receivable", "wallet".
+    /// The account it went to: "cash", "receivable", "wallet". For a customer the shop's own accounts are all "shop".
     pub to_account: String,
-    /// The account it came from.
+    /// The account it came from, likewise.
     pub from_account: String,
     /// What it did to the customer's wallet (for the whole shop: to all wallets); negative when money left it. 0 while pending.
     pub wallet_change: Money,
@@ -423,6 +456,11 @@ impl Tool for TransactionHistory {
         customer or the whole shop, by period. \"What did Ali pay?\" is customer Ali.";
     const TOOLSET: Toolset = Toolset::Payment;
     const IDEMPOTENT: bool = true;
+    const LEAST_ROLE: PrincipalRole = PrincipalRole::Customer;
+    const FOR_CUSTOMERS: ForCustomers = ForCustomers::reading(
+        "Lists what happened to what you owe and to your wallet, newest first: bills, payments, refunds, credits, top-ups, by period. \
+         \"What did I pay?\"",
+    );
     type Kind = Read;
     type Input = TransactionHistoryInput;
     type Output = TransactionHistoryOutput;

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::money::Money;
 use crate::token::PrincipalRole;
-use crate::tool::{Read, Tool, Toolset, Write};
+use crate::tool::{CUSTOMER, ForCustomers, Read, Tool, Toolset, Write};
 use crate::tools::billing::BillHead;
 
 /// How a customer wants to be reached.
@@ -145,10 +145,10 @@ pub struct Purchases {
 pub struct GetUserProfileOutput {
     /// One sentence for the person.
     pub summary: String,
-    /// The caller, when no customer was named.
+    /// The caller, when no customer was named or the caller is a customer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub caller: Option<CallerView>,
-    /// The customer that was named.
+    /// The customer that was named; the caller's own profile where the caller is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub customer: Option<CustomerView>,
     /// What that customer has bought and owes.
@@ -164,6 +164,11 @@ impl Tool for GetUserProfile {
         \"Who am I?\"";
     const TOOLSET: Toolset = Toolset::Profile;
     const IDEMPOTENT: bool = true;
+    const LEAST_ROLE: PrincipalRole = PrincipalRole::Customer;
+    const FOR_CUSTOMERS: ForCustomers = ForCustomers::reading(
+        "Shows what the shop knows of you: telephone, email, language, favourites, your last bills and what is owed, and the shop's \
+         currency, time zone and language. Example: \"Who am I?\"",
+    );
     type Kind = Read;
     type Input = GetUserProfileInput;
     type Output = GetUserProfileOutput;
@@ -303,6 +308,15 @@ impl Tool for UpdatePreferences {
     const TOOLSET: Toolset = Toolset::Profile;
     const IDEMPOTENT: bool = true;
     const DESTRUCTIVE: bool = true;
+    const LEAST_ROLE: PrincipalRole = PrincipalRole::Customer;
+    // The name and the telephone are how the shop knows her, and whether a number is somebody's already is not hers to find out.
+    const FOR_CUSTOMERS: ForCustomers = ForCustomers {
+        without: &[CUSTOMER, "name", "phone"],
+        ..ForCustomers::reading(
+            "Changes what the shop knows of you: email, language, how to reach you, favourite items, time zone. Only what is given changes. \
+             Examples: \"I prefer Spanish\", \"Milk is one of my favourites\". Name and telephone are changed at the counter.",
+        )
+    };
     type Kind = Write;
     type Input = UpdatePreferencesInput;
     type Output = CustomerOutput;

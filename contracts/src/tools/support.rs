@@ -5,7 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::tool::{Read, Tool, Toolset, Write};
+use crate::token::PrincipalRole;
+use crate::tool::{CUSTOMER, ForCustomers, Read, Tool, Toolset, Write};
 
 /// Where a ticket stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -187,6 +188,11 @@ impl Tool for CreateTicket {
         Example: \"Note that Ali's milk was sour\". To call for a person at once use escalate_to_human.";
     const TOOLSET: Toolset = Toolset::Support;
     const IDEMPOTENT: bool = false;
+    const LEAST_ROLE: PrincipalRole = PrincipalRole::Customer;
+    const FOR_CUSTOMERS: ForCustomers = ForCustomers::reading(
+        "Opens a numbered ticket for a complaint, a question or a wish of yours that a person will take care of. Example: \"My milk was \
+         sour\". To call for a person at once use escalate_to_human.",
+    );
     type Kind = Write;
     type Input = CreateTicketInput;
     type Output = TicketOutput;
@@ -303,6 +309,18 @@ impl Tool for EscalateToHuman {
         reason and the conversation, or escalates the ticket that is named. Example: \"I want to talk to a human\".";
     const TOOLSET: Toolset = Toolset::Support;
     const IDEMPOTENT: bool = false;
+    const LEAST_ROLE: PrincipalRole = PrincipalRole::Customer;
+    const FOR_CUSTOMERS: ForCustomers = ForCustomers {
+        without: &[CUSTOMER, "session"],
+        arguments: &[(
+            "ticket",
+            "A ticket of yours that is there already, by number, id or \"last\"; a new one is opened when absent.",
+        )],
+        ..ForCustomers::reading(
+            "Calls for a person when the assistant cannot or should not go on: opens an escalated ticket with the reason, or escalates the \
+             ticket of yours that is named. Example: \"I want to talk to a human\".",
+        )
+    };
     type Kind = Write;
     type Input = EscalateToHumanInput;
     type Output = TicketOutput;

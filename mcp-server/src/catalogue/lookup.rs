@@ -153,14 +153,17 @@ async fn candidates(
     let ids: Vec<Uuid> = close.iter().take(OFFERED_MAX).map(|(id, _)| *id).collect();
     let tenant = call.tenant();
     let items = load(call.conn, tenant, &ids).await?;
+    let tells_stock = call.caller.confined_to().is_none();
     Ok(items
         .iter()
         .map(|item| {
             let score = close.iter().find(|(id, _)| *id == item.id);
+            let candidate = item.candidate(call.shop, call.locale);
             Candidate {
+                stock: candidate.stock.filter(|_| tells_stock),
                 // Two decimals are enough to compare.
                 score: score.map(|(_, s)| Exact(Decimal::new(i64::from(*s / 10), 2).normalize())),
-                ..item.candidate(call.shop, call.locale)
+                ..candidate
             }
         })
         .collect())

@@ -1,13 +1,14 @@
 //! `mcp-server webhook …`: who is told what happens in the shop.
 
+use http::Method;
 use clap::Subcommand;
-use contracts::ids::TenantId;
-use migrations::database;
+use serde_json::json;
 use uuid::Uuid;
 
-use super::say;
+use super::desk::{Business, Desk, Path, tell};
+use crate::admin::webhooks::{Added, Deliveries, Delivery, Endpoint, Endpoints, Retried};
+use crate::app::Hooks;
 use crate::config::Config;
-use crate::webhooks::admin;
 
 /// What can be done about webhooks.
 #[derive(Debug, Subcommand)]
@@ -19,65 +20,49 @@ pub(super) enum Webhook {
         /// What it hears of, with commas between: `bill.issued,payment.*`. `*` is everything.
         #[arg(long, value_delimiter = ',', default_value = "*")]
         topics: Vec<String>,
-        /// The business. Default: the one of local mode.
-        #[arg(long)]
-        tenant: Option<Uuid>,
     },
     /// Show the addresses that are told something.
-    List {
-        /// The business. Default: the one of local mode.
-        #[arg(long)]
-        tenant: Option<Uuid>,
-    },
+    List,
     /// Stop telling an address anything.
     Remove {
         /// Its id, as `list` shows it.
         id: Uuid,
-        /// The business. Default: the one of local mode.
-        #[arg(long)]
-        tenant: Option<Uuid>,
     },
     /// Show the newest deliveries.
     Deliveries {
         /// Only those that were given up.
         #[arg(long)]
         dead: bool,
-        /// The business. Default: the one of local mode.
-        #[arg(long)]
-        tenant: Option<Uuid>,
     },
     /// Deliver an event that was given up once more.
     Retry {
         /// The event's id, as `deliveries` shows it.
         event: Uuid,
-        /// The business. Default: the one of local mode.
-        #[arg(long)]
-        tenant: Option<Uuid>,
     },
 }
 
-impl Webhook {
-    fn tenant(&self) -> TenantId {
-        let (Webhook::Add { tenant, .. }
-        | Webhook::List { tenant }
-        | Webhook::Remove { tenant, .. }
-        | Webhook::Deliveries { tenant, .. }
-        | Webhook::Retry { tenant, .. }) = self;
-        tenant.map_or(TenantId::DEMO, TenantId)
+/// Does it, on the database the settings lead to.
+pub(super) async fn run(
+    config: &Config,
+    hooks: Hooks,
+    business: &Business,
+    command: Webhook,
+) -> anyhow::Result<()> {
+    let desk = Desk::open(config, hooks, business).await?;
+    let lines = act(&desk, command).await;
+    desk.close().await;
+    for line in lines? {
+        tell(&line);
     }
+    Ok(())
 }
 
-/// Does it, on the database the settings lead to.
-pub(super) async fn run(command: Webhook, config: &Config) -> anyhow::Result<()> {
-    let database = database::open(config.database.clone(), &mut say).await?;
-    let tenant = command.tenant();
-    let now = config.clock.now();
-    let mut tx = database::begin(&database.pool, tenant.0).await?;
-    let lines = match command {
-        Webhook::Add { url, topics, .. } => {
-            let id = migrations::clock::new_id(&*config.clock);
-            let added =
-                admin::add(&mut tx, tenant, id, &url, &topics, config.local_mode, now).await?;
+async fn act(desk: &Desk, command: Webhook) -> anyhow::Result<Vec<String>> {
+    let webhooks = || Path::to(&["webhooks"]);
+    Ok(match command {
+        Webhook::Add { url, topics } => {
+            let body = json!({"url": url, "topics": topics});
+            let added: Added = desk.send(Method::POST, &webhooks(), &body).await?;
             vec![
                 format!("endpoint {}", added.id),
                 format!("url      {}", added.url),
@@ -86,36 +71,34 @@ pub(super) async fn run(command: Webhook, config: &Config) -> anyhow::Result<()>
                 "The secret is not shown again.".to_owned(),
             ]
         }
-        Webhook::List { .. } => endpoints(admin::list(&mut tx, tenant).await?),
-        Webhook::Remove { id, .. } => {
-            admin::remove(&mut tx, tenant, id, now).await?;
+        Webhook::List => endpoints(desk.get::<Endpoints>(&webhooks()).await?.endpoints),
+        Webhook::Remove { id } => {
+            desk.delete(&Path::to(&["webhooks", &id.to_string()]))
+                .await?;
             vec![format!("{id} is told nothing any more.")]
         }
-        Webhook::Deliveries { dead, .. } => {
-            deliveries(admin::deliveries(&mut tx, tenant, dead).await?)
+        Webhook::Deliveries { dead } => {
+            let path = Path::to(&["webhooks", "deliveries"]).with("dead", dead.then_some("true"));
+            deliveries(desk.get::<Deliveries>(&path).await?.deliveries)
         }
-        Webhook::Retry { event, .. } => {
-            let count = admin::retry(&mut tx, tenant, event, now).await?;
+        Webhook::Retry { event } => {
+            let path = Path::to(&["webhooks", "deliveries", &event.to_string(), "retry"]);
+            let retried: Retried = desk.send(Method::POST, &path, &json!({})).await?;
             vec![format!(
-                "Event {event} will be delivered again to {count} endpoint(s)."
+                "Event {event} will be delivered again to {} endpoint(s).",
+                retried.endpoints
             )]
         }
-    };
-    tx.commit().await?;
-    database.pool.close().await;
-    for line in lines {
-        tell(&line);
-    }
-    Ok(())
+    })
 }
 
-fn endpoints(found: Vec<admin::Endpoint>) -> Vec<String> {
+fn endpoints(found: Vec<Endpoint>) -> Vec<String> {
     if found.is_empty() {
         return vec![
             "Nobody is told anything. `mcp-server webhook add URL` adds an address.".to_owned(),
         ];
     }
-    let line = |e: admin::Endpoint| {
+    let line = |e: Endpoint| {
         let reason = e.reason.map_or_else(String::new, |r| format!("  {r}"));
         format!(
             "{}  {:8}  {} pending, {} dead  {}  [{}]{reason}",
@@ -130,11 +113,11 @@ fn endpoints(found: Vec<admin::Endpoint>) -> Vec<String> {
     found.into_iter().map(line).collect()
 }
 
-fn deliveries(found: Vec<admin::Delivery>) -> Vec<String> {
+fn deliveries(found: Vec<Delivery>) -> Vec<String> {
     if found.is_empty() {
         return vec!["None.".to_owned()];
     }
-    let line = |d: admin::Delivery| {
+    let line = |d: Delivery| {
         let next = if d.status == "pending" {
             format!(", next at {}", d.next_at.to_rfc3339())
         } else {
@@ -147,12 +130,4 @@ fn deliveries(found: Vec<admin::Delivery>) -> Vec<String> {
         )
     };
     found.into_iter().map(line).collect()
-}
-
-#[expect(
-    clippy::print_stdout,
-    reason = "what was asked for; standard output is free, no client is served"
-)]
-fn tell(line: &str) {
-    println!("{line}");
 }

@@ -10,7 +10,7 @@ use super::{Job, Wanted};
 use crate::app::App;
 use crate::error::CallError;
 use crate::outgoing::{Answered, NoAnswer};
-use crate::webhooks::{Message, next_attempt, signature};
+use crate::webhooks::{Message, checked_url, next_attempt, signature};
 
 /// Deliveries of one run; the next look starts another.
 const AT_ONCE: usize = 100;
@@ -108,7 +108,16 @@ async fn attempt(app: &App, delivery: &Claimed, now: DateTime<Utc>) -> Outcome {
     let Some(signed) = signature(&delivery.secret, delivery.event_id, timestamp_s, &body) else {
         return failed("the secret cannot be read".to_owned(), true);
     };
-    let client = match app.outgoing.client() {
+    // Checked again: an address may have been given in local mode, and a name may lead elsewhere by now.
+    if let Err(why) = checked_url(&delivery.url, app.local_mode) {
+        return failed(why, true);
+    }
+    let client = if app.local_mode {
+        app.outgoing.client()
+    } else {
+        app.outgoing.client_to_the_public()
+    };
+    let client = match client {
         Ok(client) => client,
         Err(error) => return failed(error.to_string(), true),
     };

@@ -35,7 +35,7 @@ pub(crate) fn phone(call: &Call<'_>, text: &str, field: &str) -> Result<String, 
         })
 }
 
-/// The way a method is paid. Mobile money asks the telephone given, else the customer's own.
+/// The way a method is paid. Mobile money asks the telephone given, else the customer's own; a customer principal has only her own asked.
 ///
 /// # Errors
 /// `method_unavailable` when nobody is set up for it; `invalid_arguments` at `field` when no telephone is known.
@@ -57,6 +57,7 @@ pub(crate) async fn way(
     let Some(provider) = call.providers.serving(method, direction) else {
         return Err(words::method_unavailable(call.locale, method, direction).into());
     };
+    let given = given.filter(|_| call.caller.confined_to().is_none());
     let phone = match (given, customer) {
         (Some(phone), _) => Some(phone),
         (None, Some(customer)) => {
@@ -66,6 +67,9 @@ pub(crate) async fn way(
         (None, None) => None,
     };
     if method == PaymentMethod::MobileMoney && phone.is_none() {
+        if call.caller.confined_to().is_some() {
+            return Err(words::own_phone_needed(call.locale, "method").into());
+        }
         return Err(words::phone_needed(call.locale, field).into());
     }
     Ok(Way {

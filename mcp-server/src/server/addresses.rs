@@ -113,7 +113,7 @@ impl Address {
                 caller.role >= PrincipalRole::Staff && caller.may_use::<ListItems>()
             }
             Address::Item(_) => caller.may_use::<GetItem>(),
-            // A customer learns of herself from the tool, which asks for no name.
+            // A customer names nobody: what is known of her she has from the tool.
             Address::Customer(_) => {
                 caller.role >= PrincipalRole::Staff && caller.may_use::<GetUserProfile>()
             }

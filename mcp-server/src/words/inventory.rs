@@ -3,7 +3,7 @@
 use contracts::failure::{Candidate, FailureCode, ToolFailure};
 use contracts::locale::Locale;
 use contracts::quantity::Measure;
-use contracts::tools::inventory::AdjustReason;
+use contracts::tools::inventory::{AdjustReason, Supply};
 use contracts::unit::EACH;
 
 use super::arguments::refused;
@@ -669,6 +669,16 @@ pub(crate) enum Page {
     First,
     /// There was something before.
     Later,
+}
+
+/// "Sugar (RWF 160 per kg)", "Soap (RWF 100 each, none left)".
+#[must_use]
+pub(crate) fn named_with_price(locale: Locale, name: &str, price: &str, supply: Supply) -> String {
+    match (locale, supply) {
+        (_, Supply::InStock | Supply::Low) => format!("{name} ({price})"),
+        (Locale::En, Supply::None) => format!("{name} ({price}, none left)"),
+        (Locale::Es, Supply::None) => format!("{name} ({price}, agotado)"),
+    }
 }
 
 /// "Sugar (20 kg)".

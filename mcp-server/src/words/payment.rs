@@ -518,6 +518,38 @@ pub(crate) fn phone_needed(locale: Locale, field: &str) -> ToolFailure {
     )
 }
 
+/// "The shop does not know your telephone number, which mobile money needs."
+#[must_use]
+pub(crate) fn own_phone_needed(locale: Locale, field: &str) -> ToolFailure {
+    let message = match locale {
+        Locale::En => {
+            "The shop does not know your telephone number, which mobile money needs. Give it at the counter, or pay another way."
+        }
+        Locale::Es => {
+            "La tienda no tiene su número de teléfono, que hace falta para el dinero móvil. Indíquelo en el mostrador o pague de otra manera."
+        }
+    };
+    refused(
+        field,
+        message.to_owned(),
+        "Repeat the call with another method, or open a ticket about the number.",
+    )
+}
+
+/// "Cash is paid at the counter."
+#[must_use]
+pub(crate) fn cash_at_the_counter(locale: Locale, field: &str) -> ToolFailure {
+    let message = match locale {
+        Locale::En => "Cash is paid at the counter. Choose another way.",
+        Locale::Es => "El efectivo se paga en el mostrador. Elija otra forma.",
+    };
+    refused(
+        field,
+        message.to_owned(),
+        "Repeat the call with wallet, mobile_money or card.",
+    )
+}
+
 /// "Mobile money is not set up for this shop."
 #[must_use]
 pub(crate) fn method_unavailable(

@@ -118,6 +118,48 @@ pub(super) async fn make_ready(
     })
 }
 
+/// Checks the login and its server for a program that only reads, and changes nothing. A member of `role` serves, and so does a login that
+/// was given what there is to read and nothing else.
+pub(super) async fn make_ready_reading(target: &Target, role: Role) -> Result<Login, OpenError> {
+    let mut connection = target
+        .connect(&[("statement_timeout", STATEMENT_TIMEOUT_MS)])
+        .await?;
+    let facts = facts(&mut connection).await?;
+    check_server(target, &facts)?;
+    let found = role_facts(&mut connection, role, &facts.login).await?;
+    if !found.is_there {
+        return Err(needs_migration(&State::Missing));
+    }
+    if found.has_login {
+        become_role(&mut connection, &facts, role).await?;
+    } else if !reads(&mut connection).await? {
+        let call = format!("call shop.let_read('{}');", facts.login.replace('\'', "''"));
+        return Err(needs_administrator(&facts, &[call]));
+    }
+    match schema::state(&mut connection).await? {
+        State::Current => {}
+        state => return Err(needs_migration(&state)),
+    }
+    connection.execute("reset role").await?;
+    let must_switch = found.has_login && must_switch(&mut connection, &facts, role).await?;
+    connection.close().await?;
+    Ok(Login {
+        name: facts.login,
+        must_switch,
+    })
+}
+
+/// Whether the session's login may look at the businesses.
+async fn reads(connection: &mut PgConnection) -> sqlx::Result<bool> {
+    sqlx::query_scalar(
+        "select coalesce((select has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select')
+                            from pg_catalog.pg_namespace n join pg_catalog.pg_class c on c.relnamespace = n.oid
+                           where n.nspname = 'shop' and c.relname = 'tenants'), false)",
+    )
+    .fetch_one(connection)
+    .await
+}
+
 /// The login of a pool, which the migrating login may have to make a member of the role.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wants<'a> {
@@ -345,6 +387,23 @@ pub(super) async fn prove_bound(
     let facts = facts(connection).await?;
     refuse_unbound(connection, &facts, role).await?;
     if inherits(connection, role).await? {
+        return Ok(());
+    }
+    Err(OpenError::UnsafeRole {
+        role: facts.login,
+        fault: "has none of the rights it needs",
+        wanted: role.name(),
+    })
+}
+
+/// Like [`prove_bound`], where the right to read is enough.
+pub(super) async fn prove_bound_reading(
+    connection: &mut PgConnection,
+    role: Role,
+) -> Result<(), OpenError> {
+    let facts = facts(connection).await?;
+    refuse_unbound(connection, &facts, role).await?;
+    if inherits(connection, role).await? || reads(connection).await? {
         return Ok(());
     }
     Err(OpenError::UnsafeRole {

@@ -13,6 +13,7 @@ use std::time::Duration;
 use agent::config::{Address, ExtraServer};
 use agent::models::{ToolCall, ToolSpec};
 use agent::principal::Principal;
+use agent::tokens::Signer;
 use agent::tools::{AnswerToPass, CallResult, Dispatch, Tools};
 use anyhow::Context as _;
 use contracts::locale::Locale;
@@ -74,7 +75,7 @@ async fn main() -> anyhow::Result<()> {
 
 fn tools(ours: &str, key: Key, extra: &[ExtraServer]) -> anyhow::Result<Tools> {
     let clock = clock::from_setting(None);
-    Ok(Tools::new(ours, key, clock, extra, CALL)?)
+    Ok(Tools::new(ours, Signer::new(key, clock), extra, CALL)?)
 }
 
 fn calls(context: &Value, prefix: &str, offered: &[&ToolSpec]) -> Vec<ToolCall> {

@@ -24,6 +24,15 @@ pub enum Call {
         /// The bill's number.
         number: usize,
     },
+    /// `billing_credit_bill`, the whole of it.
+    Credit {
+        /// The bill's number.
+        number: usize,
+        /// The goods go back to stock.
+        restock: bool,
+        /// Where money goes back to: the wallet for a known customer, else cash, when it is not said.
+        to: Option<Method>,
+    },
     /// `billing_get_bill`.
     Get {
         /// The bill's number.
@@ -54,6 +63,19 @@ pub struct Wanted {
     pub discount_minor: Option<i64>,
     /// Paid at once: how, and all of it or so many whole major units.
     pub payment: Option<(Method, Option<i64>)>,
+}
+
+/// A credit note that is agreed to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct CreditTerms {
+    number: usize,
+    /// What it comes to.
+    pub total_minor: i64,
+    /// What is given back of each payment, by its number.
+    taken: BTreeMap<usize, i64>,
+    /// Whose wallet it goes into, if it does.
+    wallet: Option<String>,
+    restock: bool,
 }
 
 /// A line of a bill.
@@ -100,6 +122,8 @@ pub struct Bill {
     pub void: bool,
     /// Given up.
     pub uncollectible: bool,
+    /// All its goods were credited.
+    pub is_returned: bool,
     /// When it was asked for, as the server says: bills asked for at once may be numbered in another order.
     pub issued_at: Option<DateTime<Utc>>,
 }
@@ -110,6 +134,7 @@ impl Call {
             Call::Create(_) => "billing_create_bill",
             Call::Void { .. } => "billing_void_bill",
             Call::WriteOff { .. } => "billing_write_off_bill",
+            Call::Credit { .. } => "billing_credit_bill",
             Call::Get { .. } => "billing_get_bill",
             Call::List { .. } => "billing_list_bills",
             Call::Summary { .. } => "sales_summary",
@@ -121,6 +146,13 @@ impl Call {
             Call::Create(wanted) => wanted.arguments(),
             Call::Void { number } | Call::WriteOff { number } | Call::Get { number } => {
                 json!({"bill": format!("INV-{number}")})
+            }
+            Call::Credit {
+                number,
+                restock,
+                to,
+            } => {
+                json!({"bill": format!("INV-{number}"), "restock": restock, "refund_to": to.map(Method::word)})
             }
             Call::List { status } => json!({"status": status, "limit": 100}),
             Call::Summary { from, to } => json!({"from": from, "to": to}),
@@ -134,7 +166,7 @@ impl Call {
     pub(super) fn is_commit(&self) -> bool {
         matches!(
             self,
-            Call::Create(_) | Call::Void { .. } | Call::WriteOff { .. }
+            Call::Create(_) | Call::Void { .. } | Call::WriteOff { .. } | Call::Credit { .. }
         )
     }
 }
@@ -254,10 +286,13 @@ impl Shop {
             },
             Call::List { status } => {
                 let bills = self.bills.iter().zip(1..);
-                let heads: Vec<Value> = bills
+                let bills = bills
                     .filter(|(bill, _)| status.is_none_or(|wanted| bill.status() == wanted))
-                    .map(|(bill, number)| bill.head(number))
-                    .collect();
+                    .map(|(bill, number)| bill.head(number));
+                let notes = (1..=self.credit_notes).filter(|_| status.is_none());
+                let notes =
+                    notes.map(|n| json!({"number": format!("CN-{n}"), "kind": "credit_note"}));
+                let heads: Vec<Value> = notes.chain(bills).collect();
                 Expected::Done(json!({"bills": heads}))
             }
             Call::Summary { .. } => {
@@ -271,7 +306,9 @@ impl Shop {
                     "owed": {"amount_minor": owed}, "credited": {"amount_minor": credited},
                 }))
             }
-            Call::Create(_) | Call::Void { .. } | Call::WriteOff { .. } => Expected::Nothing,
+            Call::Create(_) | Call::Void { .. } | Call::WriteOff { .. } | Call::Credit { .. } => {
+                Expected::Nothing
+            }
         }
     }
 
@@ -289,8 +326,47 @@ impl Shop {
                 }
                 Ok(super::Terms::WriteOff(*number, bill.owed_minor()))
             }
+            Call::Credit {
+                number,
+                restock,
+                to,
+            } => self.credit_terms(*number, *restock, *to),
             Call::Get { .. } | Call::List { .. } | Call::Summary { .. } => Err(Expected::Nothing),
         }
+    }
+
+    fn credit_terms(
+        &self,
+        number: usize,
+        restock: bool,
+        to: Option<Method>,
+    ) -> Result<super::Terms, Expected> {
+        let bill = self.bill(number)?;
+        let total_minor = bill.total_minor - bill.credited_minor;
+        // Goods that came back once do not come back again.
+        if !matches!(bill.status(), "open" | "paid") || total_minor <= 0 || bill.is_returned {
+            return Err(Expected::refused("bill_not_open"));
+        }
+        let taken: BTreeMap<usize, i64> = bill
+            .payments
+            .iter()
+            .filter(|(_, minor)| **minor > 0)
+            .map(|(payment, minor)| (*payment, *minor))
+            .collect();
+        let wallet = match (to, &bill.customer) {
+            (Some(Method::Cash), _) | (None, None) => None,
+            (Some(Method::Wallet), None) if !taken.is_empty() => {
+                return Err(Expected::refused("invalid_arguments"));
+            }
+            (_, customer) => customer.clone(),
+        };
+        Ok(super::Terms::Credit(CreditTerms {
+            number,
+            total_minor,
+            taken,
+            wallet,
+            restock,
+        }))
     }
 
     fn bill_terms(&self, wanted: &Wanted) -> Result<Terms, Expected> {
@@ -425,12 +501,36 @@ impl Shop {
             credited_minor: 0,
             void: false,
             uncollectible: false,
+            is_returned: false,
             issued_at: issued_at(step.reply),
         };
         let number = self.bills.len() + 1;
         let output = bill.output(number, self);
         self.bills.push(bill);
         Expected::Done(output)
+    }
+
+    /// Takes all of a bill off again: nothing is owed, and nothing was paid.
+    pub(super) fn credit(&mut self, terms: &CreditTerms) -> Expected {
+        for minor in terms.taken.values() {
+            self.paid(if terms.wallet.is_some() { 0 } else { -minor });
+        }
+        if let Some(name) = &terms.wallet {
+            *self.wallets.entry(name.clone()).or_default() += terms.taken.values().sum::<i64>();
+        }
+        let bill = &mut self.bills[terms.number - 1];
+        for (payment, minor) in &terms.taken {
+            *bill.payments.entry(*payment).or_default() -= minor;
+        }
+        bill.credited_minor += terms.total_minor;
+        bill.is_returned = true;
+        let lines = bill.lines.clone();
+        for line in lines.into_iter().filter(|_| terms.restock) {
+            self.items[line.item].moves(line.quantity, "return");
+        }
+        self.credit_notes += 1;
+        let bill = self.bills[terms.number - 1].output(terms.number, self);
+        Expected::Done(json!({"number": format!("CN-{}", self.credit_notes), "bill": bill["bill"]}))
     }
 
     fn refuse_settled(&self, number: usize) -> Result<(), Expected> {

@@ -230,16 +230,23 @@ fn read(request: &Request, result: &Value) -> anyhow::Result<Sent> {
     answered(Reply::Done(done), None)
 }
 
-/// A list of bills is newest first by the time they were asked for, which is not quite the order of their numbers when several are at it.
+/// Lists by number: bills come newest first by the time they were asked for, which is not quite the order of their numbers when several are
+/// at it; bookings come by their time.
 fn in_order(done: &mut Value) {
-    let Some(bills) = done.get_mut("bills").and_then(Value::as_array_mut) else {
-        return;
-    };
-    bills.sort_by_key(|bill| {
-        let number = bill["number"].as_str().unwrap_or_default();
-        let digits = number.rsplit('-').next().unwrap_or_default();
-        digits.parse::<u64>().unwrap_or(0)
-    });
+    for (list, key) in [
+        ("bills", "number"),
+        ("bookings", "reference"),
+        ("tickets", "number"),
+    ] {
+        let Some(rows) = done.get_mut(list).and_then(Value::as_array_mut) else {
+            continue;
+        };
+        rows.sort_by_key(|row| {
+            let number = row[key].as_str().unwrap_or_default();
+            let (series, digits) = number.rsplit_once('-').unwrap_or_default();
+            (series.to_owned(), digits.parse::<u64>().unwrap_or(0))
+        });
+    }
 }
 
 /// What the movements of a page come to, so that it can be compared with a balance.

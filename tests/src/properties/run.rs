@@ -23,7 +23,9 @@ use super::chaos::{self, Toll};
 use super::client::{Answered, Client, Doors, Request};
 use super::history::{Seen, explain};
 use super::script::{Answer, Draw, Fault, Script, Step, summary};
-use crate::model::{Ask, Call, Op, OpId, Reply, Shop, billing, inventory, payment};
+use crate::model::{
+    Ask, Call, Op, OpId, Reply, Shop, billing, booking, inventory, payment, people,
+};
 use crate::program::{Executables, QUIET, Stage};
 use crate::world::http_client;
 
@@ -489,6 +491,8 @@ impl Person<'_> {
             Call::Billing(summary(today)),
             Call::Payment(payment::Call::Balance { customer: None }),
             Call::Payment(payment::Call::History { customer: None }),
+            Call::Booking(booking::Call::View),
+            Call::People(people::Call::List { status: None }),
         ];
         for call in calls {
             let step = Step {

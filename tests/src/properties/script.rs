@@ -7,7 +7,7 @@ use contracts::money::Currency;
 use rust_decimal::Decimal;
 
 use crate::model::payment::{self, Method, Payer};
-use crate::model::{Ask, Call, Settings, billing, inventory};
+use crate::model::{Ask, Call, Settings, billing, booking, inventory, people};
 
 /// Names that are nothing like each other, so that none is taken for a slip of another.
 const ITEMS: [(&str, &str); 5] = [
@@ -17,6 +17,8 @@ const ITEMS: [(&str, &str); 5] = [
     ("Rope", "each"),
     ("Pepper", "g"),
 ];
+/// How far ahead things are booked: tomorrow is today somewhere.
+const BOOKED_AHEAD: Days = Days::new(3);
 const CUSTOMERS: [&str; 3] = ["Ali", "Beatrice", "Mukamana"];
 const CURRENCIES: [&str; 3] = ["RWF", "KES", "KWD"];
 /// Most clients of one shop at once.
@@ -129,20 +131,15 @@ impl Script {
     pub fn drawn(seed: u64, today: NaiveDate) -> Script {
         let mut draw = Draw::new(seed);
         let settings = settings(&mut draw);
-        let opening = (0..2 + draw.below(2))
-            .map(|_| Step {
-                call: add(&mut draw),
-                fault: Fault::None,
-                answers: Vec::new(),
-            })
-            .collect();
+        let date = today.checked_add_days(BOOKED_AHEAD).unwrap_or(today);
+        let opening = opening(&mut draw);
         let mut clients: Vec<Vec<Step>> = (0..1 + draw.below(CLIENTS_MAX))
             .map(|_| Vec::new())
             .collect();
         let many = clients.len() as u64;
         for _ in 0..4 + draw.below(STEPS_MAX - 3) {
             let at = usize::try_from(draw.below(many)).unwrap_or(0);
-            let step = step(&mut draw, today);
+            let step = step(&mut draw, today, date, at);
             clients[at].push(step);
         }
         Script {
@@ -213,8 +210,24 @@ fn fault(draw: &mut Draw) -> Fault {
     }
 }
 
-fn step(draw: &mut Draw, today: NaiveDate) -> Step {
-    let call = match draw.below(100) {
+fn opening(draw: &mut Draw) -> Vec<Step> {
+    let mut calls: Vec<Call> = (0..2 + draw.below(2)).map(|_| add(draw)).collect();
+    let capacity = 1 + usize::from(draw.percent(40));
+    calls.push(Call::Booking(booking::Call::SetUp { capacity }));
+    if draw.percent(95) {
+        calls.push(Call::Booking(booking::Call::Open));
+    }
+    let unhindered = |call| Step {
+        call,
+        fault: Fault::None,
+        answers: Vec::new(),
+    };
+    calls.into_iter().map(unhindered).collect()
+}
+
+/// `date` is when things are booked, `by` which client takes the step.
+fn step(draw: &mut Draw, today: NaiveDate, date: NaiveDate, by: usize) -> Step {
+    let call = match draw.below(134) {
         0..=8 => adjust(draw),
         9..=12 => count(draw),
         13..=17 => price(draw),
@@ -227,6 +240,13 @@ fn step(draw: &mut Draw, today: NaiveDate) -> Step {
         64..=67 => Call::Billing(billing::Call::WriteOff { number: bill(draw) }),
         68..=91 => money(draw),
         92..=93 => Call::Billing(billing::Call::Get { number: bill(draw) }),
+        97..=118 => book(draw, date, by),
+        119..=127 => person(draw),
+        128..=131 => Call::Billing(billing::Call::Credit {
+            number: bill(draw),
+            restock: draw.percent(70),
+            to: draw.percent(50).then(|| method(draw)),
+        }),
         94..=96 => Call::Billing(billing::Call::List {
             status: *draw.one_of(&[
                 None,
@@ -238,11 +258,15 @@ fn step(draw: &mut Draw, today: NaiveDate) -> Step {
         }),
         _ => Call::Billing(summary(today)),
     };
-    let answers = if call.is_commit() {
+    let mut answers = if call.is_commit() {
         answers(draw)
     } else {
         Vec::new()
     };
+    if matches!(call, Call::Booking(_)) {
+        // How long a time is kept after its question has lapsed depends on who looks first: scenes of its own show that.
+        answers.retain(|(answer, _)| *answer != Answer::Late);
+    }
     Step {
         fault: fault(draw),
         call,
@@ -394,6 +418,53 @@ fn money(draw: &mut Draw) -> Call {
         },
         _ => payment::Call::History {
             customer: whose(draw),
+        },
+    })
+}
+
+fn book(draw: &mut Draw, date: NaiveDate, by: usize) -> Call {
+    // The first time is the one everybody wants.
+    let of = if draw.percent(60) {
+        1
+    } else {
+        booking::TIMES.len()
+    };
+    let time = usize::try_from(draw.below(of as u64)).unwrap_or(0);
+    let number = usize::try_from(draw.between(1, 3)).unwrap_or(1);
+    Call::Booking(match draw.below(20) {
+        0..=9 => booking::Call::Book {
+            customer: draw.percent(70).then(|| customer(draw)),
+            date,
+            time,
+            by,
+        },
+        10..=13 => booking::Call::Move {
+            number,
+            time: usize::try_from(draw.below(booking::TIMES.len() as u64)).unwrap_or(0),
+        },
+        14..=16 => booking::Call::Cancel { number },
+        17..=18 => booking::Call::Free { date, time },
+        _ => booking::Call::View,
+    })
+}
+
+fn person(draw: &mut Draw) -> Call {
+    let number = usize::try_from(draw.between(1, 3)).unwrap_or(1);
+    Call::People(match draw.below(9) {
+        0..=1 => people::Call::Create {
+            name: customer(draw),
+        },
+        2..=4 => people::Call::Ask {
+            subject: (*draw.one_of(&["Sour milk", "The door sticks"])).to_owned(),
+            customer: draw.percent(40).then(|| customer(draw)),
+        },
+        5..=6 => people::Call::Answer {
+            number,
+            status: *draw.one_of(&["open", "waiting", "resolved", "closed"]),
+        },
+        7 => people::Call::Escalate { number },
+        _ => people::Call::List {
+            status: *draw.one_of(&[None, Some("open"), Some("escalated")]),
         },
     })
 }

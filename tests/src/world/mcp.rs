@@ -31,6 +31,47 @@ pub struct McpClient {
     bearer: Option<String>,
 }
 
+/// For whom a token speaks.
+#[derive(Debug, Clone)]
+pub struct Principal {
+    /// The business.
+    pub tenant: TenantId,
+    /// The name in questions and the audit.
+    pub subject: String,
+    /// What it may do.
+    pub role: PrincipalRole,
+    /// Who a customer is.
+    pub customer: Option<Uuid>,
+    /// Who gave the answers that are passed on.
+    pub decided_by: Option<TokenPerson>,
+}
+
+impl Principal {
+    /// The owner of a business, who answers nothing.
+    #[must_use]
+    pub fn owner(tenant: TenantId) -> Principal {
+        Principal {
+            tenant,
+            subject: "owner".to_owned(),
+            role: PrincipalRole::Owner,
+            customer: None,
+            decided_by: None,
+        }
+    }
+
+    /// The same, who also answers the questions.
+    #[must_use]
+    pub fn answering(self) -> Principal {
+        Principal {
+            decided_by: Some(TokenPerson {
+                sub: self.subject.clone(),
+                role: self.role,
+            }),
+            ..self
+        }
+    }
+}
+
 /// What came back.
 #[derive(Debug)]
 pub struct Reply {
@@ -88,7 +129,8 @@ impl World {
         }
     }
 
-    /// A client of the stateless revision that can ask, with a token as the agent mints them.
+    /// A client of the stateless revision that can ask, with a token as the agent mints them. A customer is Aline, of the demo's people;
+    /// [`World::client_of`] speaks for any other.
     #[must_use]
     pub fn agent_client(
         &self,
@@ -96,14 +138,33 @@ impl World {
         role: PrincipalRole,
         decided_by: Option<TokenPerson>,
     ) -> McpClient {
-        let claims = AgentClaims {
-            sub: subject.to_owned(),
+        self.client_of(&Principal {
+            subject: subject.to_owned(),
             role,
-            customer: (role == PrincipalRole::Customer).then(Uuid::nil),
+            customer: (role == PrincipalRole::Customer).then_some(self.aline),
             decided_by,
+            ..Principal::owner(TenantId::DEMO)
+        })
+    }
+
+    /// A client of the stateless revision that can ask, with a token for this principal, good for a minute.
+    #[must_use]
+    pub fn client_of(&self, principal: &Principal) -> McpClient {
+        self.asking_client()
+            .bearer(&self.signed(&self.claims_of(principal)))
+    }
+
+    /// The claims of a good token for this principal, now.
+    #[must_use]
+    pub fn claims_of(&self, principal: &Principal) -> AgentClaims {
+        AgentClaims {
+            sub: principal.subject.clone(),
+            role: principal.role,
+            tenant: principal.tenant,
+            customer: principal.customer,
+            decided_by: principal.decided_by.clone(),
             ..self.claims()
-        };
-        self.asking_client().bearer(&self.signed(&claims))
+        }
     }
 
     /// The claims of a good token: the owner of the demo tenant, now.

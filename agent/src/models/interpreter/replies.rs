@@ -5,7 +5,9 @@ use contracts::tools::billing::{
     BillOutput, CreateBill, GetBill, ListBills, ListBillsOutput, SalesSummary, SalesSummaryOutput,
     VoidBill,
 };
-use contracts::tools::inventory::{AddItem, DeleteItem, ListItems, ListItemsOutput, UpdateItem};
+use contracts::tools::inventory::{
+    AddItem, DeleteItem, ListItems, ListItemsOutput, Supply, UpdateItem,
+};
 use serde_json::Value;
 
 use super::plans::{Plan, get};
@@ -496,14 +498,19 @@ fn items(result: &Value, language: Language) -> (Vec<String>, bool) {
     };
     let low = pick(language, " (low)", " (poco)");
     let at = pick(language, "at", "a");
-    let row = |i: &contracts::tools::inventory::ItemView| {
-        format!(
-            "{}: {} {at} {}{}",
-            i.name,
-            i.stock.text,
-            i.unit_price.text,
-            if i.low { low } else { "" }
-        )
+    let none = pick(language, " (none left)", " (agotado)");
+    let row = |i: &contracts::tools::inventory::ListedItem| {
+        let price = &i.unit_price.text;
+        let few = match i.supply {
+            Some(Supply::None) => none,
+            _ if i.low => low,
+            _ => "",
+        };
+        match &i.stock {
+            Some(stock) => format!("{}: {} {at} {price}{few}", i.name, stock.text),
+            // A customer is told what things cost, and not how much there is.
+            None => format!("{}: {price}{few}", i.name),
+        }
     };
     (
         page.items.iter().map(row).collect(),

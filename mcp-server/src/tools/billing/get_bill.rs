@@ -29,7 +29,40 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::testing::World;
+    use crate::testing::{World, refusal};
+
+    #[tokio::test]
+    async fn a_customer_sees_her_own_bills_and_the_last_is_her_last() {
+        let mut world = World::new().await;
+        let soap = json!({"name": "Soap", "unit_price": "100", "quantity": "60"});
+        world.write::<AddItem>(soap).await.unwrap();
+        let mut issued = Vec::new();
+        for customer in [Some("Ali"), Some("Zoe"), None] {
+            let mut bill = json!({"lines": [{"item": "soap", "quantity": "1"}]});
+            if let Some(name) = customer {
+                bill["customer"] = json!(name);
+            }
+            issued.push(
+                world
+                    .agree::<CreateBill>(bill)
+                    .await
+                    .unwrap()
+                    .bill_id
+                    .to_string(),
+            );
+        }
+        world.become_customer("Ali").await;
+        let show = async |name: &str| world.read::<GetBill>(json!({"bill": name})).await;
+        assert_eq!(show("last").await.unwrap().number, "INV-1");
+        assert_eq!(show(&issued[0]).await.unwrap().number, "INV-1");
+        let nowhere = refusal(show("99").await);
+        for (name, shown) in [("2", "2"), ("3", "3"), (&*issued[1], &*issued[1])] {
+            let failure = refusal(show(name).await);
+            assert_eq!(failure.code, nowhere.code, "{name}");
+            assert_eq!(failure.message, nowhere.message.replace("99", shown));
+            assert_eq!(failure.hint, nowhere.hint);
+        }
+    }
 
     #[tokio::test]
     async fn a_bill_shows_what_was_printed_whatever_becomes_of_the_item() {

@@ -45,10 +45,7 @@ impl ReadTool for ListBills {
             .map(|text| place(text).ok_or_else(|| arguments::bad_cursor(locale)))
             .transpose()?;
         let (from, until) = between(input.from, input.to, shop, locale)?;
-        let customer = match &input.customer {
-            Some(name) => Some(customers::known(call, name, "customer").await?),
-            None => None,
-        };
+        let customer = customers::whose(call, input.customer.as_deref(), "customer").await?;
         let filter = Filter {
             customer,
             status: input.status,

@@ -102,10 +102,7 @@ async fn filter(call: &mut Call<'_>, input: &ViewBookingsInput) -> Result<Filter
     let end = |day| days::end_of(day, zone).ok_or_else(|| arguments::bad_day(locale, "to"));
     let from = input.from.map_or(Ok(DateTime::UNIX_EPOCH), start)?;
     let until = input.to.map_or(Ok(END_OF_TIME), end)?;
-    let customer = match &input.customer {
-        Some(name) => Some(customers::known(call, name, "customer").await?.id),
-        None => None,
-    };
+    let customer = customers::whose(call, input.customer.as_deref(), "customer").await?;
     let resource = match &input.resource {
         Some(name) => Some(resources::find_any(call, name, "resource").await?.id),
         None => None,
@@ -117,7 +114,7 @@ async fn filter(call: &mut Call<'_>, input: &ViewBookingsInput) -> Result<Filter
             None | Some(BookingStatus::Confirmed | BookingStatus::Held)
         );
     Ok(Filter {
-        customer,
+        customer: customer.map(|c| c.id),
         resource,
         status: input.status,
         from,

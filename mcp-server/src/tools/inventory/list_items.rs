@@ -73,12 +73,27 @@ impl ReadTool for ListItems {
             (None, Some(_)) => Page::First,
             (None, None) => Page::Only,
         };
+        let (shop, locale) = (call.shop, call.locale);
+        let is_price_list = call.caller.confined_to().is_some();
+        let named = |item: &Item| {
+            if is_price_list {
+                let price = item.price_text(shop, locale);
+                inventory::named_with_price(locale, &item.name, &price, item.supply())
+            } else {
+                inventory::named_with_stock(&item.name, &item.measure(item.on_hand))
+            }
+        };
+        let listed = |item: &Item| {
+            if is_price_list {
+                item.on_price_list(shop, locale)
+            } else {
+                item.view(shop, locale).into()
+            }
+        };
+        let names: Vec<String> = items.iter().map(named).collect();
         Ok(ListItemsOutput {
-            summary: summary(&filter, &items, page, call.locale),
-            items: items
-                .iter()
-                .map(|item| item.view(call.shop, call.locale))
-                .collect(),
+            summary: summary(&filter, &names, page, locale),
+            items: items.iter().map(listed).collect(),
             next_cursor: next.map(|place| cursor::write(&place)),
         })
     }
@@ -160,7 +175,7 @@ impl Filter {
     }
 }
 
-fn summary(filter: &Filter, items: &[Item], page: Page, locale: Locale) -> String {
+fn summary(filter: &Filter, named: &[String], page: Page, locale: Locale) -> String {
     let narrowed = Narrowed {
         query: filter.query.as_deref(),
         category: filter.category.as_deref(),
@@ -169,11 +184,7 @@ fn summary(filter: &Filter, items: &[Item], page: Page, locale: Locale) -> Strin
             .map(|below| below.normalize().to_string()),
         low: filter.low_stock,
     };
-    let named: Vec<String> = items
-        .iter()
-        .map(|item| inventory::named_with_stock(&item.name, &item.measure(item.on_hand)))
-        .collect();
-    inventory::listed(locale, &narrowed, &named, page)
+    inventory::listed(locale, &narrowed, named, page)
 }
 
 /// A page with everything that belongs to its items, in one statement. Of its three ways to the items one is taken: by name, by
@@ -266,7 +277,8 @@ async fn select_kept(
 
 #[cfg(test)]
 mod tests {
-    use contracts::tools::inventory::AddItem;
+    use contracts::tools::inventory::{AddItem, Supply};
+    use contracts::tools::profile::CreateCustomer;
     use serde_json::{Value, json};
 
     use super::*;
@@ -354,6 +366,32 @@ mod tests {
         world.locale = Locale::Es;
         let (_, summary) = names(&world, json!({"stock_below": "1"})).await;
         assert_eq!(summary, "1 artículo por debajo de 1: Éclair (0).");
+    }
+
+    #[tokio::test]
+    async fn to_a_customer_it_is_a_price_list() {
+        let mut world = corner_shop().await;
+        let ali = json!({"name": "Ali"});
+        world.write::<CreateCustomer>(ali).await.unwrap();
+        world.become_customer("Ali").await;
+        let page = world.read::<ListItems>(json!({})).await.unwrap();
+        assert_eq!(
+            page.summary,
+            "5 items: Brown sugar (RWF 100 each), Éclair (RWF 100 each, none left), Shampoo (RWF 100 each), Soap (RWF 100 each), \
+             Sugar (RWF 100 each)."
+        );
+        let supplies: Vec<_> = page.items.iter().filter_map(|item| item.supply).collect();
+        let (low, none, there) = (Supply::Low, Supply::None, Supply::InStock);
+        assert_eq!(supplies, [low, none, low, there, there]);
+        for item in page.items {
+            assert_eq!((item.stock, item.version), (None, None), "{}", item.name);
+            assert_eq!(
+                (item.low_stock_level, item.sku),
+                (None, None),
+                "{}",
+                item.name
+            );
+        }
     }
 
     async fn walk(world: &World, mut input: Value, limit: u32) -> Vec<String> {

@@ -18,11 +18,8 @@ impl ReadTool for CheckBalance {
         call: &mut Call<'_>,
         input: CheckBalanceInput,
     ) -> Result<CheckBalanceOutput, CallError> {
-        match &input.customer {
-            Some(name) => {
-                let customer = customers::known(call, name, "customer").await?;
-                of_customer(call, customer).await
-            }
+        match customers::whose(call, input.customer.as_deref(), "customer").await? {
+            Some(customer) => of_customer(call, customer).await,
             None => of_shop(call).await,
         }
     }

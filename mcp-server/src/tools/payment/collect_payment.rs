@@ -75,6 +75,9 @@ impl CommitTool for CollectPayment {
         call: &mut Call<'_>,
         input: &CollectPaymentInput,
     ) -> Result<Prepared<Plan>, CallError> {
+        if call.caller.confined_to().is_some() && input.method == PaymentMethod::Cash {
+            return Err(words::cash_at_the_counter(call.locale, "method").into());
+        }
         let phone = match &input.phone {
             Some(text) => Some(way::phone(call, text, "phone")?),
             None => None,
@@ -301,8 +304,7 @@ async fn who_pays(
     bill: Option<&Bill>,
     phone: Option<&str>,
 ) -> Result<Who, CallError> {
-    if let Some(name) = &input.customer {
-        let customer = customers::known(call, name, "customer").await?;
+    if let Some(customer) = customers::whose(call, input.customer.as_deref(), "customer").await? {
         if let Some(bill) = bill
             && bill.customer_id.is_some_and(|owner| owner != customer.id)
         {
@@ -564,6 +566,62 @@ mod tests {
                 .await,
         );
         assert_eq!(failure.field.as_deref(), Some("phone"));
+    }
+
+    #[tokio::test]
+    async fn a_customer_pays_her_own_bills_and_never_in_cash() {
+        let mut world = stocked(World::new().await).await;
+        world.providers.momo = true;
+        bill(&world, Some("Ali"), "3").await;
+        bill(&world, Some("Zoe"), "2").await;
+        let top_up = json!({"customer": "Ali", "amount": "500", "method": "cash"});
+        world.agree::<TopUpWallet>(top_up).await.unwrap();
+        world.become_customer("Ali").await;
+        for (input, code, field) in [
+            (
+                json!({"method": "cash"}),
+                FailureCode::InvalidArguments,
+                "method",
+            ),
+            (
+                json!({"method": "mobile_money", "phone": "+250788123456"}),
+                FailureCode::InvalidArguments,
+                "method",
+            ),
+            (
+                json!({"bill": "2", "method": "wallet"}),
+                FailureCode::UnknownBill,
+                "bill",
+            ),
+        ] {
+            let failure = refusal(world.ask::<CollectPayment>(input).await);
+            assert_eq!(
+                (failure.code, failure.field.as_deref()),
+                (code, Some(field))
+            );
+        }
+        // Whoever is named, it is she who pays.
+        let input = json!({"customer": "Zoe", "method": "wallet"});
+        let done = world.agree::<CollectPayment>(input).await.unwrap();
+        assert_eq!(
+            done.summary,
+            "Collected RWF 300 from Ali from the wallet: RWF 300 pays bill INV-1. Payment PAY-2."
+        );
+        let history = world.read::<TransactionHistory>(json!({})).await.unwrap();
+        let accounts: std::collections::BTreeSet<String> = history
+            .movements
+            .iter()
+            .flat_map(|m| [m.from_account.clone(), m.to_account.clone()])
+            .collect();
+        assert_eq!(
+            accounts.into_iter().collect::<Vec<_>>(),
+            ["receivable", "shop", "wallet"]
+        );
+        let balance = world.read::<CheckBalance>(json!({})).await.unwrap();
+        assert_eq!(
+            balance.summary,
+            "Ali owes nothing and has RWF 200 in the wallet."
+        );
     }
 
     #[tokio::test]

@@ -28,6 +28,9 @@ const END_OF_TIME: DateTime<Utc> = match DateTime::from_timestamp(253_402_300_79
     None => DateTime::UNIX_EPOCH,
 };
 
+/// What a customer sees instead of an account that is not hers.
+const SHOPS_SIDE: &str = "shop";
+
 impl ReadTool for TransactionHistory {
     async fn read(
         call: &mut Call<'_>,
@@ -43,10 +46,7 @@ impl ReadTool for TransactionHistory {
         let (from, until) = between(input.from, input.to, shop, locale)?;
         let end = (until, Uuid::nil());
         let before = after.map_or(end, |after| after.min(end));
-        let customer = match &input.customer {
-            Some(name) => Some(customers::known(call, name, "customer").await?),
-            None => None,
-        };
+        let customer = customers::whose(call, input.customer.as_deref(), "customer").await?;
         let most = i64::try_from(limit + 1).unwrap_or(i64::MAX);
         let mut rows = match &customer {
             Some(customer) => {
@@ -65,9 +65,10 @@ impl ReadTool for TransactionHistory {
             .filter(|_| more)
             .map(|last| cursor::write(&(last.at.timestamp_micros(), last.id)));
         let whose = customer.as_ref().map(|c| c.id);
+        let confined = call.caller.confined_to().is_some();
         let movements = rows
             .into_iter()
-            .map(|row| row.view(locale, shop.currency, whose))
+            .map(|row| row.view(locale, shop.currency, whose, confined))
             .collect::<Result<Vec<MovementOfMoney>, CallError>>()?;
         let said: Vec<String> = movements
             .iter()
@@ -154,6 +155,7 @@ impl TransferRow {
         locale: Locale,
         currency: Currency,
         whose: Option<Uuid>,
+        confined: bool,
     ) -> Result<MovementOfMoney, CallError> {
         let money = |amount_minor| Money::minor(amount_minor, currency);
         let wallet_change = money(-self.change("wallet", whose));
@@ -173,13 +175,21 @@ impl TransferRow {
             .map(|word| PaymentStatus::from_word(word).ok_or_else(|| strange(word)))
             .transpose()?;
         let why = Why::from_word(&self.reason);
+        // Where the shop keeps its money is none of a customer's business, nor is whose another account may be.
+        let account = |code: String, customer: Option<Uuid>| {
+            if confined && (customer.is_none() || customer != whose) {
+                SHOPS_SIDE.to_owned()
+            } else {
+                code
+            }
+        };
         Ok(MovementOfMoney {
             transfer_id: self.id,
             at: self.at,
             text: words::movement(locale, why, bill.as_deref(), payment.as_deref()),
             amount: money(self.amount),
-            to_account: self.debit_code,
-            from_account: self.credit_code,
+            to_account: account(self.debit_code, self.debit_customer),
+            from_account: account(self.credit_code, self.credit_customer),
             wallet_change,
             owed_change,
             pending: self.state == "pending",

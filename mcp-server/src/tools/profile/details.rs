@@ -47,6 +47,15 @@ pub(super) async fn load(
     })
 }
 
+/// A customer as the caller may see it: what the shop has written down about them is not for themselves.
+#[must_use]
+pub(super) fn shown(call: &Call<'_>, mut customer: CustomerView) -> CustomerView {
+    if call.caller.confined_to().is_some() {
+        customer.notes = None;
+    }
+    customer
+}
+
 /// Refuses a number that is somebody else's, and says whose.
 ///
 /// # Errors

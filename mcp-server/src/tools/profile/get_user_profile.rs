@@ -23,7 +23,8 @@ impl ReadTool for GetUserProfile {
         call: &mut Call<'_>,
         input: GetUserProfileInput,
     ) -> Result<GetUserProfileOutput, CallError> {
-        let Some(name) = &input.customer else {
+        let Some(customer) = customers::whose(call, input.customer.as_deref(), "customer").await?
+        else {
             let caller = caller(call);
             return Ok(GetUserProfileOutput {
                 summary: profile::caller(call.locale, &caller),
@@ -32,13 +33,13 @@ impl ReadTool for GetUserProfile {
                 purchases: None,
             });
         };
-        let id = customers::known(call, name, "customer").await?.id;
-        let tenant = call.tenant();
+        let (tenant, id) = (call.tenant(), customer.id);
         let customer = details::load(call.conn, tenant, id).await?;
+        let customer = details::shown(call, customer);
         let purchases = purchases(call, id).await?;
         Ok(GetUserProfileOutput {
             summary: profile::shown(call.locale, &customer, &purchases),
-            caller: None,
+            caller: call.caller.confined_to().map(|_| caller(call)),
             customer: Some(customer),
             purchases: Some(purchases),
         })

@@ -54,7 +54,7 @@ impl WriteTool for UpdatePreferences {
             },
             output: CustomerOutput {
                 summary: profile::changed(call.locale, &before, &after),
-                customer: after,
+                customer: details::shown(call, after),
             },
             events: Vec::new(),
         })

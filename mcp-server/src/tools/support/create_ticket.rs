@@ -27,12 +27,9 @@ impl WriteTool for CreateTicket {
         )?;
         let body = input.body.as_deref().unwrap_or_default();
         let body = typed::text(body, Thing::Body, "body", TEXT_CHARS_MAX, locale)?;
-        let customer_id = match &input.customer {
-            Some(name) => Some(customers::known(call, name, "customer").await?.id),
-            None => None,
-        };
+        let customer = customers::whose(call, input.customer.as_deref(), "customer").await?;
         let new = NewTicket {
-            customer_id,
+            customer_id: customer.map(|c| c.id),
             subject,
             body,
             status: TicketStatus::Open,
@@ -45,7 +42,7 @@ impl WriteTool for CreateTicket {
             events: vec![details::event("ticket.created", &ticket)],
             output: TicketOutput {
                 summary: support::opened(locale, &ticket.head),
-                ticket,
+                ticket: details::shown(call, ticket),
             },
         })
     }

@@ -48,7 +48,18 @@ pub(super) async fn open(call: &mut Call<'_>, new: &NewTicket) -> Result<TicketV
     load(call.conn, tenant, id).await
 }
 
-/// The ticket a person names, which nobody else changes until the commit.
+/// A ticket as the caller may see it: what staff wrote on it for each other, and who takes care of it, is not for customers.
+#[must_use]
+pub(super) fn shown(call: &Call<'_>, mut ticket: TicketView) -> TicketView {
+    if call.caller.confined_to().is_some() {
+        ticket.notes.retain(|note| note.by == call.caller.subject);
+        ticket.head.assignee = None;
+        ticket.session = None;
+    }
+    ticket
+}
+
+/// The ticket a person names, which nobody else changes until the commit. To a customer others' tickets are not there.
 ///
 /// # Errors
 /// `unknown_ticket`.
@@ -56,7 +67,8 @@ pub(super) async fn lock(call: &mut Call<'_>, name: &str) -> Result<TicketView, 
     let unknown = || support::unknown_ticket(call.locale, name);
     let named = read_name(name).ok_or_else(unknown)?;
     let tenant = call.tenant();
-    let id = lock_row(call.conn, tenant, named)
+    let whose = call.caller.confined_to();
+    let id = lock_row(call.conn, tenant, named, whose)
         .await?
         .ok_or_else(|| match named {
             TicketName::Last => support::no_ticket_yet(call.locale),
@@ -262,6 +274,7 @@ async fn lock_row(
     conn: &mut PgConnection,
     tenant: Uuid,
     name: TicketName,
+    whose: Option<Uuid>,
 ) -> Result<Option<Uuid>, sqlx::Error> {
     let (id, number, last) = match name {
         TicketName::Id(id) => (Some(id), None, false),
@@ -274,13 +287,19 @@ async fn lock_row(
              union all
              select n.id from shop.tickets n where n.tenant_id = $1 and n.number = $3::bigint
              union all
-             (select n.id from shop.tickets n where n.tenant_id = $1 and $4::bool order by n.number desc limit 1)
+             (select n.id from shop.tickets n where n.tenant_id = $1 and $4::bool and $5::uuid is null order by n.number desc limit 1)
+             union all
+             (select n.id from shop.tickets n
+              where $5::uuid is not null and n.tenant_id = $1 and n.customer_id = $5 and $4::bool order by n.number desc limit 1)
          )
-         select t.id from shop.tickets t where t.tenant_id = $1 and t.id = any(array(select named.id from named)) for no key update",
+         select t.id from shop.tickets t
+         where t.tenant_id = $1 and t.id = any(array(select named.id from named)) and ($5::uuid is null or t.customer_id = $5)
+         for no key update",
         tenant,
         id,
         number,
-        last
+        last,
+        whose
     )
     .fetch_optional(conn)
     .await

@@ -50,10 +50,7 @@ async fn checked(call: &mut Call<'_>, input: &EscalateToHumanInput) -> Result<Wi
     Ok(Wish {
         reason,
         session: input.session.as_ref().map(session).transpose()?,
-        customer: match &input.customer {
-            Some(name) => Some(customers::known(call, name, "customer").await?),
-            None => None,
-        },
+        customer: customers::whose(call, input.customer.as_deref(), "customer").await?,
     })
 }
 
@@ -74,7 +71,7 @@ async fn open(call: &mut Call<'_>, wish: Wish) -> Result<Effected<TicketOutput>,
             .into(),
         output: TicketOutput {
             summary: support::escalated(call.locale, &ticket.head),
-            ticket,
+            ticket: details::shown(call, ticket),
         },
     })
 }
@@ -109,7 +106,7 @@ async fn escalate(
         events: vec![details::event("ticket.escalated", &ticket)],
         output: TicketOutput {
             summary: support::escalated(call.locale, &ticket.head),
-            ticket,
+            ticket: details::shown(call, ticket),
         },
     })
 }
