@@ -142,6 +142,11 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Given<T> {
             return Err(Problem::new(Code::UnsupportedMediaType, detail));
         }
         let body = Bytes::from_request(request, state).await.map_err(unread)?;
+        // Read as an object alone: a list would be taken for one, member by member.
+        if !body.trim_ascii_start().starts_with(b"{") {
+            let detail = "The body is no JSON object. Send one: {…}.";
+            return Err(Problem::new(Code::InvalidRequest, detail));
+        }
         let mut reader = serde_json::Deserializer::from_slice(&body);
         let given = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
             let path = error.path().to_string();
