@@ -386,6 +386,7 @@ fn apart<'w>(
         own: furnished[0].own.clone(),
         strange,
         used: 0,
+        problems: Vec::new(),
     }
 }
 
@@ -440,6 +441,7 @@ async fn what_another_business_has_is_to_its_neighbour_as_if_it_were_nowhere() {
         }
         apart.try_the_rest().await;
         used = apart.used;
+        apart.finish();
     }
     let after = shops::rows_of_tenant(&there, neighbour.tenant).await;
     assert_eq!(after, before, "by a resource, a prompt or a page");
@@ -502,6 +504,7 @@ async fn what_another_customer_has_is_to_her_neighbour_as_if_it_were_nowhere() {
         assert_eq!(after, before, "{} reached her rows", tool.name);
     }
     apart.try_the_rest().await;
+    apart.finish();
     let after = shops::rows_of_customer(&there, other_id).await;
     assert_eq!(after, before, "by a resource, a prompt or a page");
 }
