@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::config::Config;
 use crate::identity::Identities;
+use crate::metrics::Watch;
 use crate::models::Model;
 use crate::run::arguments::Checks;
 use crate::run::hub::Hub;
@@ -51,6 +52,8 @@ pub struct App {
     pub stop: CancellationToken,
     /// Places where a test may stop a run.
     pub hooks: Hooks,
+    /// What operators were told last.
+    pub watch: Watch,
 }
 
 impl App {
@@ -79,6 +82,7 @@ impl App {
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             hooks: Hooks::default(),
+            watch: Watch::default(),
         }
     }
 

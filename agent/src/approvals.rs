@@ -13,6 +13,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::app::App;
+use crate::metrics;
 use crate::models::ToolCall;
 use crate::principal::Principal;
 use crate::tools::AnswerToPass;
@@ -345,7 +346,11 @@ pub(crate) async fn decide(
     )
     .execute(conn)
     .await?;
-    Ok(done.rows_affected() == 1)
+    let first = done.rows_affected() == 1;
+    if first {
+        metrics::question_stands(status);
+    }
+    Ok(first)
 }
 
 /// Records what came of an action elsewhere.

@@ -11,6 +11,7 @@ use migrations::clock::{self, SharedClock};
 use migrations::database::{DatabaseSettings, Role};
 use migrations::keys::{self, Key};
 use migrations::settings::{BadSetting, Reader};
+use migrations::telemetry::TelemetrySettings;
 
 pub use self::servers::{Address, ExtraServer, Secret};
 
@@ -103,6 +104,17 @@ impl ModelSettings {
     }
 }
 
+/// Where operators read the counters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricsDoor {
+    /// With everything else, for callers on this machine.
+    Here,
+    /// On an address of its own, for whoever reaches it.
+    At(SocketAddr),
+    /// The tool server in this process shows ours with its own.
+    Elsewhere,
+}
+
 /// Settings of `agent`.
 #[derive(Clone)]
 pub struct Config {
@@ -116,6 +128,10 @@ pub struct Config {
     pub public_url: Option<String>,
     /// `AGENT_ALLOWED_HOSTS`, and the host of `AGENT_PUBLIC_URL`: names besides loopback's under which we are reached.
     pub allowed_hosts: Vec<String>,
+    /// `METRICS_BIND`: where `/metrics` is served.
+    pub metrics: MetricsDoor,
+    /// `LOG_FORMAT`, `OTEL_EXPORTER_OTLP_ENDPOINT`.
+    pub telemetry: TelemetrySettings,
     /// `AGENT_BODY_BYTES_MAX`: largest request body.
     pub body_bytes_max: usize,
     /// `AGENT_HEARTBEAT_SECONDS`: how often an idle stream says that it lives.
@@ -174,6 +190,8 @@ impl Config {
             local_mode,
             allowed_hosts: allowed_hosts(settings, public_url.as_deref()),
             public_url,
+            metrics: metrics(settings)?,
+            telemetry: TelemetrySettings::read(settings)?,
             body_bytes_max: settings.number("AGENT_BODY_BYTES_MAX", 262_144, 4096, 16_777_216)?
                 as usize,
             heartbeat: seconds(settings, "AGENT_HEARTBEAT_SECONDS", 15, 1, 300)?,
@@ -194,18 +212,7 @@ impl Config {
             lease: seconds(settings, "RUN_LEASE_SECONDS", 10, 1, 300)?,
             run_deadline: seconds(settings, "RUN_TIMEOUT_SECONDS", 300, 5, 3600)?,
             runs_per_user_max: settings.number("RUNS_PER_USER_MAX", 10, 1, 1000)?,
-            agent_token_key: settings.checked(
-                "AGENT_TOKEN_KEY",
-                "",
-                "a secret text of at least 32 characters",
-                |text| {
-                    if text.is_empty() {
-                        Some(None)
-                    } else {
-                        keys::from_text(text).map(Some)
-                    }
-                },
-            )?,
+            agent_token_key: token_key(settings)?,
             caller_token: caller_token(settings)?,
             model: model(settings)?,
             database: DatabaseSettings {
@@ -255,6 +262,14 @@ fn local_mode(settings: &Reader) -> Result<bool, BadSetting> {
     })
 }
 
+fn metrics(settings: &Reader) -> Result<MetricsDoor, BadSetting> {
+    let accepts = "an address and port such as 127.0.0.1:9001";
+    settings.checked("METRICS_BIND", "", accepts, |text| match text {
+        "" => Some(MetricsDoor::Here),
+        _ => text.parse().ok().map(MetricsDoor::At),
+    })
+}
+
 /// Where people open the chat page.
 fn public_url(settings: &Reader) -> Result<Option<String>, BadSetting> {
     let accepts = "an http or https address without a path, such as https://chat.example";
@@ -280,6 +295,14 @@ fn allowed_hosts(settings: &Reader, public_url: Option<&str>) -> Vec<String> {
     let mut hosts = settings.list("AGENT_ALLOWED_HOSTS");
     hosts.extend(public_url.and_then(authority).map(str::to_owned));
     hosts
+}
+
+fn token_key(settings: &Reader) -> Result<Option<Key>, BadSetting> {
+    let accepts = "a secret text of at least 32 characters";
+    settings.checked("AGENT_TOKEN_KEY", "", accepts, |text| match text {
+        "" => Some(None),
+        _ => keys::from_text(text).map(Some),
+    })
 }
 
 fn caller_token(settings: &Reader) -> Result<Option<ApiKey>, BadSetting> {

@@ -80,6 +80,7 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(runs::run))
         // For whoever watches the process.
         .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
 }
 
 /// The agent's whole HTTP surface.
@@ -93,6 +94,8 @@ pub fn router(app: Arc<App>) -> Router {
         // The chat page, its script and its style; where people log in and out.
         .merge(pages::routes())
         .merge(login::routes())
+        // Counters, for this machine.
+        .merge(health::routes())
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(app.settings.body_bytes_max))
@@ -153,7 +156,8 @@ mod tests {
                 "/agent/chat/stream",
                 "/agent/chat/{session_id}/stream",
                 "/agent/runs/{id}",
-                "/healthz"
+                "/healthz",
+                "/readyz"
             ]
         );
         let text = document.to_string();

@@ -7,6 +7,7 @@
 //! - [`sessions`], [`approvals`]: conversations, and the questions open in them; [`answers`] reads a person's yes and no.
 //! - [`models`]: what drives a conversation; [`tools`]: the tool server it works with.
 //! - [`identity`]: whose credential somebody brought; [`tokens`]: on whose behalf the tool server is called.
+//! - [`metrics`]: what operators see.
 //! - [`start`] and [`embedded`]: putting the program together.
 //! - [`stub_provider`]: a language model that says what a script says, and every fault such a provider can have.
 
@@ -20,6 +21,7 @@ pub mod embedded;
 pub mod http;
 pub mod identity;
 pub mod language;
+pub mod metrics;
 pub mod models;
 pub mod pages;
 pub mod principal;

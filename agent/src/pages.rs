@@ -8,6 +8,7 @@ use axum::routing::get;
 use axum::{Extension, Router};
 use contracts::http::chat::MESSAGE_CHARACTERS_MAX;
 use contracts::http::problem::ProblemCode;
+use contracts::token::PrincipalRole;
 use http::{HeaderMap, HeaderValue, header};
 
 use crate::app::App;
@@ -35,6 +36,12 @@ struct ChatPage {
 }
 
 impl ChatPage {
+    /// What the person may answer: the page offers no buttons that would be refused.
+    fn role(&self) -> &'static str {
+        let principal = self.person.as_ref().map(|p| &p.principal);
+        principal.map_or(PrincipalRole::Owner, |p| p.role).word()
+    }
+
     /// Whose conversations the browser keeps: another person at the same browser does not see them.
     fn owner(&self) -> String {
         let principal = self.person.as_ref().map(|p| &p.principal);

@@ -1,6 +1,5 @@
 //! What the `agent` binary does: serve everything, or talk to it.
 
-use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -8,11 +7,11 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use migrations::clock::SystemClock;
 use migrations::settings::Reader;
-use tracing_subscriber::EnvFilter;
+use migrations::telemetry::{self, DEFAULT_FILTER};
 
 use crate::app::Hooks;
 use crate::cli::{self, Arguments, ChatArguments, ChatOptions, Command, Console, StubArguments};
-use crate::config::Config;
+use crate::config::{Config, MetricsDoor};
 use crate::pages::EXAMPLES;
 use crate::start::{self, Started};
 use crate::stub_provider::{self, Script};
@@ -37,9 +36,9 @@ pub async fn main() -> ExitCode {
 }
 
 async fn serve() -> anyhow::Result<()> {
-    logs("info,rmcp=warn,sqlx=warn,graphile_worker=off");
     let settings = Reader::environment();
     let config = Config::read(&settings)?;
+    let telemetry = telemetry::start("agent", DEFAULT_FILTER, &config.telemetry)?;
     let whole = Whole::start(&settings, config, &mut say).await?;
     say(&format!("chat     {}", whole.agent.url()));
     say(&format!("tools    {}", whole.tools_url()));
@@ -58,6 +57,7 @@ async fn serve() -> anyhow::Result<()> {
     stopped().await;
     say("Stopping ...");
     whole.stop().await;
+    telemetry.stop().await;
     Ok(())
 }
 
@@ -75,7 +75,7 @@ async fn chat(arguments: ChatArguments) -> anyhow::Result<ExitCode> {
         };
         return Ok(cli::chat(&url, options, &mut Console::new()).await?.into());
     }
-    logs("error");
+    let _telemetry = telemetry::start("agent", "error", &config.telemetry)?;
     let options = ChatOptions {
         token: config.caller_token.clone(),
         ..arguments.into()
@@ -157,6 +157,11 @@ impl Whole {
         let told = matches!(tools, Some(ToolServer::Ours(_)));
         #[cfg(not(feature = "embedded"))]
         let told = false;
+        let mut config = config;
+        // One process, one set of counters: the tool server shows them where METRICS_BIND says.
+        if told && matches!(config.metrics, MetricsDoor::At(_)) {
+            config.metrics = MetricsDoor::Elsewhere;
+        }
         let mut own = |line: &str| {
             if !told {
                 progress(line);
@@ -205,20 +210,6 @@ async fn stopped() {
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate => {}
     }
-}
-
-/// rmcp's debug logs hold whole payloads, so they stay off unless asked for. async-openai logs whatever a provider sends that it cannot
-/// read; we say what went wrong ourselves, once and cut.
-fn logs(default: &str) {
-    let mut filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    if let Ok(directive) = "async_openai=off".parse() {
-        filter = filter.add_directive(directive);
-    }
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .try_init();
 }
 
 #[expect(

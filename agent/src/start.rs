@@ -11,8 +11,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::app::{App, Hooks};
-use crate::config::Config;
-use crate::http::slow::Hurried;
+use crate::config::{Config, MetricsDoor};
+use crate::http::slow::{Hurried, Peer};
 use crate::identity::Identities;
 use crate::models::Model;
 use crate::models::fallback::Fallback;
@@ -105,6 +105,12 @@ pub async fn start_on(
     let mut app = App::new(config, database.pool.clone(), model, tools, identities);
     app.hooks = hooks;
     let app = Arc::new(app);
+    if let MetricsDoor::At(bind) = app.settings.metrics {
+        let door = TcpListener::bind(bind).await.map_err(|error| {
+            anyhow::anyhow!("Cannot listen on {bind}: {error}. Set METRICS_BIND to a free address of this machine.")
+        })?;
+        tokio::spawn(serve_metrics(door, Arc::clone(&app)));
+    }
     let serving = tokio::spawn(serve(listener, Arc::clone(&app)));
     let looking = [
         tokio::spawn(worker::look_for_work(Arc::clone(&app))),
@@ -142,6 +148,8 @@ async fn serve(listener: TcpListener, app: Arc<App>) -> io::Result<()> {
     // Who has taken nothing until the heartbeat after the next is not reading.
     let listener = Hurried::new(listener, app.settings.heartbeat * 2);
     let router = crate::http::router(Arc::clone(&app));
+    // Counters are shown to this machine alone.
+    let router = router.into_make_service_with_connect_info::<Peer>();
     let stop = app.stop.clone();
     let serving =
         axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
@@ -149,6 +157,15 @@ async fn serve(listener: TcpListener, app: Arc<App>) -> io::Result<()> {
         served = serving.into_future() => served,
         () = async { stop.cancelled().await; tokio::time::sleep(DRAIN).await } => Ok(()),
     }
+}
+
+/// `/metrics` and nothing else, on a port of its own.
+async fn serve_metrics(listener: TcpListener, app: Arc<App>) -> io::Result<()> {
+    let stop = app.stop.clone();
+    let router = crate::http::health::metrics_router(app);
+    axum::serve(listener, router)
+        .with_graceful_shutdown(stop.cancelled_owned())
+        .await
 }
 
 /// One crypto library for every TLS user of the process; without it the HTTP client cannot be built.

@@ -26,11 +26,13 @@ use contracts::token::TokenPerson;
 use contracts::tool::{IDEMPOTENCY_META_KEY, Tool};
 use contracts::tools::confirm::{ConfirmAction, ConfirmActionOutput};
 use futures::future::join_all;
+use migrations::telemetry::TraceParent;
 use rmcp::model::{
     CallToolRequest, CallToolRequestParams, ClientRequest, ElicitResult, ElicitationAction,
     InputResponses, MetaObject, RequestMetaObject, ServerResult,
 };
 use serde_json::{Value, json};
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use self::client::{OnBehalf, TokenClient};
@@ -39,6 +41,7 @@ pub use self::link::Unreachable;
 use self::link::{Link, Target};
 use self::lists::{Answered, Freshness, Shelf};
 use crate::config::ExtraServer;
+use crate::metrics;
 use crate::models::{ToolCall, ToolSpec};
 use crate::principal::Principal;
 use crate::tokens::Signer;
@@ -236,10 +239,17 @@ impl Tools {
         principal: &Principal,
         dispatch: Dispatch<'_>,
     ) -> Result<CallResult, Unreachable> {
-        match self.foreign_of(&dispatch.call.tool) {
+        let name = dispatch.call.tool.as_str();
+        let begun = tokio::time::Instant::now();
+        let result = match self.foreign_of(name) {
             Some((server, tool)) => server.call(dispatch.call, tool, dispatch.locale).await,
-            None => self.own_call(principal, dispatch).await,
-        }
+            None => {
+                let span = tracing::info_span!("tool_call", tool = metrics::label(name));
+                self.own_call(principal, dispatch).instrument(span).await
+            }
+        };
+        metrics::tool_called(name, &result, begun);
+        result
     }
 
     /// Where a question of our own server stands, as whoever asked it may know; none when the server does not say.
@@ -345,7 +355,9 @@ impl Tools {
             Err(error) => {
                 // The list may be out of date: a tool is gone, or its arguments have changed.
                 self.lists.invalidate(principal);
-                tracing::warn!(code = error.code.0, message = %error.message, "protocol error");
+                // Its message may repeat the arguments.
+                tracing::warn!(code = error.code.0, "protocol error");
+                tracing::debug!(message = %error.message, "protocol error");
                 Ok(CallResult::Failed(ToolFailure::new(
                     FailureCode::Internal,
                     "System error. Please try again.",
@@ -387,6 +399,10 @@ fn params(dispatch: Dispatch<'_>) -> Result<CallToolRequestParams, Unreachable> 
     }
     meta.0
         .insert(Locale::META_KEY.to_owned(), json!(dispatch.locale.tag()));
+    // The server's span becomes a child of ours.
+    if let Some(place) = TraceParent::of(&tracing::Span::current()) {
+        meta.0.insert("traceparent".to_owned(), json!(place.to_string()));
+    }
     let mut params = CallToolRequestParams::new(dispatch.call.tool.clone());
     params.meta = Some(meta);
     params.arguments = dispatch.call.arguments.as_object().cloned();
@@ -402,4 +418,43 @@ fn params(dispatch: Dispatch<'_>) -> Result<CallToolRequestParams, Unreachable> 
         params.input_responses = Some(InputResponses::from([(ELICITATION_KEY.to_owned(), said)]));
     }
     Ok(params)
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry::trace::TracerProvider as _;
+    use opentelemetry_sdk::trace::SdkTracerProvider;
+    use tracing_subscriber::layer::SubscriberExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_call_says_where_it_stands_in_its_trace_and_nothing_when_nobody_traces() {
+        let call = ToolCall {
+            id: "c".to_owned(),
+            tool: "inventory_get_item".to_owned(),
+            arguments: json!({"item": "soap"}),
+        };
+        let sent = || {
+            let dispatch = Dispatch {
+                call: &call,
+                idempotency_key: "run:c",
+                locale: Locale::En,
+                answer: None,
+            };
+            let meta = params(dispatch).unwrap().meta.unwrap();
+            assert_eq!(meta.0[IDEMPOTENCY_META_KEY], "run:c");
+            meta.0.get("traceparent").cloned()
+        };
+        assert_eq!(sent(), None);
+        let provider = SdkTracerProvider::builder().build();
+        let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
+        let subscriber = tracing_subscriber::registry().with(layer);
+        tracing::subscriber::with_default(subscriber, || {
+            let span = tracing::info_span!("tool_call");
+            let _inside = span.enter();
+            let place = TraceParent::of(&span).unwrap();
+            assert_eq!(sent(), Some(json!(place.to_string())));
+        });
+    }
 }

@@ -77,6 +77,7 @@ async fn shop(config: &Config, arguments: &Arguments) -> Vec<Finding> {
     let plan = Plan {
         url: &url,
         role: Role::Shop,
+        only_reads: config.read_only,
         pool_size: given.pool_size,
         replicas: arguments.replicas,
     };

@@ -8,6 +8,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use contracts::identity::INTROSPECT_PATH;
 use contracts::scope::{ADMIN, Reach, TOOLSETS};
 use contracts::tool::ToolSheet;
 use serde_json::json;
@@ -39,10 +40,7 @@ pub(crate) async fn admit(
         return refuse(StatusCode::FORBIDDEN, reason);
     }
     if app.read_only && !is_safe(&request) {
-        return refuse(
-            StatusCode::FORBIDDEN,
-            "This server only reads: nothing can be answered or changed through it.",
-        );
+        return refuse(StatusCode::FORBIDDEN, ONLY_READS);
     }
     let within = match narrowed(request.headers()) {
         Ok(headers) => app.within.narrowed(headers),
@@ -85,9 +83,15 @@ fn says_its_origin(headers: &HeaderMap) -> bool {
     headers.contains_key(header::ORIGIN)
 }
 
-/// Whether a request changes nothing by its method, or asks for a tool, which is judged where tools are called.
+const ONLY_READS: &str = "This server only reads: nothing can be answered or changed through it.";
+
+/// Whether a request changes nothing: by its method, because it asks who somebody is, or because it asks for a tool, which is judged where
+/// tools are called.
 fn is_safe(request: &Request) -> bool {
-    matches!(*request.method(), Method::GET | Method::HEAD) || is_mcp(request.uri().path())
+    let path = request.uri().path();
+    matches!(*request.method(), Method::GET | Method::HEAD)
+        || is_mcp(path)
+        || path == INTROSPECT_PATH
 }
 
 fn is_mcp(path: &str) -> bool {
@@ -97,6 +101,9 @@ fn is_mcp(path: &str) -> bool {
 /// Refuses foreign sites, for what names its callers by itself or needs none.
 pub(crate) async fn own_site(State(guard): State<Guard>, request: Request, next: Next) -> Response {
     match from_own_site(&request, &guard) {
+        Ok(()) if guard.app.read_only && !is_safe(&request) => {
+            refuse(StatusCode::FORBIDDEN, ONLY_READS)
+        }
         Ok(()) => next.run(request).await,
         Err(reason) => refuse(StatusCode::FORBIDDEN, reason),
     }
@@ -420,12 +427,17 @@ async fn known(
         app.limits.may_guess(peer).map_err(Refusal::TooMany)?;
     }
     let found = identity::who(app, credential).await.map_err(|error| {
-        tracing::warn!(%error, "credential refused");
         match error {
-            NotKnown::Unavailable(_) => Refusal::Unavailable,
+            NotKnown::Unavailable(_) => {
+                tracing::error!(%error, "who calls cannot be told");
+                Refusal::Unavailable
+            }
             NotKnown::Invalid(_) => match app.limits.guessed(peer) {
-                Ok(()) if brought.is_none() => Refusal::Nobody,
-                Ok(()) => Refusal::BadCredential,
+                Ok(()) => {
+                    // Not said of one too many: a flood of bad credentials is no flood of the log.
+                    tracing::warn!(%error, "credential refused");
+                    brought.map_or(Refusal::Nobody, |_| Refusal::BadCredential)
+                }
                 Err(too_many) => Refusal::TooMany(too_many),
             },
         }

@@ -26,6 +26,7 @@ use chrono::{DateTime, Utc};
 use contracts::ids::TenantId;
 use contracts::scope::Reach;
 use sha2::{Digest as _, Sha256};
+use sqlx::PgConnection;
 
 use crate::app::App;
 use crate::caller::{Caller, Door};
@@ -194,6 +195,14 @@ pub(crate) fn stored_reach(scopes: &[String]) -> Reach {
         .map(String::as_str)
         .filter(|scope| Reach::of_scopes([*scope]).is_ok());
     Reach::of_scopes(known).unwrap_or(Reach::NOTHING)
+}
+
+/// Whether any business has a key or a person: without one a server that has no local mode has nobody to let in. Names no tenant: one of
+/// the narrow functions that may look across.
+pub(crate) async fn has_credentials(conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(r#"select shop.has_credentials() as "has!""#)
+        .fetch_one(conn)
+        .await
 }
 
 /// Whether the agent speaks for somebody else through this door.

@@ -136,7 +136,7 @@ pub(crate) async fn readiness(app: &App) -> Result<(), NotReady> {
     {
         return ready;
     }
-    let ready = timeout(PATIENCE, database::readiness(&app.pool, Role::Shop))
+    let ready = timeout(PATIENCE, database::readiness(&app.pool, Role::Shop, app.read_only))
         .await
         .unwrap_or(Err(NotReady::Database));
     *last = Some((Instant::now(), ready));

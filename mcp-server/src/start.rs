@@ -14,11 +14,12 @@ use tokio_util::sync::CancellationToken;
 use crate::app::{App, Hooks};
 use crate::caller::Caller;
 use crate::config::Config;
+use crate::identity;
 use crate::identity::agent_tokens::AgentKeys;
 use crate::identity::jwt::AuthServer;
 use crate::limits::Limits;
 use crate::providers::Providers;
-use crate::server::Server;
+use crate::server::{Ahead, Server};
 use crate::{demo, http, jobs, sweeper};
 
 /// A running server. Stop it with [`Started::stop`]; dropping it stops it without waiting.
@@ -151,7 +152,7 @@ pub async fn stdio(
         reach: app.within,
         ..Caller::local_owner()
     };
-    let server = Server::stdio(app, caller);
+    let server = Ahead(Server::stdio(app, caller));
     let ended = match server.serve(rmcp::transport::stdio()).await {
         Ok(running) => running
             .waiting()
@@ -198,7 +199,7 @@ fn allowed_hosts(
 }
 
 fn host_of(url: &str) -> Option<String> {
-    let uri: axum::http::Uri = url.parse().ok()?;
+    let uri: ::http::Uri = url.parse().ok()?;
     uri.host().map(str::to_owned)
 }
 
@@ -209,19 +210,12 @@ async fn nobody_could_come_in(
 ) -> anyhow::Result<Option<&'static str>> {
     let somebody =
         config.local_mode || config.agent_token_key.is_some() || config.auth_server.is_some();
-    if somebody || has_credentials(&mut *app.pool.acquire().await?).await? {
+    if somebody || identity::has_credentials(&mut *app.pool.acquire().await?).await? {
         return Ok(None);
     }
     Ok(Some(
         "Nobody can come in yet. Make the first key with `mcp-server keys create`, or set AGENT_TOKEN_KEY or MCP_AUTH_ISSUER.",
     ))
-}
-
-/// Names no tenant: one of the narrow functions that may look across.
-async fn has_credentials(conn: &mut sqlx::PgConnection) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar!(r#"select shop.has_credentials() as "has!""#)
-        .fetch_one(conn)
-        .await
 }
 
 async fn open(

@@ -30,13 +30,14 @@ export class Program {
   // What it said since its last start.
   get told() { return this.#told; }
 
-  async start() {
+  async start(more = {}) {
     const env = {
       PATH: process.env.PATH,
       COUNTERSIGN_HOME: this.#home,
       AGENT_BIND: this.#address,
       MCP_BIND: this.#toolsAddress,
       RUST_LOG: "warn",
+      ...more,
     };
     this.#told = "";
     this.#child = spawn(this.#path, { env, cwd: this.#home, stdio: ["ignore", "ignore", "pipe"] });
@@ -119,6 +120,16 @@ export class Program {
     const { result, error } = await answer.json();
     if (error || result.isError) throw new Error(`${name}: ${JSON.stringify(error ?? result)}`);
     return result.structuredContent;
+  }
+
+  // Somebody who may log in, added by the owner of this machine.
+  async person(person) {
+    const answer = await fetch(`http://${this.#toolsAddress}/admin/v1/people`, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify(person),
+    });
+    if (!answer.ok) throw new Error(`${person.subject}: ${answer.status} ${await answer.text()}`);
   }
 
   // How much of an item there is, as its own unit's text: "20 kg".

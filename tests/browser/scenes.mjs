@@ -2,6 +2,7 @@
 
 import { chatScenes } from "./chat.mjs";
 import { approvalScenes } from "./approval.mjs";
+import { loginScenes } from "./login.mjs";
 import { Program } from "./program.mjs";
 import { open, openWindow } from "./stage.mjs";
 
@@ -32,7 +33,7 @@ const program = await Program.start(process.argv[2]);
 let browser, passed = 0, failed = 0;
 try {
   browser = await open();
-  for (const scene of [...Object.entries(chatScenes), ...Object.entries(approvalScenes)]) {
+  for (const scene of [...Object.entries(chatScenes), ...Object.entries(approvalScenes), ...Object.entries(loginScenes)]) {
     const began = Date.now();
     try {
       await program.ensure();

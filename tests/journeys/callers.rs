@@ -1,6 +1,7 @@
 //! Who may call, over the wire: keys, tokens of an authorization server, tokens of the agent, and how far each reaches.
 
 use std::collections::{BTreeSet, HashMap};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use contracts::ids::TenantId;
@@ -14,7 +15,7 @@ use e2e::world::issuer::{self, Fault, Issuer, SigningKey};
 use e2e::world::mcp::{
     MODERN, McpClient, OLDER, Reply, asked, done, refused, send, signed_with, yes,
 };
-use e2e::world::{Setting, World, until};
+use e2e::world::{PATIENCE, Setting, World, until};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use mcp_server::identity::keys::{self, NewKey};
 use migrations::clock::new_id;
@@ -22,7 +23,9 @@ use migrations::database::Role;
 use migrations::settings::Reader;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
+use tokio::process::Command;
 
 /// Ana, the owner; Ben, of the counter, who may sell; Cleo, who left.
 const PEOPLE: &str = "insert into shop.people (tenant_id, id, subject, name, role, scopes, issuer, issuer_subject, created_at, disabled_at)
@@ -844,17 +847,33 @@ async fn a_yes_reaches_no_further_than_the_call_would() {
     })
     .await;
     let bill = json!({"lines": [{"item": "Soap", "quantity": "1"}], "payment": {"method": "cash"}});
-    let token = |scope: &str| {
+    let bearer = |scope: &str| {
         let mut claims = issuer.claims(&world, "ana@login");
         claims["scope"] = json!(scope);
-        world
-            .mcp(MODERN)
-            .bearer(&issuer.token(SigningKey::P256, &claims))
+        issuer.token(SigningKey::P256, &claims)
     };
+    let token = |scope: &str| world.mcp(MODERN).bearer(&bearer(scope));
     let asked = done(&token("all:commit").call("billing_create_bill", &bill).await);
     let yes = json!({"confirmation_id": asked["confirmation_id"], "token": asked["token"]});
     let failure = refused(&token("all:read").call("confirm_action", &yes).await);
     assert_eq!(failure["code"], "not_allowed", "{failure}");
+    let id = asked["confirmation_id"].as_str().expect("an id");
+    let page = format!("http://{}/approvals/{id}", world.shop.address);
+    for bearer in [
+        bearer("all:read"),
+        bearer("inventory:commit billing:write"),
+        world.signed(&world.claims()),
+    ] {
+        let posted = world
+            .http
+            .post(&page)
+            .bearer_auth(bearer)
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body("decision=approve");
+        let shown = posted.send().await.expect("an answer").text().await;
+        let shown = shown.expect("a page");
+        assert!(shown.contains("You may not do this."), "{shown}");
+    }
     assert_eq!(world.bills().await, 0);
     done(&token("all:commit").call("confirm_action", &yes).await);
     assert_eq!(world.bills().await, 1);
@@ -1064,6 +1083,22 @@ async fn a_server_that_only_reads_needs_no_right_to_write_and_every_tool_it_offe
         let answer = client.call(sheet.name, &examples::good(sheet.name)).await;
         assert_eq!(refused(&answer)["code"], "not_allowed", "{}", sheet.name);
     }
+    // What is read as resources and prompts, too.
+    for (list, of, read, by) in [
+        ("resources/list", "resources", "resources/read", "uri"),
+        ("prompts/list", "prompts", "prompts/get", "name"),
+    ] {
+        let listed = client.request(list, json!({})).await.result();
+        let all = listed[of].as_array().expect("a list").clone();
+        assert!(!all.is_empty(), "{list}");
+        for each in all {
+            let mut params = json!({});
+            params[by] = each[by].clone();
+            let reply = client.request(read, params).await;
+            assert_eq!(reply.status, StatusCode::OK, "{each}: {}", reply.body);
+            reply.result();
+        }
+    }
     // Neither by its pages nor by those who would tell it of payments.
     let base = server.mcp_url().replace("/mcp", "");
     for (path, status) in [
@@ -1072,6 +1107,8 @@ async fn a_server_that_only_reads_needs_no_right_to_write_and_every_tool_it_offe
             StatusCode::FORBIDDEN,
         ),
         ("/providers/stripe/webhook", StatusCode::NOT_FOUND),
+        ("/login", StatusCode::FORBIDDEN),
+        ("/admin/v1/keys", StatusCode::FORBIDDEN),
     ] {
         let posted = world
             .http
@@ -1149,4 +1186,62 @@ async fn what_is_missing_is_said_at_the_start() {
         let refused = start(&[bad]).await;
         assert!(refused.is_err_and(|e| e.contains(says)), "{bad:?}");
     }
+}
+
+/// What a desktop client on standard input is offered by a server with these flags and headers of nobody.
+async fn offered_on_stdio(world: &World, flags: &[&str]) -> BTreeSet<String> {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_e2e-mcp-cli"))
+        .arg("--stdio")
+        .args(flags)
+        .env_clear()
+        .envs(world.variables(Role::Shop))
+        .current_dir(std::env::temp_dir())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("it starts");
+    let mut input = child.stdin.take().expect("input");
+    let mut lines = BufReader::new(child.stdout.take().expect("output")).lines();
+    let hello = json!({"protocolVersion": OLDER, "capabilities": {}, "clientInfo": {"name": "desktop", "version": "1"}});
+    for message in [
+        json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": hello}),
+        json!({"jsonrpc": "2.0", "method": "notifications/initialized"}),
+        json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}),
+    ] {
+        let line = format!("{message}\n");
+        input.write_all(line.as_bytes()).await.expect("sent");
+    }
+    loop {
+        let line = tokio::time::timeout(PATIENCE, lines.next_line()).await;
+        let line = line.expect("in time").expect("a line").expect("an answer");
+        let answer: Value = serde_json::from_str(&line).expect("JSON");
+        if answer["id"] == 1 {
+            return names(&answer["result"]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_settings_hold_on_standard_input_too() {
+    let world = World::open().await;
+    let all = offered_on_stdio(&world, &[]).await;
+    assert_eq!(all.len(), sheets().len());
+    let some = offered_on_stdio(&world, &["--toolsets", "inventory", "--read-only"]).await;
+    let expected = [
+        "confirm_action",
+        "inventory_get_item",
+        "inventory_list_items",
+    ];
+    assert_eq!(some, expected.map(str::to_owned).into());
+    let refused = Command::new(env!("CARGO_BIN_EXE_e2e-mcp-cli"))
+        .args(["--stdio", "--toolsets", "inventory,shop"])
+        .output()
+        .await
+        .expect("it starts");
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        !refused.status.success() && said.contains("inventory,shop"),
+        "{said}"
+    );
 }

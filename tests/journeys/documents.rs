@@ -70,7 +70,7 @@ async fn a_bill_is_a_resource_in_every_revision() {
         );
         assert!(templates.contains(&"countersign://bills/{number}.pdf"));
         let list = client.request("resources/list", json!({})).await.result();
-        assert_eq!(list["resources"], json!([]), "bills are many");
+        assert!(!list.to_string().contains("bills/"), "bills are many");
 
         let bill = read(&client, BILL).await;
         let content = &bill["contents"][0];

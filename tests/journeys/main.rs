@@ -6,6 +6,7 @@
     reason = "a scene's own helpers fail it with what they saw"
 )]
 
+mod admin;
 mod agent_callers;
 mod bad_input;
 mod callers;
@@ -18,6 +19,7 @@ mod examples;
 mod foreign;
 mod isolation;
 mod models;
+mod operations;
 mod payments;
 mod protocol;
 mod providers;

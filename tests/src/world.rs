@@ -287,26 +287,7 @@ impl World {
 
     /// A digest of every row of every table of a schema, by table: equal before and after means that nothing was written.
     pub async fn content(&self, schema: &str) -> BTreeMap<String, String> {
-        let tables = sqlx::query_scalar::<_, String>(
-            "select tablename::text from pg_tables where schemaname = $1",
-        )
-        .bind(schema)
-        .fetch_all(&self.db)
-        .await
-        .expect("tables");
-        assert!(!tables.is_empty(), "no tables in {schema}");
-        let mut content = BTreeMap::new();
-        for table in tables {
-            let sql = format!(
-                "select md5(coalesce(string_agg(md5(t::text), '' order by md5(t::text)), '')) from {schema}.{table} t"
-            );
-            let digest = sqlx::query_scalar::<_, String>(sqlx::AssertSqlSafe(sql))
-                .fetch_one(&self.db)
-                .await
-                .expect("a digest");
-            content.insert(table, digest);
-        }
-        content
+        content(&self.db, schema).await
     }
 
     /// What is on hand of an item, as text.
@@ -323,6 +304,33 @@ impl World {
             .await
             .expect("a new price");
     }
+}
+
+/// [`World::content`] of any database.
+///
+/// # Panics
+/// When it cannot be read.
+pub async fn content(db: &PgPool, schema: &str) -> BTreeMap<String, String> {
+    let tables = sqlx::query_scalar::<_, String>(
+        "select tablename::text from pg_tables where schemaname = $1",
+    )
+    .bind(schema)
+    .fetch_all(db)
+    .await
+    .expect("tables");
+    assert!(!tables.is_empty(), "no tables in {schema}");
+    let mut content = BTreeMap::new();
+    for table in tables {
+        let sql = format!(
+            "select md5(coalesce(string_agg(md5(t::text), '' order by md5(t::text)), '')) from {schema}.{table} t"
+        );
+        let digest = sqlx::query_scalar::<_, String>(sqlx::AssertSqlSafe(sql))
+            .fetch_one(db)
+            .await
+            .expect("a digest");
+        content.insert(table, digest);
+    }
+    content
 }
 
 /// What is on hand of an item, as text.

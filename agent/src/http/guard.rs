@@ -40,7 +40,7 @@ const SITE_REFUSED: &str =
 /// The cookie of a log-in; the tool server's pages know it too.
 pub const SESSION_COOKIE: &str = "countersign_session";
 /// Paths that ask nobody who they are: where one logs in, what every page loads, what watches the process.
-const OPEN: [&str; 4] = ["/login", "/logout", "/healthz", "/readyz"];
+const OPEN: [&str; 5] = ["/login", "/logout", "/healthz", "/readyz", "/metrics"];
 const NOBODY: &str =
     "Nobody is logged in. Log in at /login, or send an API key as Authorization: Bearer.";
 

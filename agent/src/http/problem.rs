@@ -5,16 +5,18 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use contracts::http::problem::{Problem, ProblemCode};
 use futures::FutureExt as _;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use migrations::clock::new_id;
+use migrations::telemetry::TraceParent;
 use tracing::Instrument as _;
 
 use crate::app::App;
+use crate::metrics;
 use crate::turns::TurnError;
 
 /// Carries the request's id, in and out.
@@ -182,11 +184,23 @@ impl IntoResponse for Refusal {
 }
 
 /// The outermost layer. Gives the request an id, turns refusals and panics into problems, logs each cause once.
-pub async fn finish(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+pub async fn finish(
+    State(app): State<Arc<App>>,
+    route: Option<MatchedPath>,
+    request: Request,
+    next: Next,
+) -> Response {
     let request_id = request_id(&request).unwrap_or_else(|| new_id(app.clock.as_ref()).to_string());
-    // The path without the query: a query may carry what a person wrote.
-    let span = tracing::info_span!("request", %request_id, method = %request.method(), path = request.uri().path());
-    finish_as(request_id, request, next).instrument(span).await
+    // The route and neither path nor query: those may carry what a person wrote.
+    let route = route.as_ref().map_or("other", MatchedPath::as_str);
+    let span = tracing::info_span!("request", %request_id, method = %request.method(), route);
+    let caller = request.headers().get("traceparent");
+    if let Some(place) = caller.and_then(|v| TraceParent::parse(v.to_str().ok()?)) {
+        place.adopt(&span);
+    }
+    let response = finish_as(request_id, request, next).instrument(span).await;
+    metrics::requested(route, response.status().as_u16());
+    response
 }
 
 async fn finish_as(request_id: String, request: Request, next: Next) -> Response {
@@ -246,7 +260,11 @@ fn log(refusal: &Refusal) {
     match refusal.code {
         ProblemCode::Internal => tracing::error!(code, cause, "request failed"),
         ProblemCode::Unavailable => tracing::warn!(code, cause, "request could not be served"),
-        _ => tracing::info!(code, cause, "request refused"),
+        // The cause may quote what was sent.
+        _ => {
+            tracing::info!(code, "request refused");
+            tracing::debug!(code, cause, "why it was refused");
+        }
     }
 }
 

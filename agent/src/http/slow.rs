@@ -6,11 +6,13 @@
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use axum::serve::Listener;
+use axum::extract::connect_info::Connected;
+use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
@@ -42,6 +44,16 @@ impl<L: Listener> Listener for Hurried<L> {
 
     fn local_addr(&self) -> io::Result<L::Addr> {
         self.listener.local_addr()
+    }
+}
+
+/// Who is at the other end of a connection: a client, or the proxy before it.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub SocketAddr);
+
+impl<L: Listener<Addr = SocketAddr>> Connected<IncomingStream<'_, Hurried<L>>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, Hurried<L>>) -> Peer {
+        Peer(*stream.remote_addr())
     }
 }
 

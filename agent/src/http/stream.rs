@@ -243,7 +243,7 @@ fn send(app: &App, protocol: Protocol, frames: BoxStream<'static, Frame>) -> Res
 pub fn run_error(app: &App, refusal: &Refusal) -> Response {
     let code = serde_json::to_value(refusal.code()).unwrap_or_default();
     let code = code.as_str().unwrap_or_default();
-    tracing::info!(code, ?refusal, "answers are not taken");
+    tracing::info!(code, "answers are not taken");
     let told = Frame {
         id: None,
         name: None,

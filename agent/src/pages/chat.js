@@ -3,12 +3,14 @@
 
 // Each person who logs in has conversations of their own, and leaves none behind.
 const PERSON = document.body.dataset.person;
+const ROLE = document.body.dataset.role;
 const STORE = `countersign.chat.v1${PERSON ? `.${PERSON}` : ""}`;
 const ENTRIES_MAX = 60; // kept over a reload
 const STORED_CHARACTERS_MAX = 300_000;
 const SILENCE_MS_MAX = 45_000; // three heartbeats: the connection is dead
 const RETRY_AFTER_MS = [500, 1_000, 2_000, 4_000, 8_000];
 const LOOK_EVERY_MS = 5_000; // for an answer that somebody gave elsewhere
+const LOOK_FOR_OTHERS_MS = 15_000;
 const LOOKED_AT_MAX = 3; // conversations with more open questions learn of the older ones on the next look
 const LOST = "Unable to reach the system. Please try again.";
 const TRYING = "Unable to reach the system. Trying again";
@@ -335,7 +337,7 @@ const draw = {
       lapse(part, entry);
       const open = part.asked.status === "pending";
       node.dataset.open = String(open);
-      buttons.hidden = !open;
+      buttons.hidden = !open || !mayAnswer(part);
       yes.disabled = no.disabled = Boolean(part.busy);
       set(sentence, part.asked.summary);
       set(status, [open ? waiting(part) : closed(part), part.told].filter(Boolean).join(" "));
@@ -364,6 +366,8 @@ function lapse(question, entry) {
     if (call) { call.state = "lapsed"; nodes.get(call)?.update(); }
   }
 }
+// A conversation's own questions are the person's to answer, unless they are for somebody else.
+const mayAnswer = (question) => ({ staff: ROLE !== "customer", owner: ROLE === "owner" })[question.asked.approver] ?? true;
 const remainingMs = (question) => Date.parse(question.asked.expiresAt) - (Date.now() + clockSkewMs);
 
 function waiting(question) {
@@ -439,6 +443,17 @@ function catchUp() {
   for (const entry of asking.slice(-LOOKED_AT_MAX)) work(entry, () => attach(entry), true);
 }
 
+// What was asked in conversations of others and is this person's to answer. It is answered in words, after it was shown.
+async function lookForOthers() {
+  if (document.hidden || ROLE === "customer") return;
+  const answer = await fetch("/agent/approvals?status=pending&limit=50", { cache: "no-store" }).catch(() => null);
+  if (!answer?.ok) return;
+  const { approvals } = await answer.json();
+  const waiting = approvals.filter((a) => a.may_answer && a.approver !== "self" && a.session_id !== session.id).length;
+  at("others").hidden = !waiting;
+  set(at("others"), waiting ? `${waiting === 1 ? "One question waits" : `${waiting} questions wait`} for your answer. Say "what is waiting?"` : "");
+}
+
 function startOver() {
   session.entries.forEach(leave);
   session = { id: newId("web"), entries: [] };
@@ -495,6 +510,8 @@ at("leave")?.addEventListener("submit", () => {
 addEventListener("pagehide", save);
 document.addEventListener("visibilitychange", () => { if (!document.hidden) catchUp(); });
 setInterval(() => { if (!document.hidden) catchUp(); }, LOOK_EVERY_MS);
+lookForOthers();
+setInterval(lookForOthers, LOOK_FOR_OTHERS_MS);
 setInterval(() => {
   for (const entry of session.entries) {
     for (const p of entry.parts) if (p.kind === "question" && p.asked.status === "pending") nodes.get(p)?.update();

@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::approvals::{self, Approval, AskedBy, Decided};
+use crate::metrics;
 use crate::run::waiting::{self, Onward};
 use crate::run::{events, journal, worker};
 use crate::sessions;
@@ -153,6 +154,7 @@ async fn take_in(
     held.machine.call_again(&approval.call.id);
     let onward = waiting::go_on(&mut tx, app, held, &log, now).await?;
     tx.commit().await?;
+    metrics::question_stands(told);
     Ok(Some(onward))
 }
 

@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::approvals::{self, Approval};
+use crate::metrics;
 use crate::principal::Principal;
 use crate::run::events;
 use crate::run::hub::Begun;
@@ -121,6 +122,12 @@ pub(crate) async fn flush(
     }
     store_approvals(&mut tx, held, batch, now).await?;
     tx.commit().await?;
+    if status != RunStatus::Running {
+        metrics::run_stands(status);
+    }
+    for asked in &batch.asked {
+        metrics::question_stands(asked.status);
+    }
     let stored = std::mem::take(batch);
     let events = events::numbered(stored.events, moved.seq + 1, now);
     held.last_seq = events.last().map_or(moved.seq, |e| e.seq);

@@ -9,9 +9,11 @@ use contracts::http::run::RunStatus;
 use contracts::locale::Locale;
 use serde_json::json;
 use tokio::sync::mpsc;
+use tracing::Instrument as _;
 
 use crate::app::App;
 use crate::language::Language;
+use crate::metrics;
 use crate::models::instructions::{self, Briefing};
 use crate::models::{
     Message, ModelAnswer, ModelError, ModelRequest, TextSink, ToolOutcome, ToolSpec,
@@ -186,8 +188,10 @@ async fn stream_answer(
     let (send, mut pieces) = mpsc::unbounded_channel();
     let mut sink = Pieces(send);
     let mut saying = Saying::begin(held, batch, step);
+    let begun = tokio::time::Instant::now();
     let answer = {
-        let mut answering = app.model.answer(request, &mut sink);
+        let span = tracing::info_span!("model_call", step);
+        let mut answering = app.model.answer(request, &mut sink).instrument(span);
         let mut tick = tokio::time::interval(TEXT_EVERY);
         tick.tick().await;
         let mut silent = true;
@@ -210,6 +214,7 @@ async fn stream_answer(
         saying.take(held, batch, piece);
     }
     saying.end(held, batch, answer.as_ref().ok());
+    metrics::model_answered(answer.as_ref(), begun);
     Ok(answer)
 }
 

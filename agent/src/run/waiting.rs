@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::approvals::{self, Approval, Decided};
+use crate::metrics;
 use crate::models::ToolOutcome;
 use crate::run::events;
 use crate::run::journal::{self, Held};
@@ -139,6 +140,7 @@ pub(crate) async fn expire(
     for approval in approvals::of_run(conn, tenant, run_id).await? {
         if approval.status == ApprovalStatus::Pending && approval.question.expires_at <= now {
             approvals::set_status(conn, tenant, approval.id, ApprovalStatus::Expired).await?;
+            metrics::question_stands(ApprovalStatus::Expired);
             log.push(events::answered(&approval, ApprovalStatus::Expired, None));
             log.push(events::returned(
                 &approval.call.id,

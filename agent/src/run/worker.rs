@@ -8,6 +8,7 @@ use contracts::http::chat::ChatStatus;
 use contracts::http::event::EventBody;
 use contracts::http::run::RunStatus;
 use contracts::ids::TenantId;
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::app::App;
@@ -29,13 +30,16 @@ pub(crate) fn spawn(app: &Arc<App>, held: Held) {
     let live = app.hub.begin(held.run_id, held.last_seq, begun);
     let app = Arc::clone(app);
     let tasks = app.tasks.clone();
-    tasks.spawn(async move {
-        let run_id = held.run_id;
+    let run_id = held.run_id;
+    // A child of the request that set it going, if one did.
+    let span = tracing::info_span!("run", %run_id, tenant = %held.principal.tenant);
+    let driving = async move {
         drive(&app, held).await;
         // Whoever follows it must look elsewhere for what comes next.
         app.hub.leave(run_id);
         drop(live);
-    });
+    };
+    tasks.spawn(driving.instrument(span));
 }
 
 /// Looks for runs nobody holds, until told to stop.

@@ -121,7 +121,9 @@ impl ForeignServer {
             Ok(_) => Err(Unreachable::new("it answered something else than a result")),
             Err(error) => {
                 self.link.changes().one_more();
-                tracing::warn!(server = self.name, tool, code = error.code.0, message = %cleaning::line(&error.message, 300), "protocol error");
+                // Its message may repeat the arguments.
+                tracing::warn!(server = self.name, tool, code = error.code.0, "protocol error");
+                tracing::debug!(server = self.name, message = %cleaning::line(&error.message, 300), "protocol error");
                 if results::did_nothing(&error) {
                     return Ok(results::refused(&self.name, &error, locale));
                 }

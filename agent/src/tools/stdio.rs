@@ -95,7 +95,8 @@ async fn log_lines(server: String, stderr: ChildStderr) {
 fn log(server: &str, line: &mut Vec<u8>) {
     let text = cleaning::line(&String::from_utf8_lossy(line), LOG_LINE_BYTES_MAX);
     if !text.is_empty() {
-        tracing::info!(server, "{text}");
+        // Whatever it writes; it may be about people.
+        tracing::debug!(server, "{text}");
     }
     line.clear();
 }

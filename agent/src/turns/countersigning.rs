@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use contracts::http::approval::{ApprovalStatus, Decision};
+use contracts::http::approval::Decision;
 use contracts::http::chat::{ChatStatus, Usage};
 use contracts::http::event::EventBody;
 use contracts::locale::Locale;
@@ -523,6 +523,7 @@ fn log(app: &App, held: &Held, text: &str) -> [EventBody; 5] {
 #[cfg(test)]
 mod tests {
     use contracts::confirmation::{Approver, Question};
+    use contracts::http::approval::ApprovalStatus;
     use serde_json::{Value, json};
 
     use super::*;

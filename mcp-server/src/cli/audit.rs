@@ -32,7 +32,9 @@ const COLUMNS: [&str; 11] = [
     "id",
 ];
 
+// Named apart from the subcommand around it, which clap wants.
 #[derive(Debug, Args)]
+#[group(id = "excerpt")]
 pub(super) struct Audit {
     /// From this day of the shop's, or this moment (RFC 3339), on.
     #[arg(long)]

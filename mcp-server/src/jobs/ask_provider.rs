@@ -297,7 +297,8 @@ async fn book(
     match told {
         Some(Told::Changed(changed)) => {
             let payment = &changed.payment;
-            tracing::info!(tenant = %desk.tenant, payment = payment.reference(), status = ?payment.status, why, "a payment changed");
+            // Without `why`: it is a provider's free text, about somebody's telephone or card. It stands with the payment.
+            tracing::info!(tenant = %desk.tenant, payment = payment.reference(), status = ?payment.status, "a payment changed");
             audit::write_told(conn, desk, "provider", &changed.audit, &changed.events).await?;
         }
         Some(Told::Already(status)) => {

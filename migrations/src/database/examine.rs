@@ -33,6 +33,8 @@ pub struct Plan<'a> {
     pub url: &'a str,
     /// Which program works there.
     pub role: Role,
+    /// Whether it only reads (`MCP_READ_ONLY`), for which a login without any right to write is enough.
+    pub only_reads: bool,
     /// Most connections of one program's pool.
     pub pool_size: u32,
     /// How many of each program are to run.
@@ -79,9 +81,9 @@ async fn look(
 ) -> sqlx::Result<()> {
     findings.push(server(connection).await?);
     findings.push(skew(connection, clock).await?);
-    findings.push(login(connection, plan.role).await);
+    findings.push(login(connection, plan).await);
     findings.push(extensions(connection).await?);
-    findings.push(schema_state(connection).await);
+    findings.push(schema_state(connection, plan.only_reads).await);
     let closed = closed(connection).await?;
     findings.push(closed);
     let (pooled, options) = start_options(connection).await?;
@@ -178,14 +180,19 @@ async fn skew(connection: &mut PgConnection, clock: &dyn Clock) -> sqlx::Result<
     })
 }
 
-async fn login(connection: &mut PgConnection, role: Role) -> Finding {
+async fn login(connection: &mut PgConnection, plan: Plan<'_>) -> Finding {
     let what = "login";
-    match prerequisites::prove_bound(connection, role).await {
+    let bound = if plan.only_reads {
+        prerequisites::prove_bound_reading(connection, plan.role).await
+    } else {
+        prerequisites::prove_bound(connection, plan.role).await
+    };
+    match bound {
         Ok(()) => Finding::fine(what, "row level security binds it"),
         Err(error @ OpenError::UnsafeRole { .. }) => Finding::warn(
             what,
             format!(
-                "{error} The program becomes the role by itself, but a pooler between may undo that"
+                "{error} The program becomes the role by itself where it may, but a pooler between may undo that"
             ),
         ),
         Err(error) => Finding::fail(what, error.to_string()),
@@ -214,7 +221,7 @@ async fn extensions(connection: &mut PgConnection) -> sqlx::Result<Finding> {
     })
 }
 
-async fn schema_state(connection: &mut PgConnection) -> Finding {
+async fn schema_state(connection: &mut PgConnection, only_reads: bool) -> Finding {
     let what = "schema";
     let migrate = "Run `mcp-server migrate` with DATABASE_OWNER_URL";
     match schema::state(connection).await {
@@ -228,6 +235,9 @@ async fn schema_state(connection: &mut PgConnection) -> Finding {
             );
         }
         Err(error) => return Finding::fail(what, error.to_string()),
+    }
+    if only_reads {
+        return Finding::fine(what, format!("at {}", schema::needed()));
     }
     match queue::is_current(connection).await {
         Ok(true) => Finding::fine(
@@ -260,8 +270,14 @@ async fn closed(connection: &mut PgConnection) -> sqlx::Result<Finding> {
             where n.nspname in ('shop', 'agent') and c.relkind in ('r', 'p'))
          select t.name, t.relrowsecurity as has_rls,
                 exists (select from pg_catalog.pg_policy p where p.polrelid = t.oid and p.polroles = array[t.role]) as has_policy,
-                coalesce(exists (select from pg_catalog.pg_policy p where p.polrelid = t.oid and p.polroles <> array[t.role])
-                  or exists (select from aclexplode(t.relacl) as acl where acl.grantee not in (t.relowner, t.role)), true) as others_may
+                -- A login that `shop.let_read` was called for has policies like the program's own, for reading alone.
+                coalesce(exists (select from pg_catalog.pg_policy p where p.polrelid = t.oid and p.polroles <> array[t.role]
+                           and not (p.polcmd = 'r' and exists (
+                             select from pg_catalog.pg_policy own where own.polrelid = t.oid and own.polroles = array[t.role]
+                                and own.polpermissive = p.polpermissive
+                                and pg_get_expr(own.polqual, t.oid) = pg_get_expr(p.polqual, t.oid))))
+                  or exists (select from aclexplode(t.relacl) as acl where acl.grantee not in (t.relowner, t.role)
+                           and not (acl.privilege_type = 'SELECT' and acl.grantee <> 0)), true) as others_may
            from tables t order by t.name",
     )
     .fetch_all(connection)
@@ -414,7 +430,7 @@ async fn connections(
 
 #[cfg(test)]
 mod tests {
-    use sqlx::Executor as _;
+    use sqlx::{AssertSqlSafe, Executor as _};
 
     use super::*;
     use crate::clock::SystemClock;
@@ -425,6 +441,7 @@ mod tests {
         Plan {
             url,
             role: Role::Shop,
+            only_reads: false,
             pool_size: 5,
             replicas: 1,
         }
@@ -456,6 +473,24 @@ mod tests {
             "{found:?}"
         );
 
+        let mut owner = PgConnection::connect(&database.owner_url()).await.unwrap();
+        let login = format!("scene_looker_{}", rand::random::<u32>());
+        let mut superuser = PgConnection::connect(&admin).await.unwrap();
+        superuser
+            .execute(AssertSqlSafe(format!(
+                "create role {login} login; call shop.let_read('{login}')"
+            )))
+            .await
+            .unwrap();
+        let reading = database.url_of(&login);
+        let reading = Plan {
+            only_reads: true,
+            ..plan(&reading)
+        };
+        assert_eq!(wrong(reading).await, [], "a login that may only read");
+        let drop = format!("drop owned by {login}; drop role {login}");
+        superuser.execute(AssertSqlSafe(drop)).await.unwrap();
+
         let many = Plan {
             replicas: 60,
             ..plan(&url)
@@ -466,7 +501,6 @@ mod tests {
             "{found:?}"
         );
 
-        let mut owner = PgConnection::connect(&database.owner_url()).await.unwrap();
         for (spoil, what, remedy) in [
             (
                 "alter table shop.items disable row level security",

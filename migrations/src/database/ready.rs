@@ -1,6 +1,6 @@
 //! Whether a running program can work with its database right now, for whoever sends it requests.
 
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgPool;
 
 use super::schema::{self, State};
 use super::{Role, prerequisites, queue};
@@ -23,30 +23,33 @@ pub enum NotReady {
 /// Whether the database can be reached, has the schema this program needs and binds the pool's connections to it. A schema that is newer
 /// will do: it was migrated for the programs that come next, and what it adds is nothing this one misses.
 ///
+/// A program that `only_reads` needs less: no job queue, and no right to write.
+///
 /// Waits as long as the pool does for a connection; the caller's deadline may be shorter.
 ///
 /// # Errors
 /// The first thing that is missing.
-pub async fn readiness(pool: &PgPool, role: Role) -> Result<(), NotReady> {
+pub async fn readiness(pool: &PgPool, role: Role, only_reads: bool) -> Result<(), NotReady> {
     let mut connection = pool.acquire().await.map_err(|_| NotReady::Database)?;
-    is_schema_ready(&mut connection).await?;
-    match prerequisites::prove_bound(&mut connection, role).await {
-        Ok(()) => Ok(()),
-        Err(OpenError::UnsafeRole { .. }) => Err(NotReady::Role),
-        Err(_) => Err(NotReady::Database),
-    }
-}
-
-async fn is_schema_ready(connection: &mut PgConnection) -> Result<(), NotReady> {
-    match schema::state(connection).await {
-        Ok(State::Current) => {}
-        Err(OpenError::SchemaNewer { .. }) => return Ok(()),
+    match schema::state(&mut connection).await {
+        Ok(State::Current) | Err(OpenError::SchemaNewer { .. }) => {}
         Ok(State::Missing | State::Behind(_)) | Err(OpenError::SchemaDiffers { .. }) => {
             return Err(NotReady::Schema);
         }
         Err(_) => return Err(NotReady::Database),
     }
-    match queue::is_current(connection).await {
+    let bound = if only_reads {
+        prerequisites::prove_bound_reading(&mut connection, role).await
+    } else {
+        prerequisites::prove_bound(&mut connection, role).await
+    };
+    match bound {
+        Ok(()) if only_reads => return Ok(()),
+        Ok(()) => {}
+        Err(OpenError::UnsafeRole { .. }) => return Err(NotReady::Role),
+        Err(_) => return Err(NotReady::Database),
+    }
+    match queue::is_current(&mut connection).await {
         Ok(true) => Ok(()),
         Ok(false) => Err(NotReady::Schema),
         Err(_) => Err(NotReady::Database),
@@ -55,8 +58,8 @@ async fn is_schema_ready(connection: &mut PgConnection) -> Result<(), NotReady> 
 
 #[cfg(test)]
 mod tests {
-    use sqlx::Executor as _;
     use sqlx::postgres::PgPoolOptions;
+    use sqlx::{AssertSqlSafe, Executor as _};
 
     use super::*;
     use crate::test_database::TestDatabase;
@@ -66,19 +69,42 @@ mod tests {
         let database = TestDatabase::new().await;
         let shop = database.pool(Role::Shop).await;
         let owner = database.owner_pool().await;
-        assert_eq!(readiness(&shop, Role::Shop).await, Ok(()));
+        assert_eq!(readiness(&shop, Role::Shop, false).await, Ok(()));
         assert_eq!(
-            readiness(&owner, Role::Shop).await,
+            readiness(&owner, Role::Shop, false).await,
             Err(NotReady::Role),
             "an owner sees every tenant"
         );
+
+        let login = format!("scene_reader_{}", rand::random::<u32>());
+        let admin = PgPool::connect(&database.admin_url()).await.unwrap();
+        admin
+            .execute(AssertSqlSafe(format!(
+                "create role {login} login; call shop.let_read('{login}')"
+            )))
+            .await
+            .unwrap();
+        let reader = PgPool::connect(&database.url_of(&login)).await.unwrap();
+        assert_eq!(readiness(&reader, Role::Shop, true).await, Ok(()));
+        assert_eq!(
+            readiness(&reader, Role::Shop, false).await,
+            Err(NotReady::Role),
+            "it has no right to write"
+        );
+        reader.close().await;
+        admin
+            .execute(AssertSqlSafe(format!(
+                "drop owned by {login}; drop role {login}"
+            )))
+            .await
+            .unwrap();
 
         owner
             .execute("insert into public._sqlx_migrations (version, description, success, checksum, execution_time) values (29990101000000, 'to come', true, 'x', 0)")
             .await
             .unwrap();
         assert_eq!(
-            readiness(&shop, Role::Shop).await,
+            readiness(&shop, Role::Shop, false).await,
             Ok(()),
             "migrated for the next release"
         );
@@ -86,14 +112,17 @@ mod tests {
             .execute("delete from public._sqlx_migrations where version in (29990101000000, (select max(version) from public._sqlx_migrations where version < 29990101000000))")
             .await
             .unwrap();
-        assert_eq!(readiness(&shop, Role::Shop).await, Err(NotReady::Schema));
+        assert_eq!(
+            readiness(&shop, Role::Shop, false).await,
+            Err(NotReady::Schema)
+        );
 
         let nobody = PgPoolOptions::new()
             .acquire_timeout(std::time::Duration::from_millis(200))
             .connect_lazy("postgres://nobody@127.0.0.1:1/nothing")
             .unwrap();
         assert_eq!(
-            readiness(&nobody, Role::Shop).await,
+            readiness(&nobody, Role::Shop, false).await,
             Err(NotReady::Database)
         );
     }
