@@ -377,7 +377,7 @@ fn apart<'w>(
     let side = |n: usize| Side {
         world: worlds[n],
         who: who[n].clone(),
-        question: furnished[n].question.0.clone(),
+        ids: furnished[n].ids.clone(),
         strange: words.clone(),
     };
     Apart {
@@ -395,13 +395,13 @@ async fn told(world: &World, who: &Principal, furnished: &Furnished) -> Vec<Valu
     let side = Side {
         world,
         who: who.clone(),
-        question: furnished.question.0.clone(),
+        ids: furnished.ids.clone(),
         strange: BTreeSet::new(),
     };
-    let (id, token) = &furnished.question;
     let mut answers = side.told(&furnished.own).await;
     answers.extend(furnished.answers.clone());
-    answers.push(json!({"confirmation_id": id, "token": token}));
+    let id = &furnished.ids[arguments::QUESTION];
+    answers.push(json!({"confirmation_id": id, "token": furnished.token}));
     answers
 }
 
@@ -457,7 +457,7 @@ async fn customer_with_everything(
     let mut furnished = shops::person(world, &owner, names, 0, day).await;
     let who = shops::customer(world, owner.tenant, names.people[0].0).await;
     let cancel = json!({"booking": furnished.own.booking});
-    furnished.question = shops::asks(world, &who, "cancel_booking", cancel).await;
+    furnished.asks(world, &who, "cancel_booking", cancel).await;
     let wish = json!({"subject": format!("{} asks", names.people[0].0)});
     let opened = shops::does(world, &who, "create_ticket", wish).await;
     furnished.answers.push(opened);

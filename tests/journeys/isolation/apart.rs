@@ -7,7 +7,7 @@ use e2e::world::mcp::{Principal, Reply, yes};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::arguments::{CURSOR, Own, QUESTION, Tool, VERSION, Words, put};
+use super::arguments::{CURSOR, ITEM, Own, Tool, VERSION, Words, put};
 
 /// How many differences are noted.
 const PROBLEMS_MAX: usize = 60;
@@ -16,8 +16,8 @@ const PROBLEMS_MAX: usize = 60;
 pub(super) struct Side<'w> {
     pub(super) world: &'w World,
     pub(super) who: Principal,
-    /// An open question of the caller's own.
-    pub(super) question: String,
+    /// The ids of the caller's own things in this world, by what stands for them in arguments.
+    pub(super) ids: BTreeMap<&'static str, String>,
     /// The words of the strangers' names: where one was sent it stays in the answer, which is all the worlds are compared by.
     pub(super) strange: BTreeSet<String>,
 }
@@ -46,18 +46,21 @@ impl Side<'_> {
     }
 
     /// Arguments with this world's ids and places in them.
-    async fn resolved(&self, tool: &str, own: &Own, arguments: &Value) -> Value {
+    async fn resolved(&self, tool: &str, arguments: &Value) -> Value {
         match arguments {
-            Value::String(text) if text == QUESTION => json!(self.question),
+            Value::String(text) if self.ids.contains_key(text.as_str()) => {
+                json!(self.ids[text.as_str()])
+            }
             Value::String(text) if text == VERSION => {
-                let item = json!({"name": "inventory_get_item", "arguments": {"item": own.item}});
+                let item =
+                    json!({"name": "inventory_get_item", "arguments": {"item": self.ids[ITEM]}});
                 let found = self.request("tools/call", item).await.body;
                 found["result"]["structuredContent"]["item"]["version"].clone()
             }
             Value::Array(items) => {
                 let mut all = Vec::new();
                 for item in items {
-                    all.push(Box::pin(self.resolved(tool, own, item)).await);
+                    all.push(Box::pin(self.resolved(tool, item)).await);
                 }
                 Value::Array(all)
             }
@@ -67,7 +70,7 @@ impl Side<'_> {
                     let value = if member == CURSOR {
                         self.cursor(tool, members).await
                     } else {
-                        Box::pin(self.resolved(tool, own, member)).await
+                        Box::pin(self.resolved(tool, member)).await
                     };
                     all.insert(name.clone(), value);
                 }
@@ -110,7 +113,7 @@ impl Side<'_> {
                     used: &mut used,
                 };
                 let arguments = tool.arguments(&way, &mut words);
-                let arguments = self.resolved(&tool.name, own, &arguments).await;
+                let arguments = self.resolved(&tool.name, &arguments).await;
                 let params = json!({"name": tool.name, "arguments": arguments});
                 let body = self.request("tools/call", params).await.body;
                 answers.push(body["result"]["structuredContent"].clone());
@@ -120,8 +123,8 @@ impl Side<'_> {
         answers
     }
 
-    async fn call(&self, tool: &str, own: &Own, arguments: &Value) -> Value {
-        let arguments = self.resolved(tool, own, arguments).await;
+    async fn call(&self, tool: &str, arguments: &Value) -> Value {
+        let arguments = self.resolved(tool, arguments).await;
         let params = json!({"name": tool, "arguments": arguments});
         self.answer("tools/call", params).await
     }
@@ -148,8 +151,8 @@ impl Side<'_> {
 
 impl Apart<'_> {
     async fn both(&self, tool: &str, arguments: &Value) -> (Value, Value) {
-        let there = self.there.call(tool, &self.own, arguments);
-        let nowhere = self.nowhere.call(tool, &self.own, arguments);
+        let there = self.there.call(tool, arguments);
+        let nowhere = self.nowhere.call(tool, arguments);
         futures::join!(there, nowhere)
     }
 
