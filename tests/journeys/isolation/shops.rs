@@ -147,7 +147,6 @@ pub(super) async fn person(
     day: &str,
 ) -> Furnished {
     let (name, phone, email) = names.people[which];
-    let lines = |quantity: &str| json!([{"item": names.items[0], "quantity": quantity}]);
     let step = async |tool: &str, arguments: Value| does(world, owner, tool, arguments).await;
     let mut answers = vec![
         step(
@@ -157,27 +156,7 @@ pub(super) async fn person(
         .await,
     ];
     let person_id = text(&answers[0]["customer"]["customer_id"]);
-    let mut bills = Vec::new();
-    for (quantity, paid) in [("5", None), ("3", None), ("2", Some("100"))] {
-        let mut bill = json!({"customer": name, "lines": lines(quantity)});
-        if let Some(amount) = paid {
-            bill["payment"] = json!({"method": "cash", "amount": amount});
-        }
-        let issued = step("billing_create_bill", bill).await;
-        bills.push(text(&issued["number"]));
-        answers.push(issued);
-    }
-    let part = json!({"bill": bills[2], "amount": "40", "method": "cash"});
-    let collected = step("collect_payment", part).await;
-    let payment = text(&collected["payment"]["reference"]);
-    answers.push(collected);
-    answers.push(
-        step(
-            "top_up_wallet",
-            json!({"customer": name, "amount": "5000", "method": "cash"}),
-        )
-        .await,
-    );
+    let (bills, payment) = bills(world, owner, names, name, &mut answers).await;
     let booking = json!({"resource": names.resource, "customer": name, "date": day, "time": "10:00", "notes": format!("For {name}")});
     let booked = step("create_booking", booking).await;
     let opened = step(
@@ -218,6 +197,40 @@ pub(super) async fn person(
         ]),
         answers,
     }
+}
+
+/// Three bills, the last of them paid in part, and money in the wallet; the bills' numbers and the payment's.
+async fn bills(
+    world: &World,
+    owner: &Principal,
+    names: &Names,
+    name: &str,
+    answers: &mut Vec<Value>,
+) -> (Vec<String>, String) {
+    let lines = |quantity: &str| json!([{"item": names.items[0], "quantity": quantity}]);
+    let step = async |tool: &str, arguments: Value| does(world, owner, tool, arguments).await;
+    let mut bills = Vec::new();
+    for (quantity, paid) in [("5", None), ("3", None), ("2", Some("100"))] {
+        let mut bill = json!({"customer": name, "lines": lines(quantity)});
+        if let Some(amount) = paid {
+            bill["payment"] = json!({"method": "cash", "amount": amount});
+        }
+        let issued = step("billing_create_bill", bill).await;
+        bills.push(text(&issued["number"]));
+        answers.push(issued);
+    }
+    let part = json!({"bill": bills[2], "amount": "40", "method": "cash"});
+    let collected = step("collect_payment", part).await;
+    let payment = text(&collected["payment"]["reference"]);
+    answers.push(collected);
+    answers.push(
+        step(
+            "top_up_wallet",
+            json!({"customer": name, "amount": "5000", "method": "cash"}),
+        )
+        .await,
+    );
+    (bills, payment)
 }
 
 async fn item_id(world: &World, owner: &Principal, name: &str) -> String {
