@@ -26,11 +26,11 @@ use rmcp::model::{
     CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestParams,
     CompleteResult, ContentBlock, DiscoverResult, ElicitRequest, ElicitRequestParams, ElicitResult,
     ElicitationAction, ElicitationSchema, ErrorData, GetPromptRequestParams, GetPromptResponse,
-    Implementation, InitializeRequestParams, InitializeResult, InputRequest, InputRequests, InputRequiredResult, ListPromptsResult,
-    ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, MetaObject,
-    PaginatedRequestParams, ProtocolVersion, ReadResourceRequestParams,
-    ReadResourceResponse, RequestMetaObject, ServerCapabilities, ServerConfig, SubscriptionFilter, Tool,
-    ToolAnnotations,
+    Implementation, InitializeRequestParams, InitializeResult, InputRequest, InputRequests,
+    InputRequiredResult, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult,
+    ListToolsResult, MetaObject, PaginatedRequestParams, ProtocolVersion,
+    ReadResourceRequestParams, ReadResourceResponse, RequestMetaObject, ServerCapabilities,
+    ServerConfig, SubscriptionFilter, Tool, ToolAnnotations,
 };
 use rmcp::service::{RequestContext, RoleServer, SubscriptionContext};
 use serde_json::{Value, json};
@@ -43,6 +43,7 @@ use crate::days;
 use crate::documents;
 use crate::guard::Shortfall;
 use crate::handler::UnaskedClients;
+use crate::words::protocol;
 use crate::written::Place;
 use icons::Icons;
 pub(crate) use listening::{Ahead, ahead_of_http, resource_digest};
@@ -178,6 +179,11 @@ impl Server {
         let closed = is_closed(&request);
         let stoppable = is_stoppable(caller, &request.name);
         let mut request = tool_request(request, context);
+        let tool = request.name.clone();
+        let narrowing = Narrowing {
+            tool: &tool,
+            locale: request.locale.unwrap_or_default(),
+        };
         let mut streams = false;
         loop {
             let called = call::run(&self.app, caller, request.clone(), way != Way::Elsewhere);
@@ -191,8 +197,10 @@ impl Server {
             streams |= told;
             match answer {
                 // The door fills in what is sent whole; a stream has gone past it.
-                Answer::Done(json) if streams => return Ok(done(json, None).into()),
-                Answer::Done(json) => return Ok(done(json, place(context)).into()),
+                Answer::Done(json) => {
+                    let place = place(context).filter(|_| !streams);
+                    return Ok(done(json, place, narrowing).into());
+                }
                 Answer::Refused(failure) => return Ok(refused(&failure).into()),
                 Answer::Asked(asked) if way == Way::InputRequired && !closed => {
                     return input_required(&asked);
@@ -708,12 +716,42 @@ fn confirmation_required(app: &App, asked: Asked) -> CallToolResult {
         preview: question,
     };
     let meta = serde_json::to_value(&required.preview).unwrap_or_default();
-    let mut result = done(serde_json::to_string(&required).unwrap_or_default(), None);
+    let narrowing = Narrowing {
+        tool: &required.preview.tool,
+        locale,
+    };
+    let json = serde_json::to_string(&required).unwrap_or_default();
+    let mut result = done(json, None, narrowing);
     let mut all = MetaObject::new();
     all.insert(confirmation::META_KEY.to_owned(), meta);
     result.meta = Some(all);
     result
 }
+
+/// What is said of a result that is too long: how to ask for less of it.
+#[derive(Clone, Copy)]
+struct Narrowing<'a> {
+    /// The tool that answered.
+    tool: &'a str,
+    locale: Locale,
+}
+
+impl Narrowing<'_> {
+    fn too_long(self) -> ToolFailure {
+        let arguments = call::sheet(self.tool).map_or_else(Vec::new, |sheet| {
+            let properties = sheet.input_schema.get("properties");
+            let takes = |name: &&&str| properties.is_some_and(|p| p.get(**name).is_some());
+            NARROWING.iter().filter(takes).copied().collect()
+        });
+        protocol::too_long_answer(self.locale, &arguments)
+    }
+}
+
+/// The arguments by which tools are asked for less, the most helpful first.
+const NARROWING: [&str; 11] = [
+    "limit", "category", "customer", "resource", "status", "date", "from", "to", "period", "query",
+    "bill",
+];
 
 /// Where the door waits for the result; there is no such place on stdio.
 fn place(context: &RequestContext<RoleServer>) -> Option<&Place> {
@@ -723,14 +761,9 @@ fn place(context: &RequestContext<RoleServer>) -> Option<&Place> {
 
 /// The structured result and the same JSON as text; both are left empty when the door fills them in ([`crate::written`]). A result that
 /// is too large is replaced by a hint to narrow the question.
-fn done(json: String, place: Option<&Place>) -> CallToolResult {
+fn done(json: String, place: Option<&Place>, narrowing: Narrowing<'_>) -> CallToolResult {
     if json.len() > RESULT_BYTES_MAX {
-        let failure = ToolFailure::new(
-            FailureCode::InvalidArguments,
-            "The answer is too long to be useful.",
-            "Narrow the question: a smaller limit, a category, a shorter period.",
-        );
-        return refused(&failure);
+        return refused(&narrowing.too_long());
     }
     let here = match place {
         Some(place) => place.leave(json),
@@ -787,17 +820,58 @@ mod tests {
     fn an_answer_nobody_could_read_becomes_advice() {
         let quotes = r#"{"text":""}"#.len();
         let largest = "x".repeat(RESULT_BYTES_MAX - quotes);
-        let result = done(json!({"text": largest}).to_string(), None);
+        let bills = Narrowing {
+            tool: "billing_list_bills",
+            locale: Locale::Es,
+        };
+        let result = done(json!({"text": largest}).to_string(), None, bills);
         assert_eq!(result.is_error, Some(false));
         assert_eq!(result.structured_content, Some(json!({"text": largest})));
 
-        let result = done(json!({"text": largest + "x"}).to_string(), None);
+        let result = done(json!({"text": largest + "x"}).to_string(), None, bills);
         assert_eq!(result.is_error, Some(true));
         assert_eq!(result.structured_content, None);
         let text = result.content[0].as_text().unwrap().text.clone();
         let failure: ToolFailure = serde_json::from_str(&text).unwrap();
-        assert!(failure.hint.contains("a smaller limit"), "{failure:?}");
+        assert!(
+            failure.hint.contains("limit, customer, status, from, to"),
+            "{failure:?}"
+        );
+        assert!(failure.message.starts_with("La respuesta"), "{failure:?}");
     }
+
+    #[test]
+    fn every_list_can_be_asked_for_less_by_an_argument_of_its_own() {
+        let mut lists = 0;
+        for sheet in call::offered(&Caller::local_owner()) {
+            let takes = |name: &str| sheet.input_schema["properties"].get(name).is_some();
+            let narrowing = Narrowing {
+                tool: sheet.name,
+                locale: Locale::En,
+            };
+            let hint = narrowing.too_long().hint;
+            if takes("limit") || takes("cursor") {
+                lists += 1;
+                assert!(hint.contains("a smaller limit"), "{}: {hint}", sheet.name);
+            }
+            // What the hint names is there to be given.
+            let named = hint.split_once("with ").map_or("", |(_, named)| named);
+            for name in named
+                .trim_end_matches('.')
+                .split(", ")
+                .filter(|n| !n.is_empty())
+            {
+                let name = name.trim_start_matches("a smaller ");
+                assert!(takes(name), "{}: {hint}", sheet.name);
+            }
+        }
+        assert!(lists >= 7, "{lists} lists");
+    }
+
+    const NOTHING: Narrowing<'_> = Narrowing {
+        tool: "nothing",
+        locale: Locale::En,
+    };
 
     fn reply(result: CallToolResult) -> String {
         let result = ServerResult::CallToolResult(result);
@@ -810,10 +884,13 @@ mod tests {
     fn a_reply_filled_at_the_door_is_the_one_rmcp_writes() {
         let json = json!({"summary": "\"Éclair\" \\ 2", "items": [{"text": ""}]}).to_string();
         let place = Place::default();
-        let around = reply(done(json.clone(), Some(&place)));
+        let around = reply(done(json.clone(), Some(&place), NOTHING));
         assert!(!around.contains("clair"), "no result in it: {around}");
         let whole = filled(around.as_bytes(), place.left().unwrap()).unwrap();
-        assert_eq!(String::from_utf8(whole).unwrap(), reply(done(json, None)));
+        assert_eq!(
+            String::from_utf8(whole).unwrap(),
+            reply(done(json, None, NOTHING))
+        );
     }
 
     #[test]
@@ -822,6 +899,7 @@ mod tests {
         let result = done(
             json!("x".repeat(RESULT_BYTES_MAX)).to_string(),
             Some(&place),
+            NOTHING,
         );
         assert_eq!((result.is_error, place.left()), (Some(true), None));
     }

@@ -1,6 +1,7 @@
 //! What lists of the protocol say to people: titles and descriptions of resources and templates, and what is answered to an address or a
 //! cursor that leads nowhere.
 
+use contracts::failure::{FailureCode, ToolFailure};
 use contracts::locale::Locale;
 
 /// Title and description of a resource with one address, by its name.
@@ -124,4 +125,19 @@ pub(crate) fn too_long(locale: Locale) -> &'static str {
             "Es demasiado largo para leerlo de una vez. Use la herramienta que lo da página por página."
         }
     }
+}
+
+/// A tool's answer is larger than any reader has use for. The hint names the arguments by which this tool is asked for less.
+#[must_use]
+pub(crate) fn too_long_answer(locale: Locale, narrowing: &[&str]) -> ToolFailure {
+    let message = match locale {
+        Locale::En => "The answer is too long to be useful.",
+        Locale::Es => "La respuesta es demasiado larga para ser útil.",
+    };
+    let hint = match narrowing {
+        [] => "Ask for something narrower.".to_owned(),
+        ["limit", ..] => format!("Ask again with a smaller {}.", narrowing.join(", ")),
+        _ => format!("Ask again with {}.", narrowing.join(", ")),
+    };
+    ToolFailure::new(FailureCode::InvalidArguments, message, hint)
 }

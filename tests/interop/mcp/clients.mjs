@@ -150,6 +150,73 @@ async function writesOnceUnderAKey(connection, client) {
   assert.equal(await stock(connection.item), "10");
 }
 
+async function readsResources(connection, client) {
+  const { resources } = await client.listResources();
+  const uris = resources.map((resource) => resource.uri);
+  for (const uri of ["countersign://price-list", "countersign://opening-hours.md"]) assert.ok(uris.includes(uri), `${uri}: ${uris}`);
+  for (const { uri, mimeType } of resources) {
+    const [content] = (await client.readResource({ uri })).contents;
+    assert.ok(content.text, uri);
+    if (mimeType === "application/json") JSON.parse(content.text);
+  }
+  const { resourceTemplates } = await client.listResourceTemplates();
+  assert.ok(resourceTemplates.some((template) => template.uriTemplate === "countersign://items/{name}"));
+}
+
+async function startsFromPrompts(connection, client) {
+  const { prompts } = await client.listPrompts();
+  assert.deepEqual(prompts.map((prompt) => prompt.name), ["daily_summary", "end_of_day", "reorder_list"]);
+  for (const { name } of prompts) {
+    const { messages } = await client.getPrompt({ name });
+    assert.ok(messages.length > 1, name);
+  }
+}
+
+async function completesWhatIsBegun(connection, client) {
+  const complete = async (ref, name, value) => (await client.complete({ ref, argument: { name, value } })).completion;
+  const items = await complete({ type: "ref/resource", uri: "countersign://items/{name}" }, "name", "soa");
+  assert.ok(items.values.includes("Soap"), JSON.stringify(items));
+  const days = await complete({ type: "ref/prompt", name: "daily_summary" }, "day", "yest");
+  assert.deepEqual([days.values, days.total], [["yesterday"], 1]);
+}
+
+// In plain HTTP, as the stream is on the wire: the acknowledgement, then what another client has changed.
+async function hearsOfChanges(connection, client) {
+  if (connection.era !== "modern" || connection.transport !== "http") return;
+  const _meta = {
+    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+    "io.modelcontextprotocol/clientCapabilities": {},
+    "io.modelcontextprotocol/clientInfo": { name: "interop", version: "1" },
+  };
+  const stop = new AbortController();
+  const answer = await fetch(URL_OF_SERVER, {
+    method: "POST",
+    signal: stop.signal,
+    headers: {
+      "Content-Type": "application/json",
+      Accept: "application/json, text/event-stream",
+      "MCP-Protocol-Version": "2026-07-28",
+      "Mcp-Method": "subscriptions/listen",
+    },
+    body: JSON.stringify({ jsonrpc: "2.0", id: "ear", method: "subscriptions/listen", params: { notifications: { resourcesListChanged: true }, _meta } }),
+  });
+  const pieces = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  let heard = "";
+  const until = async (wanted) => {
+    while (!heard.includes(wanted)) {
+      const { value, done: ended } = await pieces.read();
+      assert.ok(!ended, `ended before ${wanted}: ${heard}`);
+      heard += value;
+    }
+  };
+  await until("notifications/subscriptions/acknowledged");
+  const goods = { name: `${connection.item} heard`, category: `heard ${connection.says}`, unit: "each", unit_price: "1", quantity: "1" };
+  done(await client.callTool({ name: "inventory_add_item", arguments: goods }));
+  await until("notifications/resources/list_changed");
+  assert.match(heard, /"io.modelcontextprotocol\/subscriptionId":"ear"/);
+  stop.abort();
+}
+
 async function isToldWhatWentWrong(connection, client) {
   const get = (item) => client.callTool({ name: "inventory_get_item", arguments: { item } });
   assert.equal(failure(await get("plutonium")).code, "unknown_item");
@@ -206,7 +273,7 @@ async function play(connection) {
   let failed = 0;
   try {
     const client = await within(connection.open(), "connecting");
-    for (const scene of [listsTools, reads, writesOnceUnderAKey, isToldWhatWentWrong, asksBeforeItBills]) {
+    for (const scene of [listsTools, reads, readsResources, startsFromPrompts, completesWhatIsBegun, hearsOfChanges, writesOnceUnderAKey, isToldWhatWentWrong, asksBeforeItBills]) {
       const title = `${connection.name}: ${scene.name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`)}`;
       try {
         await within(scene(connection, client), title);

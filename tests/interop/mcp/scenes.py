@@ -14,7 +14,7 @@ from importlib.metadata import version
 
 from mcp import Client, MCPError, StdioServerParameters
 from mcp.client.stdio import stdio_client
-from mcp_types import ElicitResult
+from mcp_types import ElicitResult, PromptReference, ResourceTemplateReference
 
 URL, COMMAND = sys.argv[1:3]
 SCENE_SECONDS_MAX = 60
@@ -150,6 +150,37 @@ async def writes_once_under_a_key(connection, client):
     check(stock(connection.item) == "10", stock(connection.item))
 
 
+async def reads_resources(connection, client):
+    listed = [str(resource.uri) for resource in (await client.list_resources()).resources]
+    check({"countersign://price-list", "countersign://opening-hours.md"} <= set(listed), listed)
+    for uri in listed:
+        content = (await client.read_resource(uri)).contents[0]
+        check(content.text, uri)
+        if content.mime_type == "application/json":
+            json.loads(content.text)
+    templates = [template.uri_template for template in (await client.list_resource_templates()).resource_templates]
+    check("countersign://items/{name}" in templates, templates)
+    soap = json.loads((await client.read_resource("countersign://items/Soap")).contents[0].text)
+    check(soap["item"]["name"] == "Soap", soap)
+
+
+async def starts_from_prompts(connection, client):
+    prompts = {prompt.name: prompt for prompt in (await client.list_prompts()).prompts}
+    check(set(prompts) == {"daily_summary", "end_of_day", "reorder_list"}, prompts)
+    for name in prompts:
+        said = await client.get_prompt(name)
+        check(len(said.messages) > 1 and all(message.role == "user" for message in said.messages), name, said)
+
+
+async def completes_what_is_begun(connection, client):
+    of_items = ResourceTemplateReference(uri="countersign://items/{name}")
+    items = (await client.complete(of_items, {"name": "name", "value": "soa"})).completion
+    check("Soap" in items.values, items)
+    of_days = PromptReference(name="daily_summary")
+    days = (await client.complete(of_days, {"name": "day", "value": "yest"})).completion
+    check(days.values == ["yesterday"] and days.total == 1, days)
+
+
 async def is_told_what_went_wrong(connection, client):
     said = failure(await client.call_tool("inventory_get_item", {"item": "plutonium"}))
     check(said["code"] == "unknown_item", said)
@@ -203,7 +234,10 @@ async def settles_on_the_page(connection, client, required, before):
 
 
 async def play(connection):
-    scenes = [lists_tools, reads, writes_once_under_a_key, is_told_what_went_wrong, asks_before_it_bills]
+    scenes = [
+        lists_tools, reads, reads_resources, starts_from_prompts, completes_what_is_begun, writes_once_under_a_key, is_told_what_went_wrong,
+        asks_before_it_bills,
+    ]
     failed, scene = 0, None
     try:
         async with asyncio.timeout(SCENE_SECONDS_MAX), connection.client() as client:

@@ -227,3 +227,30 @@ async fn who_asks_decides_what_can_be_read() {
         .collect();
     assert_eq!(templates, ["bill", "bill-pdf"]);
 }
+
+#[tokio::test]
+async fn an_answer_that_is_too_long_says_how_to_ask_for_less_and_that_helps() {
+    let world = World::open_with(Setting {
+        owner_sql: vec![
+            "insert into shop.items (tenant_id, id, name, category, unit, unit_price, created_at)
+             select t.id, gen_random_uuid(), 'Thing ' || n || repeat(' and more', 8), 'things', 'each', 100, now()
+             from shop.tenants t, generate_series(1, 100) n",
+            "insert into shop.item_aliases (tenant_id, item_id, name)
+             select i.tenant_id, i.id, repeat('x', 70) || n from shop.items i, generate_series(1, 8) n where i.category = 'things'",
+            "insert into shop.stock_levels (tenant_id, item_id) select tenant_id, id from shop.items where category = 'things'",
+        ],
+        ..Setting::default()
+    })
+    .await;
+    let client = world.mcp(MODERN);
+    let all = client
+        .call("inventory_list_items", &json!({"limit": 100}))
+        .await;
+    let failure = e2e::world::mcp::refused(&all);
+    let hint = failure["hint"].as_str().unwrap_or_default();
+    assert!(hint.starts_with("Ask again with a smaller limit"), "{hint}");
+    let some = client
+        .call("inventory_list_items", &json!({"limit": 20}))
+        .await;
+    assert_eq!(done(&some)["items"].as_array().map(Vec::len), Some(20));
+}
