@@ -149,7 +149,7 @@ fn what_is_pure_does_no_io() {
 }
 
 /// What a query may name instead of its tenant, each with its reason.
-const WITHOUT_TENANT: [(&str, &str); 15] = [
+const WITHOUT_TENANT: [(&str, &str); 17] = [
     (
         "shop.operations($1)",
         "operators ask how much waits, over all businesses; the function tells counts",
