@@ -212,18 +212,7 @@ impl Config {
             lease: seconds(settings, "RUN_LEASE_SECONDS", 10, 1, 300)?,
             run_deadline: seconds(settings, "RUN_TIMEOUT_SECONDS", 300, 5, 3600)?,
             runs_per_user_max: settings.number("RUNS_PER_USER_MAX", 10, 1, 1000)?,
-            agent_token_key: settings.checked(
-                "AGENT_TOKEN_KEY",
-                "",
-                "a secret text of at least 32 characters",
-                |text| {
-                    if text.is_empty() {
-                        Some(None)
-                    } else {
-                        keys::from_text(text).map(Some)
-                    }
-                },
-            )?,
+            agent_token_key: token_key(settings)?,
             caller_token: caller_token(settings)?,
             model: model(settings)?,
             database: DatabaseSettings {
@@ -306,6 +295,14 @@ fn allowed_hosts(settings: &Reader, public_url: Option<&str>) -> Vec<String> {
     let mut hosts = settings.list("AGENT_ALLOWED_HOSTS");
     hosts.extend(public_url.and_then(authority).map(str::to_owned));
     hosts
+}
+
+fn token_key(settings: &Reader) -> Result<Option<Key>, BadSetting> {
+    let accepts = "a secret text of at least 32 characters";
+    settings.checked("AGENT_TOKEN_KEY", "", accepts, |text| match text {
+        "" => Some(None),
+        _ => keys::from_text(text).map(Some),
+    })
 }
 
 fn caller_token(settings: &Reader) -> Result<Option<ApiKey>, BadSetting> {

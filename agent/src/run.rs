@@ -8,7 +8,7 @@
 //! 5. **Tools** ([`calls`]): each call is made under a key that is the same for every attempt, so that making it again after a crash is safe; a call
 //!    that needs a countersignature comes back as a question.
 //! 6. **Wait**: the question is stored before it is shown; the run is nobody's until a person answers or the question lapses
-//!    ([`waiting`]).
+//!    ([`waiting`]). An answer on a page of the tool server is noticed there ([`elsewhere`]).
 //! 7. **Done**: the reply, the transcript, the session's window and the last event are stored in one commit.
 //!
 //! Every stream is a projection of the run's events ([`events`]); who follows a run in the process that works on it gets them from

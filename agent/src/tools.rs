@@ -419,3 +419,42 @@ fn params(dispatch: Dispatch<'_>) -> Result<CallToolRequestParams, Unreachable> 
     }
     Ok(params)
 }
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry::trace::TracerProvider as _;
+    use opentelemetry_sdk::trace::SdkTracerProvider;
+    use tracing_subscriber::layer::SubscriberExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_call_says_where_it_stands_in_its_trace_and_nothing_when_nobody_traces() {
+        let call = ToolCall {
+            id: "c".to_owned(),
+            tool: "inventory_get_item".to_owned(),
+            arguments: json!({"item": "soap"}),
+        };
+        let sent = || {
+            let dispatch = Dispatch {
+                call: &call,
+                idempotency_key: "run:c",
+                locale: Locale::En,
+                answer: None,
+            };
+            let meta = params(dispatch).unwrap().meta.unwrap();
+            assert_eq!(meta.0[IDEMPOTENCY_META_KEY], "run:c");
+            meta.0.get("traceparent").cloned()
+        };
+        assert_eq!(sent(), None);
+        let provider = SdkTracerProvider::builder().build();
+        let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
+        let subscriber = tracing_subscriber::registry().with(layer);
+        tracing::subscriber::with_default(subscriber, || {
+            let span = tracing::info_span!("tool_call");
+            let _inside = span.enter();
+            let place = TraceParent::of(&span).unwrap();
+            assert_eq!(sent(), Some(json!(place.to_string())));
+        });
+    }
+}

@@ -424,7 +424,8 @@ async fn select_bill(
              (select n.id from shop.bills n where n.tenant_id = $1 and n.series = $3 and $5::bool and $6::uuid is null
               order by n.number desc limit 1)
              union all
-             (select n.id from shop.bills n where n.tenant_id = $1 and n.series = $3 and $5::bool and n.customer_id = $6::uuid
+             (select n.id from shop.bills n
+              where $6::uuid is not null and n.tenant_id = $1 and n.customer_id = $6 and n.series = $3 and $5::bool
               order by n.number desc limit 1)
          )
          select b.id, b.series, b.number, b.kind, b.status, b.customer_id, b.customer_name, b.currency, b.tax_inclusive, b.subtotal,

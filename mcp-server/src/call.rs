@@ -155,8 +155,17 @@ pub async fn answer_on_page(
     let mut tx = app.begin(caller.tenant).await?;
     let shop = app.shop(&mut tx, caller.tenant).await?;
     // What became of somebody else's question is no more a stranger's to learn than the question.
-    confirmation::visible(&mut app.call(&mut tx, &shop, caller), id).await?;
-    let by = caller.person();
+    let asked = confirmation::visible(&mut app.call(&mut tx, &shop, caller), id).await?;
+    // An answer reaches no further than the call it is about would, and the agent's own word is nobody's.
+    let reaches = sheet(&asked.question.tool)
+        .is_some_and(|sheet| caller.reach.allows(sheet.toolset, sheet.effect));
+    let by = match &caller.door {
+        Door::Agent { decided_by } => decided_by.clone(),
+        Door::Local | Door::Key(_) | Door::Token | Door::Session => Some(caller.person()),
+    };
+    let Some(by) = by.filter(|_| reaches) else {
+        return Ok(Answer::Refused(not_allowed(shop.locale)));
+    };
     let decision = confirmation::decide(
         app,
         by_name,

@@ -104,6 +104,25 @@ pub(crate) enum Full {
     Principal,
 }
 
+/// What there was when a client asked to listen, read before it is told that it does: whatever it does after that is news to it.
+#[derive(Debug, Clone)]
+pub(crate) struct Beginning {
+    look: Look,
+    at: DateTime<Utc>,
+}
+
+impl Beginning {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn read(app: &App, caller: &Caller) -> Result<Beginning, CallError> {
+        let at = app.clock.now();
+        let look = look::lists_of(app, caller).await?;
+        Ok(Beginning { look, at })
+    }
+}
+
 /// A listener's place; dropping it gives it up.
 pub(crate) struct Listening {
     app: Arc<App>,
@@ -112,17 +131,17 @@ pub(crate) struct Listening {
 }
 
 impl Listening {
-    /// Takes a place and reads what there is, so that what changes from now on is told.
+    /// Takes a place, and reads what the resources hold.
     ///
     /// # Errors
-    /// [`Full`], inside; when the database fails, outside.
+    /// [`Full`].
     pub(crate) async fn begin(
         app: &Arc<App>,
         caller: Caller,
         locale: Option<Locale>,
         wanted: Wanted,
-    ) -> Result<Result<Listening, Full>, CallError> {
-        let begun_at = app.clock.now();
+        beginning: Beginning,
+    ) -> Result<Listening, Full> {
         let listener = Arc::new(Listener {
             wanted,
             locale,
@@ -131,20 +150,17 @@ impl Listening {
             news: Mutex::default(),
             wake: Notify::new(),
         });
-        let number = match app.changes.enter(&listener) {
-            Ok(number) => number,
-            Err(full) => return Ok(Err(full)),
-        };
+        let number = app.changes.enter(&listener)?;
         let listening = Listening {
             app: Arc::clone(app),
             number,
             listener,
         };
-        look::begin(app, &listening.listener, begun_at).await?;
+        look::begin(app, &listening.listener, beginning).await;
         if app.changes.wants_a_watch() {
             tokio::spawn(watch(Arc::clone(app)));
         }
-        Ok(Ok(listening))
+        Ok(listening)
     }
 
     /// Waits for news.

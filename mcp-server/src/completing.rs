@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::catalogue::likeness::Folded;
 use crate::catalogue::lookup::names_near;
-use crate::catalogue::ranking::likeness;
+use crate::catalogue::ranking::{is_shown, likeness};
 use crate::error::CallError;
 use crate::handler::Call;
 use crate::{numbering, price_list};
@@ -23,8 +23,8 @@ const BEGUN_CHARS_MAX: usize = 120;
 const SLIP_CHARS_MIN: usize = 3;
 /// How many names a slip may have meant.
 const NEAR_MAX: usize = 10;
-/// How alike, in thousandths, a name has to be to be meant by a slip: more than in a search, because nobody asked for it yet.
-const NEAR_MIN: u16 = 600;
+/// Names this much less alike, in thousandths, than the best one were not meant.
+const BEHIND_MAX: u16 = 300;
 /// The series of bookings' references.
 const BOOKINGS: &str = "BK";
 
@@ -117,9 +117,8 @@ async fn categories(call: &mut Call<'_>, begun: &str) -> Result<Suggestions, Cal
 
 async fn customers(call: &mut Call<'_>, begun: &str) -> Result<Suggestions, CallError> {
     let tenant = call.tenant();
-    if let Some(own) = call.caller.customer {
-        let own = select_customer(call.conn, tenant, own).await?;
-        return Ok(Suggestions::of(beginning(begun, own), true));
+    if call.caller.confined_to().is_some() {
+        return Ok(Suggestions::of(Vec::new(), true));
     }
     let found = if begun.is_empty() {
         select_first_customers(call.conn, tenant, COUNTED_MAX.into()).await?
@@ -149,7 +148,7 @@ async fn resources(call: &mut Call<'_>, begun: &str) -> Result<Suggestions, Call
 }
 
 async fn bills(call: &mut Call<'_>, begun: &str) -> Result<Suggestions, CallError> {
-    let (tenant, customer) = (call.tenant(), call.caller.customer);
+    let (tenant, customer) = (call.tenant(), call.caller.confined_to());
     let mut values = Vec::new();
     for series in [numbering::BILLS, numbering::CREDIT_NOTES] {
         let Some(ranges) = numbers_beginning(series, begun) else {
@@ -164,7 +163,7 @@ async fn bills(call: &mut Call<'_>, begun: &str) -> Result<Suggestions, CallErro
 }
 
 async fn bookings(call: &mut Call<'_>, begun: &str) -> Result<Suggestions, CallError> {
-    let (tenant, customer) = (call.tenant(), call.caller.customer);
+    let (tenant, customer) = (call.tenant(), call.caller.confined_to());
     let Some(ranges) = numbers_beginning(BOOKINGS, begun) else {
         return Ok(Suggestions::of(Vec::new(), true));
     };
@@ -192,9 +191,11 @@ fn nearest(begun: &str, names: impl Iterator<Item = String>) -> Vec<String> {
     let asked = Folded::new(begun);
     let mut scored: Vec<(u16, String)> = names
         .map(|name| (likeness(&asked, &Folded::new(&name)), name))
-        .filter(|(score, _)| *score >= NEAR_MIN)
+        .filter(|(score, _)| is_shown(*score))
         .collect();
     scored.sort_by(|(a, x), (b, y)| b.cmp(a).then_with(|| x.cmp(y)));
+    let best = scored.first().map_or(0, |(score, _)| *score);
+    scored.retain(|(score, _)| score + BEHIND_MAX >= best);
     scored.truncate(NEAR_MAX);
     scored.into_iter().map(|(_, name)| name).collect()
 }
@@ -261,20 +262,6 @@ async fn select_items_beginning(
         tenant,
         begun,
         most
-    )
-    .fetch_all(conn)
-    .await
-}
-
-async fn select_customer(
-    conn: &mut PgConnection,
-    tenant: Uuid,
-    id: Uuid,
-) -> Result<Vec<String>, sqlx::Error> {
-    sqlx::query_scalar!(
-        "select c.name from shop.customers c where c.tenant_id = $1 and c.id = $2 and c.deleted_at is null",
-        tenant,
-        id
     )
     .fetch_all(conn)
     .await

@@ -427,12 +427,17 @@ async fn known(
         app.limits.may_guess(peer).map_err(Refusal::TooMany)?;
     }
     let found = identity::who(app, credential).await.map_err(|error| {
-        tracing::warn!(%error, "credential refused");
         match error {
-            NotKnown::Unavailable(_) => Refusal::Unavailable,
+            NotKnown::Unavailable(_) => {
+                tracing::error!(%error, "who calls cannot be told");
+                Refusal::Unavailable
+            }
             NotKnown::Invalid(_) => match app.limits.guessed(peer) {
-                Ok(()) if brought.is_none() => Refusal::Nobody,
-                Ok(()) => Refusal::BadCredential,
+                Ok(()) => {
+                    // Not said of one too many: a flood of bad credentials is no flood of the log.
+                    tracing::warn!(%error, "credential refused");
+                    brought.map_or(Refusal::Nobody, |_| Refusal::BadCredential)
+                }
                 Err(too_many) => Refusal::TooMany(too_many),
             },
         }

@@ -26,7 +26,7 @@ use crate::guard::{self, Guard};
 use crate::identity::{introspect, sessions};
 #[cfg(not(feature = "conformance-fixtures"))]
 use crate::server::Server;
-use crate::server::icons;
+use crate::server::{ahead_of_http, icons};
 use crate::written::{self, Place};
 use crate::{admin, callbacks, metrics, pages};
 
@@ -50,7 +50,8 @@ pub fn router(app: Arc<App>, allowed_hosts: Vec<String>) -> Router {
         // MCP, for every client.
         .nest_service(
             "/mcp",
-            middleware::from_fn(fill_in).layer(mcp(Arc::clone(&app))),
+            middleware::from_fn_with_state(Arc::clone(&app), ahead_of_http)
+                .layer(middleware::from_fn(fill_in).layer(mcp(Arc::clone(&app)))),
         )
         // Where a person answers a question that a client could not ask.
         .route("/approvals/{id}", get(pages::show).post(pages::answer))

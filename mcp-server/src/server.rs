@@ -45,7 +45,7 @@ use crate::guard::Shortfall;
 use crate::handler::UnaskedClients;
 use crate::written::Place;
 use icons::Icons;
-pub(crate) use listening::resource_digest;
+pub(crate) use listening::{Ahead, ahead_of_http, resource_digest};
 use progress::Progress;
 use prompts::{Begun, Named};
 use resources::Reader;

@@ -19,7 +19,7 @@ use crate::identity::agent_tokens::AgentKeys;
 use crate::identity::jwt::AuthServer;
 use crate::limits::Limits;
 use crate::providers::Providers;
-use crate::server::Server;
+use crate::server::{Ahead, Server};
 use crate::{demo, http, jobs, sweeper};
 
 /// A running server. Stop it with [`Started::stop`]; dropping it stops it without waiting.
@@ -152,7 +152,7 @@ pub async fn stdio(
         reach: app.within,
         ..Caller::local_owner()
     };
-    let server = Server::stdio(app, caller);
+    let server = Ahead(Server::stdio(app, caller));
     let ended = match server.serve(rmcp::transport::stdio()).await {
         Ok(running) => running
             .waiting()

@@ -10,6 +10,7 @@ use contracts::http::run::{RunStatus, RunView};
 use contracts::ids::TenantId;
 use contracts::scope::Reach;
 use contracts::token::PrincipalRole;
+use e2e::world::mcp::done;
 use e2e::world::{Setting, World, until};
 use mcp_server::identity::keys::{self, NewKey};
 use migrations::clock::new_id;
@@ -375,6 +376,7 @@ async fn a_refund_that_staff_want_waits_for_the_owner_who_answers_by_rest() {
     assert_eq!(staff.run(asked.run_id).await.status, RunStatus::Done);
 }
 
+#[expect(clippy::too_many_lines, reason = "one story")]
 #[tokio::test]
 async fn the_owner_answers_in_her_own_chat_what_was_shown_to_her_there() {
     let world = closed_shop().await;
@@ -548,6 +550,7 @@ fn pair(cookie: &str) -> String {
     cookie.split(';').next().unwrap_or_default().to_owned()
 }
 
+#[expect(clippy::too_many_lines, reason = "one story")]
 #[tokio::test]
 async fn a_person_logs_in_by_the_page_or_by_json_and_out_again() {
     let world = World::open_with(Setting {
@@ -715,4 +718,128 @@ async fn a_person_logs_in_by_the_page_or_by_json_and_out_again() {
         form("ana", "a long enough password").await.status(),
         StatusCode::UNAUTHORIZED
     );
+}
+
+#[tokio::test]
+async fn operators_see_how_much_and_nobody_in_it() {
+    let world = World::open().await;
+    world
+        .say("a-session-of-ali", "Create a bill for Ali: 1 shampoo")
+        .await;
+    world.say("a-session-of-ali", "yes").await;
+    let ready = world.get("/readyz").await;
+    assert_eq!(ready.status(), StatusCode::OK);
+    let ready: Value = ready.json().await.expect("a body");
+    assert_eq!(
+        ready,
+        json!({"service": "countersign-agent", "status": "ready"})
+    );
+    let counted = world.get("/metrics").await;
+    assert_eq!(counted.status(), StatusCode::OK);
+    let text = counted.text().await.expect("a text");
+    for name in [
+        "countersign_agent_runs_total{status=\"done\"}",
+        "countersign_agent_model_calls_total{outcome=\"answered\"}",
+        "countersign_agent_approvals_total{status=\"approved\"}",
+        "countersign_agent_approvals_open 0",
+        "countersign_agent_http_requests_total{route=\"/agent/chat\",status=\"200\"}",
+        "countersign_agent_pool_connections{state=\"idle\"}",
+        "countersign_agent_runs{status=\"waiting\"} 0",
+    ] {
+        assert!(text.contains(name), "{name} is not in\n{text}");
+    }
+    assert!(
+        text.contains("countersign_agent_tool_calls_total")
+            && text.contains("tool=\"billing_create_bill\"")
+    );
+    let tenant = TenantId::DEMO.to_string();
+    for name in ["Ali", "a-session-of", "shampoo", tenant.as_str()] {
+        assert!(!text.contains(name), "{name} is in\n{text}");
+    }
+    let url = format!("{}/metrics", world.agent.url());
+    let passed_on = world
+        .http
+        .get(&url)
+        .header("x-forwarded-for", "203.0.113.9");
+    assert_eq!(
+        passed_on.send().await.expect("an answer").status(),
+        StatusCode::NOT_FOUND
+    );
+    let elsewhere = world.http.get(&url).header("host", "rebound.example");
+    assert_eq!(
+        elsewhere.send().await.expect("an answer").status(),
+        StatusCode::FORBIDDEN
+    );
+}
+
+#[tokio::test]
+async fn a_customer_sees_and_books_what_is_hers_and_nothing_else() {
+    let world = closed_shop().await;
+    let staff = person(&world, "till", PrincipalRole::Staff).await;
+    let owner = person(&world, "olga", PrincipalRole::Owner).await;
+    for name in ["Ali", "Zawadi"] {
+        staff
+            .says("counter", &format!("Create a bill for {name}: 1 shampoo"))
+            .await;
+        let billed = staff.says("counter", "yes").await;
+        assert_eq!(billed.status, ChatStatus::Success, "{}", billed.response);
+    }
+    let id = async |name: &'static str| -> Option<Uuid> {
+        let found = sqlx::query_scalar("select id from shop.customers where name = $1").bind(name);
+        found.fetch_one(&world.db).await.expect("a customer")
+    };
+    let (role, scopes) = (PrincipalRole::Customer, ["all:commit"]);
+    let ali = with_key(&world, "ali", role, id("Ali").await, &scopes).await;
+    let zawadi = with_key(&world, "zawadi", role, id("Zawadi").await, &scopes).await;
+
+    let bills = ali.says("a", "Show bills").await.response;
+    assert!(
+        bills.contains("INV-1") && !bills.contains("INV-2"),
+        "{bills}"
+    );
+    let hers = zawadi.says("z", "Show bill INV-2").await.response;
+    assert!(hers.contains("INV-2"), "{hers}");
+    // Another's is not there, as one that never was is not.
+    let another = zawadi.says("z", "Show bill INV-1").await.response;
+    let never = zawadi.says("z", "Show bill INV-9").await.response;
+    assert_eq!(another.replace("INV-1", "INV-9"), never);
+    assert!(!another.contains("Ali"), "{another}");
+
+    let shop = world.asking_client().bearer(&owner.key);
+    let days = [
+        "monday",
+        "tuesday",
+        "wednesday",
+        "thursday",
+        "friday",
+        "saturday",
+        "sunday",
+    ];
+    for (tool, arguments) in [
+        (
+            "booking_set_resource",
+            json!({"name": "Chair 1", "max_ahead_days": 365}),
+        ),
+        (
+            "booking_set_hours",
+            json!({"resource": "Chair 1", "weekdays": days, "opens": "00:00", "closes": "24:00"}),
+        ),
+    ] {
+        done(&shop.call(tool, &arguments).await);
+    }
+    let asked = zawadi.says("z", "Book Chair 1 tomorrow at 10:00").await;
+    assert_eq!(
+        asked.status,
+        ChatStatus::PendingConfirmation,
+        "{}",
+        asked.response
+    );
+    let booked = zawadi.says("z", "yes").await;
+    assert_eq!(booked.status, ChatStatus::Success, "{}", booked.response);
+    let whose = "select c.name from shop.bookings b join shop.customers c on c.tenant_id = b.tenant_id and c.id = b.customer_id";
+    assert_eq!(world.text(whose).await, "Zawadi");
+    let seen = zawadi.says("z", "Show my bookings").await.response;
+    assert!(seen.contains("Chair 1"), "{seen}");
+    let unseen = ali.says("a", "Show my bookings").await.response;
+    assert!(!unseen.contains("Chair 1"), "{unseen}");
 }

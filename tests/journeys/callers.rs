@@ -847,17 +847,33 @@ async fn a_yes_reaches_no_further_than_the_call_would() {
     })
     .await;
     let bill = json!({"lines": [{"item": "Soap", "quantity": "1"}], "payment": {"method": "cash"}});
-    let token = |scope: &str| {
+    let bearer = |scope: &str| {
         let mut claims = issuer.claims(&world, "ana@login");
         claims["scope"] = json!(scope);
-        world
-            .mcp(MODERN)
-            .bearer(&issuer.token(SigningKey::P256, &claims))
+        issuer.token(SigningKey::P256, &claims)
     };
+    let token = |scope: &str| world.mcp(MODERN).bearer(&bearer(scope));
     let asked = done(&token("all:commit").call("billing_create_bill", &bill).await);
     let yes = json!({"confirmation_id": asked["confirmation_id"], "token": asked["token"]});
     let failure = refused(&token("all:read").call("confirm_action", &yes).await);
     assert_eq!(failure["code"], "not_allowed", "{failure}");
+    let id = asked["confirmation_id"].as_str().expect("an id");
+    let page = format!("http://{}/approvals/{id}", world.shop.address);
+    for bearer in [
+        bearer("all:read"),
+        bearer("inventory:commit billing:write"),
+        world.signed(&world.claims()),
+    ] {
+        let posted = world
+            .http
+            .post(&page)
+            .bearer_auth(bearer)
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body("decision=approve");
+        let shown = posted.send().await.expect("an answer").text().await;
+        let shown = shown.expect("a page");
+        assert!(shown.contains("You may not do this."), "{shown}");
+    }
     assert_eq!(world.bills().await, 0);
     done(&token("all:commit").call("confirm_action", &yes).await);
     assert_eq!(world.bills().await, 1);

@@ -954,14 +954,14 @@ async fn the_question_speaks_the_language_of_the_request() {
 // An older client on standard input and output: its own dialog.
 
 /// `mcp-server --stdio` as a desktop client starts it, spoken to in lines of JSON.
-struct Desktop {
+pub(crate) struct Desktop {
     _child: Child,
     input: ChildStdin,
     output: Lines<BufReader<ChildStdout>>,
 }
 
 impl Desktop {
-    async fn start(world: &World) -> Desktop {
+    pub(crate) async fn start(world: &World) -> Desktop {
         let mut child = Command::new(env!("CARGO_BIN_EXE_e2e-mcp-cli"))
             .arg("--stdio")
             .env_clear()
@@ -983,7 +983,7 @@ impl Desktop {
         }
     }
 
-    async fn initialized(world: &World, capabilities: Value) -> Desktop {
+    pub(crate) async fn initialized(world: &World, capabilities: Value) -> Desktop {
         let mut desktop = Desktop::start(world).await;
         let params = json!({"protocolVersion": OLDER, "capabilities": capabilities, "clientInfo": {"name": "desktop", "version": "1"}});
         desktop
@@ -996,7 +996,7 @@ impl Desktop {
         desktop
     }
 
-    async fn send(&mut self, message: &Value) {
+    pub(crate) async fn send(&mut self, message: &Value) {
         self.input
             .write_all(format!("{message}\n").as_bytes())
             .await
@@ -1004,7 +1004,7 @@ impl Desktop {
         self.input.flush().await.expect("it listens");
     }
 
-    async fn read(&mut self) -> Value {
+    pub(crate) async fn read(&mut self) -> Value {
         let line = tokio::time::timeout(PATIENCE, self.output.next_line())
             .await
             .expect("in time")

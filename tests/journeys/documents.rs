@@ -70,7 +70,7 @@ async fn a_bill_is_a_resource_in_every_revision() {
         );
         assert!(templates.contains(&"countersign://bills/{number}.pdf"));
         let list = client.request("resources/list", json!({})).await.result();
-        assert_eq!(list["resources"], json!([]), "bills are many");
+        assert!(!list.to_string().contains("bills/"), "bills are many");
 
         let bill = read(&client, BILL).await;
         let content = &bill["contents"][0];
@@ -131,8 +131,12 @@ async fn what_is_no_resource_of_the_callers_is_not_found() {
         .request("resources/templates/list", json!({}))
         .await
         .result();
-    let templates = listed["resourceTemplates"].as_array().map(Vec::len);
-    assert_eq!(templates, Some(3), "her own bills and bookings: {listed}");
+    let templates = listed["resourceTemplates"].to_string();
+    assert!(
+        templates.contains("countersign://bills/{number}"),
+        "{listed}"
+    );
+    assert!(!templates.contains("countersign://customers"), "{listed}");
     for version in [MODERN, OLDER] {
         for method in ["resources/list", "resources/templates/list"] {
             let wrong = world

@@ -6,6 +6,7 @@
     reason = "a scene's own helpers fail it with what they saw"
 )]
 
+mod admin;
 mod agent_callers;
 mod bad_input;
 mod callers;

@@ -1,5 +1,12 @@
 //! What any MCP client sees on the wire: three revisions on one endpoint, the list of tools, results and errors.
 
+mod completion;
+mod listening;
+mod names;
+mod progress;
+mod prompts;
+mod reading;
+
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -432,6 +439,15 @@ async fn every_result_of_the_stateless_revision_says_who_answers() {
     for (method, params) in [
         ("server/discover", json!({})),
         ("tools/list", json!({})),
+        ("resources/list", json!({})),
+        ("resources/templates/list", json!({})),
+        ("resources/read", json!({"uri": "countersign://price-list"})),
+        ("prompts/list", json!({})),
+        ("prompts/get", json!({"name": "daily_summary"})),
+        (
+            "completion/complete",
+            json!({"ref": {"type": "ref/prompt", "name": "daily_summary"}, "argument": {"name": "day", "value": ""}}),
+        ),
         (
             "tools/call",
             call("inventory_get_item", json!({"item": "Soap"})),
@@ -458,37 +474,34 @@ async fn every_result_of_the_stateless_revision_says_who_answers() {
 }
 
 #[tokio::test]
-async fn what_is_not_declared_is_not_there() {
+async fn what_is_declared_is_there_and_nothing_else() {
     let world = World::open().await;
     let told = world
         .mcp(MODERN)
         .request("server/discover", json!({}))
         .await
         .result();
-    let declared: Vec<&String> = told["capabilities"]
-        .as_object()
-        .expect("capabilities")
-        .keys()
-        .collect();
-    assert_eq!(declared, ["resources", "tools"]);
     assert_eq!(
-        told["capabilities"]["resources"],
-        json!({}),
-        "no subscriptions"
+        told["capabilities"],
+        json!({
+            "completions": {},
+            "prompts": {"listChanged": true},
+            "resources": {"listChanged": true, "subscribe": true},
+            "tools": {"listChanged": true},
+        })
     );
-    let prompt = json!({"ref": {"type": "ref/prompt", "name": "x"}, "argument": {"name": "y", "value": "z"}});
+    // Nothing that stands alone can be told of a change.
+    let older = world.mcp(OLDER).initialize().await;
+    assert_eq!(
+        older["capabilities"],
+        json!({"completions": {}, "prompts": {}, "resources": {}, "tools": {}})
+    );
+    let level = json!({"level": "info"});
+    let bill = json!({"uri": "countersign://bills/INV-1"});
     for (method, params) in [
-        ("prompts/list", json!({})),
-        ("prompts/get", json!({"name": "x"})),
-        (
-            "resources/subscribe",
-            json!({"uri": "countersign://bills/INV-1"}),
-        ),
-        ("completion/complete", prompt),
-        (
-            "subscriptions/listen",
-            json!({"notifications": {"toolsListChanged": true}}),
-        ),
+        ("resources/subscribe", bill.clone()),
+        ("resources/unsubscribe", bill),
+        ("logging/setLevel", level),
         ("tools/burn", json!({})),
     ] {
         let modern = world.mcp(MODERN).request(method, params.clone()).await;
@@ -497,11 +510,12 @@ async fn what_is_not_declared_is_not_there() {
             (StatusCode::NOT_FOUND, -32601),
             "{method}"
         );
-        if method != "subscriptions/listen" {
-            let older = world.mcp(OLDER).request(method, params).await;
-            assert_eq!(older.error_code(), -32601, "{method}");
-        }
+        let older = world.mcp(OLDER).request(method, params).await;
+        assert_eq!(older.error_code(), -32601, "{method}");
     }
+    let filter = json!({"notifications": {"toolsListChanged": true}});
+    let older = world.mcp(OLDER).request("subscriptions/listen", filter).await;
+    assert_eq!(older.error_code(), -32601);
 }
 
 /// A good read with one header replaced.

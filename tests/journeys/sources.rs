@@ -103,8 +103,10 @@ fn layers_keep_their_direction() {
             "mcp-server/src/http.rs",
             "mcp-server/src/callbacks.rs",
             "mcp-server/src/guard.rs",
-            "mcp-server/src/identity/introspect.rs",
             "mcp-server/src/pages",
+            "mcp-server/src/admin",
+            "mcp-server/src/identity",
+            "mcp-server/src/start.rs",
             "mcp-server/src/written.rs",
         ],
     );
@@ -149,7 +151,7 @@ fn what_is_pure_does_no_io() {
 }
 
 /// What a query may name instead of its tenant, each with its reason.
-const WITHOUT_TENANT: [(&str, &str); 17] = [
+const WITHOUT_TENANT: [(&str, &str); 18] = [
     (
         "shop.operations($1)",
         "operators ask how much waits, over all businesses; the function tells counts",
@@ -205,6 +207,10 @@ const WITHOUT_TENANT: [(&str, &str); 17] = [
     (
         "shop.tenant_of_payment",
         "a provider calls from outside and names a payment; the function says whose it is",
+    ),
+    (
+        "shop.all_tenants",
+        "the operator looks at the businesses; the function shows a page of them, and nothing that is in them",
     ),
     ("shop.tenants", "named by its id"),
     (
@@ -307,4 +313,62 @@ fn money_and_quantities_are_never_floats() {
         }
         assert!(seen > 0, "there is no {prefix}");
     }
+}
+
+/// What is kept by a key that names no business: by content, which is the same for whoever has it.
+const KEPT_BY_CONTENT: [(&str, &str); 4] = [
+    // A number made of business and subject, or of an address nobody is known at yet.
+    ("mcp-server/src/limits.rs", "u64"),
+    ("agent/src/models/per_list.rs", "usize"),
+    ("agent/src/models/per_list.rs", "[u8; 32]"),
+    ("agent/src/tools.rs", "Vec<usize>"),
+];
+
+/// A cache or a limit whose key named no business would mix what several have. A digest is of a whole credential, which is one's own.
+#[test]
+fn every_cache_and_limit_names_the_business() {
+    let mut seen = 0;
+    for folder in ["agent/src", "mcp-server/src"] {
+        for (name, text) in rust_files(&root().join(folder)) {
+            let kinds = ["Cache<", "KeyedRateLimiter<", "RateLimiter<"];
+            let declared = product(&text).lines().flat_map(|line| {
+                let code = line.split("//").next().unwrap_or_default();
+                kinds
+                    .iter()
+                    .find_map(|kind| code.split_once(kind))
+                    .map(|(_, rest)| key(rest))
+            });
+            for key in declared.filter(|_| !for_tests(&name)) {
+                seen += 1;
+                let names_business = ["TenantId", "Principal", "Caller"]
+                    .iter()
+                    .any(|word| key.contains(word));
+                let of_credential = name.contains("/src/identity") && key == "[u8; 32]";
+                let is_any = key == "K";
+                assert!(
+                    names_business
+                        || of_credential
+                        || is_any
+                        || KEPT_BY_CONTENT.contains(&(name.as_str(), key.as_str())),
+                    "{name} keeps things by {key}"
+                );
+            }
+        }
+    }
+    assert!(seen >= 4, "{seen} caches found");
+}
+
+/// The first of the types between angle brackets.
+fn key(rest: &str) -> String {
+    let mut depth = 0_i32;
+    let end = rest.char_indices().find(|(_, c)| {
+        let ends = depth == 0 && matches!(c, ',' | '>');
+        match c {
+            '<' | '(' | '[' => depth += 1,
+            '>' | ')' | ']' => depth -= 1,
+            _ => {}
+        }
+        ends
+    });
+    rest[..end.map_or(rest.len(), |(at, _)| at)].to_owned()
 }

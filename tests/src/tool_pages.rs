@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use contracts::confirmation::Approver;
 use contracts::token::PrincipalRole;
-use contracts::tool::{Effect, ToolSheet};
+use contracts::tool::{CustomersSheet, Effect, ToolSheet};
 use contracts::tools::sheets;
 use serde_json::{Map, Value};
 
@@ -87,6 +87,9 @@ fn tool(text: &mut String, sheet: &ToolSheet, examples: &[Example]) {
     }
     let mut rows = Vec::new();
     members(&sheet.input_schema, "", usize::MAX, &mut rows);
+    if let Some(hers) = &sheet.for_customers {
+        to_customers(text, hers, &mut rows);
+    }
     text.push_str("\n| argument | | |\n|---|---|---|\n");
     table(text, &rows);
     let result = sheet.output_schema.get("anyOf").and_then(|a| a.get(0));
@@ -99,6 +102,20 @@ fn tool(text: &mut String, sheet: &ToolSheet, examples: &[Example]) {
     table(text, &rows);
     for example in examples.iter().filter(|e| e.tool == sheet.name) {
         shown(text, example);
+    }
+}
+
+/// What is different where a customer calls; her arguments are marked by marking the others.
+fn to_customers(text: &mut String, hers: &CustomersSheet, rows: &mut [Member]) {
+    let _ = writeln!(text, "- To a customer: {}", hers.description);
+    for (argument, word) in hers.staff_words {
+        let _ = writeln!(text, "- Only staff may say `{word}` for `{argument}`.");
+    }
+    for row in rows {
+        let top = row.path.split(['.', '[']).next().unwrap_or_default();
+        if hers.staff_arguments.contains(&top) {
+            row.description = format!("Staff only. {}", row.description);
+        }
     }
 }
 

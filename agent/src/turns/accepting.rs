@@ -74,10 +74,8 @@ pub(super) async fn accept(
             after_seq,
         }));
     }
-    if may_answer_shown
-        && session.shown.is_some()
-        && countersigning::is_plain_answer(principal, &turn.message)
-    {
+    let is_plain = || countersigning::is_plain_answer(principal, &turn.message);
+    if may_answer_shown && session.shown.is_some() && is_plain() {
         return Ok(None);
     }
     let window = std::mem::take(&mut session.window);

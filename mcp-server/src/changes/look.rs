@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Listener, News, held};
+use super::{Beginning, Listener, News, held};
 use crate::app::App;
 use crate::caller::{Caller, Door};
 use crate::error::CallError;
@@ -21,9 +21,6 @@ use crate::server::resource_digest;
 /// How long after its call has begun an effect may still be committed, beside the call's own deadline, and how far the clocks of two
 /// machines may differ.
 const LATE: TimeDelta = TimeDelta::seconds(5);
-/// How long before a listener began whatever was done counts as done after it: the time between its beginning and the look at the clock.
-const EARLY: TimeDelta = TimeDelta::milliseconds(100);
-
 /// What lists are made of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Look {
@@ -53,37 +50,36 @@ struct Standing {
     is_let_in: bool,
 }
 
-/// Reads what there is, for a listener that begins.
-pub(super) async fn begin(
-    app: &App,
-    listener: &Listener,
-    begun_at: DateTime<Utc>,
-) -> Result<(), CallError> {
-    let caller = held(&listener.caller).clone();
+/// What the lists of a caller are made of now.
+///
+/// # Errors
+/// When the database fails.
+pub(super) async fn lists_of(app: &App, caller: &Caller) -> Result<Look, CallError> {
     let mut tx = app.begin_reading(caller.tenant).await?;
     let shop = select_shop(&mut tx, caller.tenant.0).await?;
-    let standing = standings(&mut tx, &[caller.clone()], app.clock.now())
+    let standing = standings(&mut tx, std::slice::from_ref(caller), app.clock.now())
         .await?
-        .remove(&name_of(&caller));
-    let categories = match listener.wanted.resources {
-        true => Some(select_categories(&mut tx, caller.tenant.0).await?),
-        false => None,
-    };
-    drop(tx);
+        .remove(&name_of(caller));
+    let categories = Some(select_categories(&mut tx, caller.tenant.0).await?);
+    Ok(Look {
+        shop,
+        standing,
+        categories,
+    })
+}
+
+/// Reads what the resources of a listener that begins hold.
+pub(super) async fn begin(app: &App, listener: &Listener, beginning: Beginning) {
+    let caller = held(&listener.caller).clone();
     let mut resources = BTreeMap::new();
     for uri in &listener.wanted.uris {
         let digest = resource_digest(app, &caller, listener.locale, uri).await;
         resources.insert(uri.clone(), digest);
     }
     let mut seen = held(&listener.seen);
-    seen.look = Look {
-        shop,
-        standing,
-        categories,
-    };
+    seen.look = beginning.look;
     seen.resources = resources;
-    seen.begun_at = Some(begun_at - EARLY);
-    Ok(())
+    seen.begun_at = Some(beginning.at);
 }
 
 /// Looks again, for everybody who listens for a tenant, and tells them what has changed.

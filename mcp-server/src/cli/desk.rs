@@ -5,7 +5,7 @@ use std::io::{BufRead as _, IsTerminal as _};
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use axum::http::Method;
+use http::Method;
 use clap::Args;
 use contracts::ids::TenantId;
 use migrations::database::Database;

@@ -1,6 +1,6 @@
 //! `mcp-server keys …`: the keys of programs that call the tools.
 
-use axum::http::Method;
+use http::Method;
 use clap::{Args, Subcommand};
 use serde_json::json;
 

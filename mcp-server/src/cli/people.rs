@@ -1,6 +1,6 @@
 //! `mcp-server people …`: who logs in.
 
-use axum::http::Method;
+use http::Method;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 

@@ -1,7 +1,7 @@
 //! `mcp-server settings …` and `mcp-server policies …`: what a business has settled for itself.
 
 use anyhow::Context as _;
-use axum::http::Method;
+use http::Method;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 

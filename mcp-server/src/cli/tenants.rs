@@ -1,6 +1,6 @@
 //! `mcp-server tenants …`: the businesses of this installation.
 
-use axum::http::Method;
+use http::Method;
 use clap::{Args, Subcommand};
 use serde_json::json;
 

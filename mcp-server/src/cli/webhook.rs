@@ -1,6 +1,6 @@
 //! `mcp-server webhook …`: who is told what happens in the shop.
 
-use axum::http::Method;
+use http::Method;
 use clap::Subcommand;
 use serde_json::json;
 use uuid::Uuid;

@@ -1,4 +1,4 @@
-//! Tickets and their notes are numbered without a gap, and people are reached where they can be.
+//! Tickets and their notes are numbered without a gap, people are reached where they can be, and somebody can always administer.
 
 use super::Invariant;
 
@@ -27,6 +27,13 @@ pub(super) const RULES: &[Invariant] = &[
          group by c.tenant_id, c.phone_e164 having count(*) > 1
      ) c",
     },
+    Invariant {
+        number: 9,
+        says: "a business with owners has one who may log in",
+        broken: "select count(*) from shop.tenants t
+     where exists (select from shop.people p where p.tenant_id = t.id and p.role = 'owner')
+       and not exists (select from shop.people p where p.tenant_id = t.id and p.role = 'owner' and p.disabled_at is null)",
+    },
 ];
 
 #[cfg(test)]
@@ -49,6 +56,11 @@ mod tests {
         (
             2,
             "drop index shop.customers_phone; update shop.customers set phone_e164 = '+250788123456'",
+        ),
+        (
+            3,
+            "insert into shop.people (tenant_id, id, subject, name, role, created_at, disabled_at)
+             select id, id, 'olga', 'Olga', 'owner', now(), now() from shop.tenants",
         ),
     ];
 

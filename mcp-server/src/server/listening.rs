@@ -1,18 +1,28 @@
 //! `subscriptions/listen`: a client's standing wish to be told of changes. The library acknowledges it and puts its id on every word.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
 use contracts::locale::Locale;
-use rmcp::model::{ErrorData, ResourceContents, SubscriptionFilter};
-use rmcp::service::SubscriptionContext;
+use rmcp::Service;
+use rmcp::model::{
+    ClientNotification, ClientRequest, ConstString as _, ErrorData, ProtocolVersion,
+    ResourceContents, ServerConfig, ServerResult, SubscriptionFilter,
+    SubscriptionsListenRequestMethod,
+};
+use rmcp::service::{NotificationContext, RequestContext, RoleServer, SubscriptionContext};
 
 use super::addresses::Address;
 use super::resources::{self, Reader};
 use super::{Server, locale};
 use crate::app::App;
 use crate::caller::Caller;
-use crate::changes::{Full, Listening, News, Wanted, digest};
+use crate::changes::{Beginning, Full, Listening, News, Wanted, digest};
 
 /// How long one request is answered; a client that wants more asks again, wherever the balancer leads it.
 const LISTENING_MAX: Duration = Duration::from_secs(30 * 60);
@@ -45,23 +55,19 @@ pub(super) async fn listen(
 ) -> Result<(), ErrorData> {
     let request = context.request_context();
     let caller = server.caller(request)?;
-    let begun = Listening::begin(
-        &server.app,
-        caller,
-        locale(request),
-        wanted(context.accepted()),
-    );
-    let listening = match begun.await {
-        Ok(Ok(listening)) => listening,
-        Ok(Err(full)) => return Err(ErrorData::internal_error(too_many(full), None)),
-        Err(error) => {
-            tracing::error!(%error, "listening");
-            return Err(ErrorData::internal_error(
-                "Nothing could be read. Try again.",
-                None,
-            ));
-        }
+    let beginning = match begun(request) {
+        Some(beginning) => beginning,
+        None => Beginning::read(&server.app, &caller)
+            .await
+            .map_err(|error| {
+                tracing::error!(%error, "listening");
+                ErrorData::internal_error("Nothing could be read. Try again.", None)
+            })?,
     };
+    let wanted = wanted(context.accepted());
+    let listening = Listening::begin(&server.app, caller, locale(request), wanted, beginning)
+        .await
+        .map_err(|full| ErrorData::internal_error(too_many(full), None))?;
     let enough = tokio::time::sleep(LISTENING_MAX);
     tokio::pin!(enough);
     loop {
@@ -80,6 +86,70 @@ pub(super) async fn listen(
         if is_over {
             return Ok(());
         }
+    }
+}
+
+/// What was read before the acknowledgement.
+fn begun(request: &RequestContext<RoleServer>) -> Option<Beginning> {
+    let of_http = || {
+        let parts = request.extensions.get::<http::request::Parts>()?;
+        parts.extensions.get::<Beginning>()
+    };
+    let found = request.extensions.get::<Beginning>().or_else(of_http);
+    found.cloned()
+}
+
+/// Over HTTP: the library acknowledges before it asks us, so what there is is read at the door.
+pub(crate) async fn ahead_of_http(
+    State(app): State<Arc<App>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let listens = request
+        .headers()
+        .get("mcp-method")
+        .is_some_and(|method| method == SubscriptionsListenRequestMethod::VALUE);
+    if listens
+        && let Some(caller) = request.extensions().get::<Caller>().cloned()
+        && let Ok(beginning) = Beginning::read(&app, &caller).await
+    {
+        request.extensions_mut().insert(beginning);
+    }
+    next.run(request).await
+}
+
+/// On stdio: the same before the library sees the request.
+pub(crate) struct Ahead(pub(crate) Server);
+
+impl Service<RoleServer> for Ahead {
+    async fn handle_request(
+        &self,
+        request: ClientRequest,
+        mut context: RequestContext<RoleServer>,
+    ) -> Result<ServerResult, ErrorData> {
+        if matches!(request, ClientRequest::SubscriptionsListenRequest(_))
+            && let Ok(caller) = self.0.caller(&context)
+            && let Ok(beginning) = Beginning::read(&self.0.app, &caller).await
+        {
+            context.extensions.insert(beginning);
+        }
+        self.0.handle_request(request, context).await
+    }
+
+    async fn handle_notification(
+        &self,
+        notification: ClientNotification,
+        context: NotificationContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.0.handle_notification(notification, context).await
+    }
+
+    fn get_info(&self) -> ServerConfig {
+        Service::get_info(&self.0)
+    }
+
+    fn supported_protocol_versions(&self) -> Cow<'static, [ProtocolVersion]> {
+        Service::supported_protocol_versions(&self.0)
     }
 }
 

@@ -15,6 +15,8 @@ pub(super) struct Side<'w> {
     pub(super) who: Principal,
     /// An open question of the caller's own.
     pub(super) question: String,
+    /// The words of the strangers' names: where one was sent it stays in the answer, which is all the worlds are compared by.
+    pub(super) strange: BTreeSet<String>,
 }
 
 /// Both worlds. What the caller has in them is furnished alike.
@@ -86,7 +88,7 @@ impl Side<'_> {
         if body["result"]["requestState"].is_string() {
             body["result"]["requestState"] = json!("#");
         }
-        plain(&body, &words_of(&params.to_string()))
+        plain(&body, &self.sent(&params.to_string()))
     }
 
     /// What every reading tool tells this caller, called with each text it takes.
@@ -119,6 +121,10 @@ impl Side<'_> {
         self.answer("tools/call", params).await
     }
 
+    fn sent(&self, text: &str) -> BTreeSet<String> {
+        &words_of(text) & &self.strange
+    }
+
     /// A page or file of ours: its status and what it says.
     async fn page(&self, path: &str) -> Value {
         let token = self.world.signed(&self.world.claims_of(&self.who));
@@ -128,7 +134,7 @@ impl Side<'_> {
         let page = page.expect("an answer");
         let status = page.status().as_u16();
         let text = page.text().await.expect("a page");
-        plain(&json!({"status": status, "text": text}), &words_of(path))
+        plain(&json!({"status": status, "text": text}), &self.sent(path))
     }
 }
 
@@ -348,7 +354,7 @@ impl Apart<'_> {
 }
 
 /// The words of a text: what stands between marks that are in no id, number, moment or address.
-fn words_of(text: &str) -> BTreeSet<String> {
+pub(super) fn words_of(text: &str) -> BTreeSet<String> {
     let words = text
         .split(|c: char| !is_of_word(c))
         .filter(|w| !w.is_empty());
@@ -399,6 +405,7 @@ fn plain_text(text: &str, sent: &BTreeSet<String>) -> String {
             word.clear();
         }
     }
+    said.pop();
     said
 }
 

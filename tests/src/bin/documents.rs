@@ -61,10 +61,17 @@ fn tools() -> anyhow::Result<String> {
     let list: Vec<Value> = sheets
         .into_iter()
         .map(|s| {
-            json!({
+            let mut tool = json!({
                 "name": s.name, "title": s.title, "description": s.description, "toolset": s.toolset.word(),
                 "annotations": s.annotations, "inputSchema": s.input_schema, "outputSchema": s.output_schema,
-            })
+            });
+            // What a customer is listed instead: another description, and no arguments that are the staff's.
+            if let Some(hers) = s.for_customers {
+                tool["forCustomers"] = json!({
+                    "description": hers.description, "staffArguments": hers.staff_arguments, "staffWords": hers.staff_words,
+                });
+            }
+            tool
         })
         .collect();
     Ok(format!("{}\n", serde_json::to_string_pretty(&list)?))

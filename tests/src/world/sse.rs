@@ -44,6 +44,14 @@ impl Stream {
         &self.text
     }
 
+    /// Reads on by one piece. Whether there was one.
+    ///
+    /// # Panics
+    /// When nothing more comes in time.
+    pub async fn more(&mut self) -> bool {
+        self.read(PATIENCE).await
+    }
+
     /// Reads to the end.
     pub async fn end(mut self) -> Events {
         while self.read(PATIENCE).await {}

@@ -289,7 +289,8 @@ async fn lock_row(
              union all
              (select n.id from shop.tickets n where n.tenant_id = $1 and $4::bool and $5::uuid is null order by n.number desc limit 1)
              union all
-             (select n.id from shop.tickets n where n.tenant_id = $1 and $4::bool and n.customer_id = $5::uuid order by n.number desc limit 1)
+             (select n.id from shop.tickets n
+              where $5::uuid is not null and n.tenant_id = $1 and n.customer_id = $5 and $4::bool order by n.number desc limit 1)
          )
          select t.id from shop.tickets t
          where t.tenant_id = $1 and t.id = any(array(select named.id from named)) and ($5::uuid is null or t.customer_id = $5)
