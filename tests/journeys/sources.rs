@@ -149,7 +149,7 @@ fn what_is_pure_does_no_io() {
 }
 
 /// What a query may name instead of its tenant, each with its reason.
-const WITHOUT_TENANT: [(&str, &str); 14] = [
+const WITHOUT_TENANT: [(&str, &str); 16] = [
     (
         "shop.names_alike($1",
         "the function is told the tenant and looks only where that is the one that is set",
