@@ -141,7 +141,14 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Given<T> {
             let detail = "Send JSON, with the header `content-type: application/json`.";
             return Err(Problem::new(Code::UnsupportedMediaType, detail));
         }
-        let body = Bytes::from_request(request, state).await.map_err(unread)?;
+        let body = Bytes::from_request(request, state)
+            .await
+            .map_err(|rejection| unread(&rejection))?;
+        // Read as an object alone: a list would be taken for one, member by member.
+        if !body.trim_ascii_start().starts_with(b"{") {
+            let detail = "The body is no JSON object. Send one: {…}.";
+            return Err(Problem::new(Code::InvalidRequest, detail));
+        }
         let mut reader = serde_json::Deserializer::from_slice(&body);
         let given = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
             let path = error.path().to_string();
@@ -165,7 +172,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Given<T> {
     }
 }
 
-fn unread(rejection: BytesRejection) -> Problem {
+fn unread(rejection: &BytesRejection) -> Problem {
     if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
         let detail = format!("The body is larger than {BODY_BYTES_MAX} bytes. Send less.");
         return Problem::new(Code::TooLarge, detail);

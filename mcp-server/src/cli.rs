@@ -83,7 +83,7 @@ enum Command {
         #[command(flatten)]
         business: Business,
         #[command(flatten)]
-        audit: audit::Audit,
+        audit: audit::Export,
     },
     /// See whether this deployment is as it should be, and say what to do where it is not: 0 when nothing is wrong, 1 otherwise. Changes
     /// nothing. Run it where the server runs, with the same settings.

@@ -181,7 +181,8 @@ async fn healthz() -> Response {
 
 /// Whether the next request should come here: not while something is missing, and not once the program has been told to stop.
 async fn readyz(State(app): State<Arc<App>>) -> Response {
-    let status = |status: &str| Json(json!({"service": "countersign-mcp-server", "status": status}));
+    let status =
+        |status: &str| Json(json!({"service": "countersign-mcp-server", "status": status}));
     if app.stopping.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, status("stopping")).into_response();
     }

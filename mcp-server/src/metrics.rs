@@ -136,9 +136,12 @@ pub(crate) async fn readiness(app: &App) -> Result<(), NotReady> {
     {
         return ready;
     }
-    let ready = timeout(PATIENCE, database::readiness(&app.pool, Role::Shop, app.read_only))
-        .await
-        .unwrap_or(Err(NotReady::Database));
+    let ready = timeout(
+        PATIENCE,
+        database::readiness(&app.pool, Role::Shop, app.read_only),
+    )
+    .await
+    .unwrap_or(Err(NotReady::Database));
     *last = Some((Instant::now(), ready));
     ready
 }

@@ -204,10 +204,7 @@ fn host_of(url: &str) -> Option<String> {
 }
 
 /// What to tell the operator of a server to which nobody has a key.
-async fn nobody_could_come_in(
-    app: &App,
-    config: &Config,
-) -> anyhow::Result<Option<&'static str>> {
+async fn nobody_could_come_in(app: &App, config: &Config) -> anyhow::Result<Option<&'static str>> {
     let somebody =
         config.local_mode || config.agent_token_key.is_some() || config.auth_server.is_some();
     if somebody || identity::has_credentials(&mut *app.pool.acquire().await?).await? {

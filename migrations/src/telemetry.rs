@@ -31,9 +31,10 @@ use tracing_subscriber::{EnvFilter, Registry, fmt as log};
 
 use crate::settings::{BadSetting, Reader};
 
-/// What is logged when `RUST_LOG` says nothing. rmcp's debug logs hold whole payloads, so they stay off; what the job queue says of every
+/// What is logged when `RUST_LOG` says nothing. rmcp's debug logs hold whole payloads, and its warnings the words of a request that was
+/// refused, so both stay off; what the job queue says of every
 /// job, our jobs say better.
-pub const DEFAULT_FILTER: &str = "info,rmcp=warn,sqlx=warn,graphile_worker=off";
+pub const DEFAULT_FILTER: &str = "info,rmcp=error,sqlx=warn,graphile_worker=off";
 
 /// Logged at no level, whatever `RUST_LOG` says: async-openai writes out whatever a provider sends that it cannot read.
 const NEVER_LOGGED: &str = "async_openai=off";

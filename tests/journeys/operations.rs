@@ -385,7 +385,7 @@ async fn marked_life(world: &World, provider: Provider) {
 async fn nothing_of_a_person_and_no_secret_is_logged() {
     let log = Log::default();
     let writer = log.clone();
-    let filter = "info,agent=debug,mcp_server=debug,migrations=debug,contracts=debug,graphile_worker=off,async_openai=off";
+    let filter = "info,agent=debug,mcp_server=debug,migrations=debug,contracts=debug,rmcp=error,graphile_worker=off,async_openai=off";
     let subscriber = tracing_subscriber::fmt()
         .with_ansi(false)
         .with_env_filter(EnvFilter::new(filter))

@@ -56,7 +56,7 @@ fn env_example_lists_exactly_what_the_programs_read() {
     // Read by the log library, not by us.
     read.insert((
         "RUST_LOG".to_owned(),
-        "info,rmcp=warn,sqlx=warn,graphile_worker=off".to_owned(),
+        "info,rmcp=error,sqlx=warn,graphile_worker=off".to_owned(),
     ));
     let listed: BTreeSet<(String, String)> = fs::read_to_string(root().join(".env.example"))
         .expect(".env.example")

@@ -278,7 +278,7 @@ pub(crate) async fn change(
         after.name = checked_name(name)?;
     }
     match change.suspended {
-        Some(true) => after.suspended_at = after.suspended_at.or(Some(app.clock.now())),
+        Some(true) => after.suspended_at = after.suspended_at.or_else(|| Some(app.clock.now())),
         Some(false) => after.suspended_at = None,
         None => {}
     }

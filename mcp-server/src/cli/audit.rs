@@ -32,10 +32,8 @@ const COLUMNS: [&str; 11] = [
     "id",
 ];
 
-// Named apart from the subcommand around it, which clap wants.
 #[derive(Debug, Args)]
-#[group(id = "excerpt")]
-pub(super) struct Audit {
+pub(super) struct Export {
     /// From this day of the shop's, or this moment (RFC 3339), on.
     #[arg(long)]
     from: Option<String>,
@@ -71,7 +69,7 @@ pub(super) async fn run(
     config: &Config,
     hooks: Hooks,
     business: &Business,
-    audit: &Audit,
+    audit: &Export,
 ) -> anyhow::Result<()> {
     let desk = Desk::open(config, hooks, business).await?;
     let done = export(&desk, audit, &mut io::stdout()).await;
@@ -88,7 +86,7 @@ fn is_over(error: &io::Error) -> bool {
 }
 
 /// A page at a time, newest first.
-async fn export(desk: &Desk, audit: &Audit, out: &mut (impl Write + Send)) -> anyhow::Result<()> {
+async fn export(desk: &Desk, audit: &Export, out: &mut (impl Write + Send)) -> anyhow::Result<()> {
     let settings: Settings = desk.get(&Path::to(&["settings"])).await?;
     let zone: Tz = settings
         .time_zone

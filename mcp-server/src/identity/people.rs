@@ -128,6 +128,7 @@ async fn settle(
                 tracing::warn!(%tenant, "somebody is locked out after too many wrong passwords");
             }
             tx.commit().await?;
+            tracing::info!("a log-in was refused");
             Err(NotLoggedIn::Refused)
         }
     }

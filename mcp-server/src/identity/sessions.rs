@@ -148,7 +148,7 @@ async fn open_for_agent(State(app): State<Arc<App>>, Json(login): Json<Login>) -
         Err(error @ NotLoggedIn::Busy) => {
             tracing::warn!(%error, "log-in");
             let mut response = said(
-                StatusCode::SERVICE_UNAVAILABLE,
+                StatusCode::TOO_MANY_REQUESTS,
                 "Too many people are logging in. Try again in a few seconds.",
             );
             let soon = header::HeaderValue::from_static("5");

@@ -293,7 +293,7 @@ async fn the_audit_log_is_exported_whole_a_page_at_a_time() {
     assert_eq!(lines.len(), 1 + 9, "{csv}");
     assert!(lines[0].starts_with("at,tool,requested_by,decided_by"));
     assert!(
-        lines[1].contains(",ana,olga,page,item:900,") && lines[1].contains("\"\"n\"\": 900"),
+        lines[1].contains(",ana,olga,page,item:900,") && lines[1].contains("\"\"n\"\":900"),
         "{}",
         lines[1]
     );

@@ -8,6 +8,10 @@ use serde_json::{Map, Value, json};
 pub(super) const CURSOR: &str = "§cursor";
 /// Stands for the id of an open question of the caller's own.
 pub(super) const QUESTION: &str = "§question";
+/// Stand for the ids of the caller's own item, of one that is on no bill, and of the caller's own customer: their names may change.
+pub(super) const ITEM: &str = "§item";
+pub(super) const SPARE_ITEM: &str = "§spare";
+pub(super) const PERSON: &str = "§person";
 /// Stands for the present version of the caller's item.
 pub(super) const VERSION: &str = "§version";
 
@@ -26,10 +30,6 @@ const TOGETHER: [(&str, &[&str]); 8] = [
 /// The things of a shop, or of a customer, by the names their owner has for them.
 #[derive(Debug, Clone)]
 pub(super) struct Own {
-    pub(super) item: String,
-    /// On no bill, so that it can be removed.
-    pub(super) spare_item: String,
-    pub(super) customer: String,
     pub(super) bill: String,
     /// With a payment, which can be given back.
     pub(super) paid_bill: String,
@@ -237,9 +237,9 @@ impl Words<'_> {
     fn text(&mut self, tool: &str, name: &str) -> String {
         let own = self.own;
         let known = match (tool, name) {
-            ("inventory_delete_item", "item") => &own.spare_item,
-            (_, "item" | "add" | "remove") => &own.item,
-            (_, "customer") => &own.customer,
+            ("inventory_delete_item", "item") => return SPARE_ITEM.to_owned(),
+            (_, "item" | "add" | "remove") => return ITEM.to_owned(),
+            (_, "customer") => return PERSON.to_owned(),
             ("refund_payment", "bill") => &own.paid_bill,
             ("billing_void_bill", "bill") => &own.unpaid_bill,
             (_, "bill") => &own.bill,

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
-use super::arguments::Own;
+use super::arguments::{ITEM, Own, PERSON, QUESTION, SPARE_ITEM};
 
 /// What a shop calls its things.
 pub(super) struct Names {
@@ -59,8 +59,10 @@ pub(super) fn in_days(days: i64) -> String {
 /// What a shop or a customer has: how its owner names it, and every answer that told of it.
 pub(super) struct Furnished {
     pub(super) own: Own,
-    /// A question that is open: its id and its token.
-    pub(super) question: (String, String),
+    /// The token of a question that is open.
+    pub(super) token: String,
+    /// Ids, by what stands for them in arguments.
+    pub(super) ids: BTreeMap<&'static str, String>,
     pub(super) answers: Vec<Value>,
 }
 
@@ -145,7 +147,6 @@ pub(super) async fn person(
     day: &str,
 ) -> Furnished {
     let (name, phone, email) = names.people[which];
-    let lines = |quantity: &str| json!([{"item": names.items[0], "quantity": quantity}]);
     let step = async |tool: &str, arguments: Value| does(world, owner, tool, arguments).await;
     let mut answers = vec![
         step(
@@ -154,6 +155,60 @@ pub(super) async fn person(
         )
         .await,
     ];
+    let person_id = text(&answers[0]["customer"]["customer_id"]);
+    let (bills, payment) = bills(world, owner, names, name, &mut answers).await;
+    let booking = json!({"resource": names.resource, "customer": name, "date": day, "time": "10:00", "notes": format!("For {name}")});
+    let booked = step("create_booking", booking).await;
+    let opened = step(
+        "create_ticket",
+        json!({"subject": format!("Wish of {name}"), "customer": name}),
+    )
+    .await;
+    let ticket = text(&opened["ticket"]["number"]);
+    let note = json!({"ticket": ticket, "note": format!("Called {name}"), "assignee": format!("Friend of {name}")});
+    answers.push(step("update_ticket", note).await);
+    answers.push(
+        step(
+            "update_preferences",
+            json!({"customer": name, "favourites": {"add": [names.items[0]]}}),
+        )
+        .await,
+    );
+    let own = Own {
+        bill: bills[0].clone(),
+        unpaid_bill: bills[1].clone(),
+        paid_bill: bills[2].clone(),
+        payment,
+        booking: text(&booked["reference"]),
+        ticket,
+        resource: names.resource.to_owned(),
+        branch: names.branches[0].to_owned(),
+        day: in_days(9),
+        next_day: in_days(10),
+    };
+    answers.extend([booked, opened]);
+    Furnished {
+        own,
+        token: String::new(),
+        ids: BTreeMap::from([
+            (ITEM, item_id(world, owner, names.items[0]).await),
+            (SPARE_ITEM, item_id(world, owner, names.items[1]).await),
+            (PERSON, person_id),
+        ]),
+        answers,
+    }
+}
+
+/// Three bills, the last of them paid in part, and money in the wallet; the bills' numbers and the payment's.
+async fn bills(
+    world: &World,
+    owner: &Principal,
+    names: &Names,
+    name: &str,
+    answers: &mut Vec<Value>,
+) -> (Vec<String>, String) {
+    let lines = |quantity: &str| json!([{"item": names.items[0], "quantity": quantity}]);
+    let step = async |tool: &str, arguments: Value| does(world, owner, tool, arguments).await;
     let mut bills = Vec::new();
     for (quantity, paid) in [("5", None), ("3", None), ("2", Some("100"))] {
         let mut bill = json!({"customer": name, "lines": lines(quantity)});
@@ -175,76 +230,44 @@ pub(super) async fn person(
         )
         .await,
     );
-    let booking = json!({"resource": names.resource, "customer": name, "date": day, "time": "10:00", "notes": format!("For {name}")});
-    let booked = step("create_booking", booking).await;
-    let opened = step(
-        "create_ticket",
-        json!({"subject": format!("Wish of {name}"), "customer": name}),
-    )
-    .await;
-    let ticket = text(&opened["ticket"]["number"]);
-    let note = json!({"ticket": ticket, "note": format!("Called {name}"), "assignee": format!("Friend of {name}")});
-    answers.push(step("update_ticket", note).await);
-    answers.push(
-        step(
-            "update_preferences",
-            json!({"customer": name, "favourites": {"add": [names.items[0]]}}),
-        )
-        .await,
-    );
-    let own = Own {
-        item: names.items[0].to_owned(),
-        spare_item: names.items[1].to_owned(),
-        customer: name.to_owned(),
-        bill: bills[0].clone(),
-        unpaid_bill: bills[1].clone(),
-        paid_bill: bills[2].clone(),
-        payment,
-        booking: text(&booked["reference"]),
-        ticket,
-        resource: names.resource.to_owned(),
-        branch: names.branches[0].to_owned(),
-        day: in_days(9),
-        next_day: in_days(10),
-    };
-    answers.extend([booked, opened]);
-    Furnished {
-        own,
-        question: (String::new(), String::new()),
-        answers,
-    }
+    (bills, payment)
 }
 
-/// Asks something that stays open, and keeps the question's id and token.
-pub(super) async fn asks(
-    world: &World,
-    who: &Principal,
-    tool: &str,
-    arguments: Value,
-) -> (String, String) {
-    let result = world.client_of(who).call(tool, &arguments).await;
-    let token = asked(&result);
-    (
-        text(&result["_meta"]["countersign/confirmation"]["id"]),
-        token,
-    )
+async fn item_id(world: &World, owner: &Principal, name: &str) -> String {
+    let found = does(world, owner, "inventory_get_item", json!({"item": name})).await;
+    text(&found["item"]["id"])
+}
+
+impl Furnished {
+    /// Asks something that stays open.
+    pub(super) async fn asks(
+        &mut self,
+        world: &World,
+        who: &Principal,
+        tool: &str,
+        arguments: Value,
+    ) {
+        let result = world.client_of(who).call(tool, &arguments).await;
+        self.token = asked(&result);
+        let id = text(&result["_meta"]["countersign/confirmation"]["id"]);
+        self.ids.insert(QUESTION, id);
+    }
 }
 
 /// A business with everything a business can have.
 pub(super) async fn shop(world: &World, owner: &Principal, names: &Names) -> Furnished {
     let mut answers = goods(world, owner, names).await;
-    let first = person(world, owner, names, 0, &in_days(5)).await;
+    let mut furnished = person(world, owner, names, 0, &in_days(5)).await;
     let second = person(world, owner, names, 1, &in_days(6)).await;
     let counter = json!({"lines": [{"item": names.items[0], "quantity": "1"}], "payment": {"method": "cash"}});
     answers.push(does(world, owner, "billing_create_bill", counter).await);
-    answers.extend(first.answers);
-    answers.extend(second.answers);
+    furnished.answers.extend(answers);
+    furnished.answers.extend(second.answers);
     let remove = json!({"item": names.items[1]});
-    Furnished {
-        own: first.own,
-        question: asks(world, owner, "inventory_delete_item", remove).await,
-        answers,
-    }
+    furnished
+        .asks(world, owner, "inventory_delete_item", remove)
+        .await;
+    furnished
 }
 
 /// The principal of a customer of this name.
