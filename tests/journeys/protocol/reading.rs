@@ -233,7 +233,7 @@ async fn an_answer_that_is_too_long_says_how_to_ask_for_less_and_that_helps() {
     let world = World::open_with(Setting {
         owner_sql: vec![
             "insert into shop.items (tenant_id, id, name, category, unit, unit_price, created_at)
-             select t.id, gen_random_uuid(), 'Thing ' || n || repeat(' and more', 8), 'things', 'each', 100, now()
+             select t.id, gen_random_uuid(), 'Thing ' || n || repeat(' and more', 7), 'things', 'each', 100, now()
              from shop.tenants t, generate_series(1, 100) n",
             "insert into shop.item_aliases (tenant_id, item_id, name)
              select i.tenant_id, i.id, repeat('x', 70) || n from shop.items i, generate_series(1, 8) n where i.category = 'things'",
