@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{ConnectInfo, DefaultBodyLimit, MatchedPath, Request, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, MatchedPath, Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -22,11 +22,13 @@ use tower::Layer as _;
 
 use crate::admin::tenants::only_the_operator;
 use crate::app::App;
+use crate::caller::Caller;
+use crate::changes::Beginning;
 use crate::guard::{self, Guard};
 use crate::identity::{introspect, sessions};
 #[cfg(not(feature = "conformance-fixtures"))]
 use crate::server::Server;
-use crate::server::{ahead_of_http, icons};
+use crate::server::{icons, is_to_listen};
 use crate::written::{self, Place};
 use crate::{admin, callbacks, metrics, pages};
 
@@ -50,7 +52,7 @@ pub fn router(app: Arc<App>, allowed_hosts: Vec<String>) -> Router {
         // MCP, for every client.
         .nest_service(
             "/mcp",
-            middleware::from_fn_with_state(Arc::clone(&app), ahead_of_http)
+            middleware::from_fn_with_state(Arc::clone(&app), read_ahead)
                 .layer(middleware::from_fn(fill_in).layer(mcp(Arc::clone(&app)))),
         )
         // Where a person answers a question that a client could not ask.
@@ -81,7 +83,7 @@ pub fn router(app: Arc<App>, allowed_hosts: Vec<String>) -> Router {
             callbacks::routes()
         })
         // Pictures of the toolsets, which clients show beside the tools.
-        .route("/icons/{name}", get(icons::serve))
+        .route("/icons/{name}", get(icon))
         // For operators and balancers; tells nothing about any tenant.
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
@@ -144,6 +146,33 @@ async fn fill_in(mut request: Request, next: Next) -> Response {
     parts.headers.remove(header::CONTENT_LENGTH);
     let whole = written::filled(&around, json).map_or(around, Bytes::from);
     Response::from_parts(parts, Body::from(whole))
+}
+
+/// What there is is read before a client is told that it listens: whatever it does after that is news to it.
+async fn read_ahead(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    let caller = request.extensions().get::<Caller>().cloned();
+    if is_to_listen(request.headers())
+        && let Some(caller) = caller
+        && let Ok(beginning) = Beginning::read(&app, &caller).await
+    {
+        request.extensions_mut().insert(beginning);
+    }
+    next.run(request).await
+}
+
+/// A picture of a toolset: the same for everybody, so nobody has to say who they are.
+async fn icon(Path(name): Path<String>) -> Response {
+    let Some(file) = icons::file(&name) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    let headers = [
+        (header::CONTENT_TYPE, icons::SVG),
+        (header::CACHE_CONTROL, "public, max-age=86400"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        // Nothing but a picture, wherever it is opened.
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'"),
+    ];
+    (headers, file).into_response()
 }
 
 async fn healthz() -> Response {

@@ -46,7 +46,7 @@ use crate::handler::UnaskedClients;
 use crate::words::protocol;
 use crate::written::Place;
 use icons::Icons;
-pub(crate) use listening::{Ahead, ahead_of_http, resource_digest};
+pub(crate) use listening::{Ahead, is_to_listen, resource_digest};
 use progress::Progress;
 use prompts::{Begun, Named};
 use resources::Reader;

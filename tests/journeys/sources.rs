@@ -151,7 +151,7 @@ fn what_is_pure_does_no_io() {
 }
 
 /// What a query may name instead of its tenant, each with its reason.
-const WITHOUT_TENANT: [(&str, &str); 18] = [
+const WITHOUT_TENANT: [(&str, &str); 20] = [
     (
         "shop.operations($1)",
         "operators ask how much waits, over all businesses; the function tells counts",
@@ -160,6 +160,8 @@ const WITHOUT_TENANT: [(&str, &str); 18] = [
         "shop.names_alike($1",
         "the function is told the tenant and looks only where that is the one that is set",
     ),
+    ("shop.items_beginning($1", "the same"),
+    ("shop.customers_beginning($1", "the same"),
     (
         "shop.tenants_with_lapsed_rows",
         "the sweeper has no tenant yet; the function says which have something lapsed",

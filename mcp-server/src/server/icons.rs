@@ -1,17 +1,11 @@
 //! Pictures of the server and its toolsets. Over HTTP they are addresses of ours, which cost a list of tools few bytes and are kept by
 //! clients; on stdio, where nobody may be serving them, they are in the list themselves.
 
-use axum::extract::Path;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse as _, Response};
 use contracts::tool::Toolset;
 use rmcp::model::Icon;
 
 /// What they are.
-const SVG: &str = "image/svg+xml";
-/// How long clients may keep them, which are small and rarely change.
-const KEPT: &str = "public, max-age=86400";
-
+pub(crate) const SVG: &str = "image/svg+xml";
 /// Where icons come from.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Icons<'a> {
@@ -36,24 +30,11 @@ impl Icons<'_> {
     }
 }
 
-/// `GET /icons/{name}`: the same for everybody, so nobody has to say who they are.
-pub(crate) async fn serve(Path(name): Path<String>) -> Response {
-    let all = contracts::scope::TOOLSETS.into_iter().chain([Toolset::All]);
-    let named = name.strip_suffix(".svg");
-    let Some(toolset) = all.into_iter().find(|t| named == Some(t.word())) else {
-        return StatusCode::NOT_FOUND.into_response();
-    };
-    let headers = [
-        (header::CONTENT_TYPE, SVG),
-        (header::CACHE_CONTROL, KEPT),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        // A picture, wherever it is opened.
-        (
-            header::CONTENT_SECURITY_POLICY,
-            "default-src 'none'; style-src 'unsafe-inline'",
-        ),
-    ];
-    (headers, svg(toolset)).into_response()
+/// The file of a name: `inventory.svg`.
+pub(crate) fn file(name: &str) -> Option<String> {
+    let mut all = contracts::scope::TOOLSETS.into_iter().chain([Toolset::All]);
+    let named = name.strip_suffix(".svg")?;
+    all.find(|toolset| toolset.word() == named).map(svg)
 }
 
 /// Lines on a square of 24, in a blue that is seen on white and on black.

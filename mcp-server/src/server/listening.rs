@@ -2,12 +2,8 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Request, State};
-use axum::middleware::Next;
-use axum::response::Response;
 use contracts::locale::Locale;
 use rmcp::Service;
 use rmcp::model::{
@@ -99,23 +95,11 @@ fn begun(request: &RequestContext<RoleServer>) -> Option<Beginning> {
     found.cloned()
 }
 
-/// Over HTTP: the library acknowledges before it asks us, so what there is is read at the door.
-pub(crate) async fn ahead_of_http(
-    State(app): State<Arc<App>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    let listens = request
-        .headers()
+/// Whether a request over HTTP asks to listen: the library acknowledges before it asks us, so what there is is read at the door.
+pub(crate) fn is_to_listen(headers: &http::HeaderMap) -> bool {
+    headers
         .get("mcp-method")
-        .is_some_and(|method| method == SubscriptionsListenRequestMethod::VALUE);
-    if listens
-        && let Some(caller) = request.extensions().get::<Caller>().cloned()
-        && let Ok(beginning) = Beginning::read(&app, &caller).await
-    {
-        request.extensions_mut().insert(beginning);
-    }
-    next.run(request).await
+        .is_some_and(|method| method == SubscriptionsListenRequestMethod::VALUE)
 }
 
 /// On stdio: the same before the library sees the request.
