@@ -1096,7 +1096,7 @@ async fn a_server_that_only_reads_needs_no_right_to_write_and_every_tool_it_offe
             params[by] = each[by].clone();
             let reply = client.request(read, params).await;
             assert_eq!(reply.status, StatusCode::OK, "{each}: {}", reply.body);
-            reply.result();
+            let _ = reply.result();
         }
     }
     // Neither by its pages nor by those who would tell it of payments.
