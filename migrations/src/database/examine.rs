@@ -231,7 +231,9 @@ async fn schema_state(connection: &mut PgConnection, only_reads: bool) -> Findin
             let needed = schema::needed();
             return Finding::fail(
                 what,
-                format!("it is at {version} and this program needs {needed}. {migrate}"),
+                format!(
+                    "migrations of this program are missing (its newest is {needed}, the newest applied {version}). {migrate}"
+                ),
             );
         }
         Err(error) => return Finding::fail(what, error.to_string()),
