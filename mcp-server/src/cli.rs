@@ -110,7 +110,8 @@ enum Command {
 /// Runs the program; what goes wrong is one sentence on standard error.
 pub async fn main(hooks: Hooks) -> ExitCode {
     let _ = dotenvy::dotenv();
-    match run(Cli::parse(), hooks).await {
+    // Every command's work is in it, and most of that is large.
+    match Box::pin(run(Cli::parse(), hooks)).await {
         Ok(code) => code,
         Err(error) => {
             say(&format!("{error:#}"));
@@ -132,7 +133,7 @@ async fn run(cli: Cli, hooks: Hooks) -> anyhow::Result<ExitCode> {
     config.read_only |= cli.read_only;
     // Standard output belongs to the protocol; logs go to standard error.
     let telemetry = telemetry::start("mcp-server", telemetry::DEFAULT_FILTER, &config.telemetry)?;
-    let done = obey(cli, config, &settings, hooks).await;
+    let done = Box::pin(obey(cli, config, &settings, hooks)).await;
     telemetry.stop().await;
     done
 }
@@ -171,7 +172,10 @@ async fn obey(
         Some(Command::Place { command }) => shop::place(&config, hooks, command).await,
         Some(Command::Demo { command }) => shop::demo(&config, hooks, command).await,
         None if cli.stdio => {
-            start::stdio(config, hooks, &mut |line| tracing::info!("{line}")).await
+            Box::pin(start::stdio(config, hooks, &mut |line| {
+                tracing::info!("{line}");
+            }))
+            .await
         }
         None => serve(config, hooks).await,
     }?;

@@ -15,9 +15,9 @@ const OTHERS: u32 = 0o077;
 /// Bits that let others change something.
 const OTHERS_WRITE: u32 = 0o022;
 /// Free space below which Postgres soon stops, bytes.
-const LITTLE: u64 = 1 << 30;
+const LITTLE: u128 = 1 << 30;
 /// Free space below which it may stop today, bytes.
-const NOTHING: u64 = 256 << 20;
+const NOTHING: u128 = 256 << 20;
 
 /// Modes of the home and its keys, and the room on its disk; `has_data` says whether the database is in there too.
 #[must_use]
@@ -112,9 +112,7 @@ fn keys(folder: &Path) -> Option<Finding> {
 fn room(home: &Path, has_data: bool) -> Finding {
     let free = match statvfs(home) {
         // What a user who is not root may still write.
-        Ok(disk) => {
-            u64::from(disk.blocks_available()).saturating_mul(u64::from(disk.fragment_size()))
-        }
+        Ok(disk) => u128::from(disk.blocks_available()) * u128::from(disk.fragment_size()),
         Err(error) => {
             return Finding::warn(
                 "disk",

@@ -317,7 +317,7 @@ async fn empty() -> World {
 }
 
 /// How many things of one kind are taken as examples.
-const EXAMPLES_MAX: usize = 2;
+const EXAMPLES_MAX: usize = 1;
 
 /// What answers name things by: each of these is among the examples.
 const NAMING: [&str; 12] = [

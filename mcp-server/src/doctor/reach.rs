@@ -95,7 +95,7 @@ async fn authorization_server(
     }
 }
 
-/// Where the issuer's own metadata says its keys are: OAuth's form of it, then OpenID's.
+/// Where the issuer's own metadata says its keys are: that of OAuth, then that of its older sibling.
 async fn discovered(outgoing: &Outgoing, issuer: &str) -> Result<String, String> {
     let mut why = String::new();
     for name in ["oauth-authorization-server", "openid-configuration"] {
