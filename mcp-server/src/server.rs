@@ -497,7 +497,7 @@ impl ServerHandler for Server {
     ) -> Result<ReadResourceResponse, ErrorData> {
         let caller = self.caller(&context)?;
         let reading = resources::read(self.reader(&caller, &context), &request.uri);
-        let mut read = unless_gone(&context, reading).await?;
+        let mut read = unless_gone(&context, Box::pin(reading)).await?;
         if is_modern(&context) {
             sign(&mut read.meta);
             // A bill may be paid, a price changed the next moment.
@@ -542,7 +542,7 @@ impl ServerHandler for Server {
         let today = days::day_of(self.app.clock.now(), shop.time_zone);
         let begun = Begun::new(named, request.arguments.as_ref(), &shop, locale, today)?;
         let written = begun.written(reader, Progress::of(&context));
-        let mut prompt = unless_gone(&context, async { Ok(written.await) }).await?;
+        let mut prompt = unless_gone(&context, Box::pin(async { Ok(written.await) })).await?;
         if is_modern(&context) {
             sign(&mut prompt.meta);
         }

@@ -117,7 +117,8 @@ impl Service<RoleServer> for Ahead {
         {
             context.extensions.insert(beginning);
         }
-        self.0.handle_request(request, context).await
+        // As large as the largest of all calls.
+        Box::pin(self.0.handle_request(request, context)).await
     }
 
     async fn handle_notification(

@@ -24,7 +24,7 @@ impl<'a> Progress<'a> {
         let Some(token) = self.0.meta.get_progress_token() else {
             return false;
         };
-        let exact = |n: usize| u32::try_from(n).map_or(f64::from(u32::MAX), f64::from);
+        let exact = |n: usize| f64::from(u32::try_from(n).unwrap_or(u32::MAX));
         let mut step = ProgressNotificationParam::new(token, exact(done));
         step.total = of.map(exact);
         // Whoever cannot be told misses nothing but this.
