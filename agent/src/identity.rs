@@ -379,7 +379,7 @@ mod tests {
     #[tokio::test]
     async fn nobody_is_let_in_while_the_server_cannot_be_asked_or_makes_no_sense() {
         let unreachable = |e: Result<Known, NotNamed>| {
-            assert!(matches!(e, Err(NotNamed::Unreachable(_))), "{e:?}")
+            assert!(matches!(e, Err(NotNamed::Unreachable(_))), "{e:?}");
         };
         unreachable(identities("http://127.0.0.1:1/mcp").who("good").await);
         let (_, same) = stub(identity("staff", None, &["all:commit"])).await;

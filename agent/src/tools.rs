@@ -401,7 +401,8 @@ fn params(dispatch: Dispatch<'_>) -> Result<CallToolRequestParams, Unreachable> 
         .insert(Locale::META_KEY.to_owned(), json!(dispatch.locale.tag()));
     // The server's span becomes a child of ours.
     if let Some(place) = TraceParent::of(&tracing::Span::current()) {
-        meta.0.insert("traceparent".to_owned(), json!(place.to_string()));
+        meta.0
+            .insert("traceparent".to_owned(), json!(place.to_string()));
     }
     let mut params = CallToolRequestParams::new(dispatch.call.tool.clone());
     params.meta = Some(meta);

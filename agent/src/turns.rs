@@ -146,11 +146,7 @@ pub async fn begin(
 }
 
 /// As an answer to questions of other conversations, or as any other message.
-async fn take_in(
-    app: &Arc<App>,
-    principal: &Principal,
-    turn: &NewTurn,
-) -> Result<Turn, TurnError> {
+async fn take_in(app: &Arc<App>, principal: &Principal, turn: &NewTurn) -> Result<Turn, TurnError> {
     if countersigning::names_others(principal, &turn.message)
         && let Some(taken) = countersigning::take(app, principal, turn).await?
     {

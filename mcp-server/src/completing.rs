@@ -455,7 +455,7 @@ mod tests {
             (Kind::Item, "SUP", vec!["Súper glue"]),
             (Kind::Item, "sugar", vec!["Sugar", "Brown sugar"]),
             (Kind::Item, "sugr", vec!["Sugar", "Brown sugar"]),
-            (Kind::Item, "10%", vec![]),
+            (Kind::Item, "1%", vec![]),
             (Kind::Item, "100%", vec!["100% juice"]),
             (Kind::Item, "_", vec![]),
             (Kind::Item, "\\", vec![]),

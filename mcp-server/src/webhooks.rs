@@ -140,7 +140,8 @@ fn is_this_machine(host: &str) -> bool {
 /// Whether a host is written as an address that is nobody's on the internet. Names are looked up when they are used ([`crate::outgoing`]).
 fn is_private(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
-    bare.parse::<IpAddr>().is_ok_and(|ip| !outgoing::is_public(ip))
+    bare.parse::<IpAddr>()
+        .is_ok_and(|ip| !outgoing::is_public(ip))
 }
 
 /// The topics of an endpoint, or what is wrong with them: `bill.issued`, `payment.*`, `*`.

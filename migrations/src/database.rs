@@ -20,8 +20,8 @@ use tokio::task::JoinHandle;
 pub use crate::open_error::OpenError;
 
 pub use self::examine::{Plan, examine};
-pub use self::ready::{NotReady, readiness};
 use self::prerequisites::Login;
+pub use self::ready::{NotReady, readiness};
 use self::target::Target;
 use crate::embedded::Embedded;
 
@@ -192,10 +192,9 @@ async fn open_reading_pool(
     size: u32,
     role: Role,
 ) -> Result<PgPool, OpenError> {
-    let options = connect_options(&target.options, role)
-        .options([("default_transaction_read_only", "on")]);
-    let pool =
-        pool_options(size, login.must_switch().then_some(role)).connect_lazy_with(options);
+    let options =
+        connect_options(&target.options, role).options([("default_transaction_read_only", "on")]);
+    let pool = pool_options(size, login.must_switch().then_some(role)).connect_lazy_with(options);
     let mut connection = pool
         .acquire()
         .await

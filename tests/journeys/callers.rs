@@ -121,6 +121,10 @@ async fn content(world: &World) -> std::collections::BTreeMap<String, String> {
 }
 
 #[tokio::test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one scene, told from its beginning to its end"
+)]
 async fn every_kind_of_bad_token_is_refused_with_its_challenge_and_nothing_is_done() {
     let issuer = Issuer::open().await;
     let world = shop_of(&issuer, &[]).await;
@@ -634,6 +638,10 @@ async fn the_list_is_exactly_what_may_be_called() {
 }
 
 #[tokio::test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one scene, told from its beginning to its end"
+)]
 async fn headers_narrow_and_never_widen() {
     let issuer = Issuer::open().await;
     let world = shop_of(&issuer, &[("MCP_TOOLSETS", "inventory,billing")]).await;
@@ -1030,6 +1038,10 @@ async fn reading_server(world: &World) -> mcp_server::start::Started {
 }
 
 #[tokio::test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one scene, told from its beginning to its end"
+)]
 async fn a_server_that_only_reads_needs_no_right_to_write_and_every_tool_it_offers_works() {
     let world = examples::shop().await;
     let played = examples::play(&world).await;
@@ -1154,7 +1166,7 @@ async fn what_is_missing_is_said_at_the_start() {
         let mut lines = Vec::new();
         let started =
             mcp_server::start::start(config, mcp_server::app::Hooks::default(), &mut |line| {
-                lines.push(line.to_owned())
+                lines.push(line.to_owned());
             })
             .await
             .map_err(|e| format!("{e:#}"))?;

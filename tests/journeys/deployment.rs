@@ -64,7 +64,9 @@ impl Scene {
             .with(
                 "CONFIRMATION_KEY",
                 "the key of the questions behind a balancer..",
-            );
+            )
+            // Longer than the balancer needs to notice.
+            .with("MCP_DRAIN_SECONDS", "1");
         Scene {
             stage,
             servers: Balancer::open().await,

@@ -57,6 +57,10 @@ async fn get(url: &str, headers: &[(&str, &str)]) -> (StatusCode, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one scene, told from its beginning to its end"
+)]
 async fn operators_see_what_a_server_does_and_nothing_of_anybody() {
     let stage = Stage::open(PROGRAMS).await;
     let server = stage.server().await;
@@ -293,6 +297,10 @@ const MARK: &str = "zyxwora";
 const MARKED_NUMBER: &str = "788700123";
 
 /// Everything that goes wrong in the next scene, with the mark wherever a person or a secret may stand.
+#[expect(
+    clippy::too_many_lines,
+    reason = "one scene, told from its beginning to its end"
+)]
 async fn marked_life(world: &World, provider: Provider) {
     let client = world.asking_client();
     let person = json!({"name": "Zyxwora Quimby", "phone": format!("+250{MARKED_NUMBER}"), "email": "zyxwora@example.com", "notes": "zyxwora owes"});
@@ -483,6 +491,10 @@ async fn lived_in() -> World {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one scene, told from its beginning to its end"
+)]
 async fn a_shop_brought_back_from_a_backup_on_another_server_is_the_same_shop() {
     let world = lived_in().await;
     let home = TestHome::new();

@@ -514,7 +514,10 @@ async fn what_is_declared_is_there_and_nothing_else() {
         assert_eq!(older.error_code(), -32601, "{method}");
     }
     let filter = json!({"notifications": {"toolsListChanged": true}});
-    let older = world.mcp(OLDER).request("subscriptions/listen", filter).await;
+    let older = world
+        .mcp(OLDER)
+        .request("subscriptions/listen", filter)
+        .await;
     assert_eq!(older.error_code(), -32601);
 }
 

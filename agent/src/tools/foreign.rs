@@ -122,7 +122,12 @@ impl ForeignServer {
             Err(error) => {
                 self.link.changes().one_more();
                 // Its message may repeat the arguments.
-                tracing::warn!(server = self.name, tool, code = error.code.0, "protocol error");
+                tracing::warn!(
+                    server = self.name,
+                    tool,
+                    code = error.code.0,
+                    "protocol error"
+                );
                 tracing::debug!(server = self.name, message = %cleaning::line(&error.message, 300), "protocol error");
                 if results::did_nothing(&error) {
                     return Ok(results::refused(&self.name, &error, locale));

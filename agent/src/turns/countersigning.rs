@@ -98,7 +98,7 @@ pub(super) async fn take(
         return Ok(None);
     };
     let shown = language::detect(&turn.message);
-    let known = shown.or(session.and_then(|s| s.language));
+    let known = shown.or_else(|| session.and_then(|s| s.language));
     let language = match known {
         Some(language) => language,
         None => shops_language(app, principal).await,

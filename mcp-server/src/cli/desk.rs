@@ -5,9 +5,9 @@ use std::io::{BufRead as _, IsTerminal as _};
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use http::Method;
 use clap::Args;
 use contracts::ids::TenantId;
+use http::Method;
 use migrations::database::Database;
 use serde::Serialize;
 use serde::de::DeserializeOwned;

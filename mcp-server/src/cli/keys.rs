@@ -1,7 +1,7 @@
 //! `mcp-server keys …`: the keys of programs that call the tools.
 
-use http::Method;
 use clap::{Args, Subcommand};
+use http::Method;
 use serde_json::json;
 
 use super::desk::{Business, Desk, Path, tell};

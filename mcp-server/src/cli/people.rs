@@ -1,7 +1,7 @@
 //! `mcp-server people …`: who logs in.
 
-use http::Method;
 use clap::{Args, Subcommand};
+use http::Method;
 use serde_json::{Map, Value, json};
 
 use super::desk::{Business, Desk, Path, password_from_stdin, tell};

@@ -1,8 +1,8 @@
 //! `mcp-server settings …` and `mcp-server policies …`: what a business has settled for itself.
 
 use anyhow::Context as _;
-use http::Method;
 use clap::{Args, Subcommand};
+use http::Method;
 use serde_json::{Map, Value, json};
 
 use super::desk::{Business, Desk, Path, tell};

@@ -1,7 +1,7 @@
 //! `mcp-server tenants …`: the businesses of this installation.
 
-use http::Method;
 use clap::{Args, Subcommand};
+use http::Method;
 use serde_json::json;
 
 use super::desk::{Desk, Path, tell};

@@ -1,7 +1,7 @@
 //! `mcp-server webhook …`: who is told what happens in the shop.
 
-use http::Method;
 use clap::Subcommand;
+use http::Method;
 use serde_json::json;
 use uuid::Uuid;
 

@@ -3,7 +3,7 @@
 //! The token says who somebody is at the authorization server and for which business; `shop.people` says who that is here, with which
 //! role and how far. Its `scope` only narrows that: what is not in it, this token may not do; a token without the claim leaves all of it.
 //!
-//! Signing keys are fetched (RFC 8414 or OpenID metadata, then JWKS), kept, looked at again every ten minutes beside the calls, and fetched
+//! Signing keys are fetched (RFC 8414 or `OpenID` metadata, then JWKS), kept, looked at again every ten minutes beside the calls, and fetched
 //! anew when a token names one that is not there, at most once in half a minute however many such tokens come. While the authorization
 //! server is away the keys stay good for a day.
 
@@ -362,7 +362,7 @@ impl AuthServer {
         Ok(keys)
     }
 
-    /// Where the keys are, by the issuer's metadata: RFC 8414, OpenID as RFC 8414 has it, OpenID.
+    /// Where the keys are, by the issuer's metadata: RFC 8414, `OpenID` as RFC 8414 has it, `OpenID`.
     async fn find_jwks_url(&self) -> Result<Url, String> {
         let issuer = fetchable(&self.issuer).ok_or("an issuer that nothing is fetched from")?;
         let path = issuer.path().trim_end_matches('/');

@@ -28,6 +28,10 @@ async fn status(stage: &Stage) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one scene, told from its beginning to its end"
+)]
 async fn what_staff_ask_for_waits_until_the_owner_agrees_on_the_page() {
     let stage = Stage::open().await;
     let policy = json!({"ask": "always", "approver": "owner"});

@@ -72,6 +72,10 @@ impl Stage {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one scene, told from its beginning to its end"
+)]
 async fn an_installation_is_run_from_a_terminal() {
     let stage = Stage::open().await;
     let made = stage.done("tenants create market Market --currency KES --time-zone Africa/Nairobi --owner wanjiru").await;

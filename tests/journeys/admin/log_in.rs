@@ -13,6 +13,10 @@ use super::{OPERATOR_KEY, Stage, answer, browsing, form, page, server};
 const BILL: &str = "/bills/INV-1";
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one scene, told from its beginning to its end"
+)]
 async fn a_session_is_kept_where_no_other_site_reaches_it() {
     let stage = Stage::open().await;
     let password = stage.person("ana", "staff").await;
@@ -182,6 +186,10 @@ async fn a_session_ends_when_it_has_to() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one scene, told from its beginning to its end"
+)]
 async fn a_guesser_learns_nothing_and_is_locked_out() {
     let stage = Stage::open().await;
     let password = stage.person("ana", "staff").await;

@@ -129,6 +129,10 @@ async fn only_an_owner_who_may_administer_does() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one scene, told from its beginning to its end"
+)]
 async fn businesses_are_the_operators_and_what_is_in_them_their_owners() {
     let stage = Stage::open().await;
     let new = json!({"handle": "corner-shop", "name": "Corner Shop", "currency": "kes", "country": "ke", "time_zone": "africa/nairobi",
@@ -350,6 +354,10 @@ async fn an_owner_is_always_left() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one scene, told from its beginning to its end"
+)]
 async fn what_is_settled_counts_at_once_and_is_written_down_once() {
     let stage = Stage::open().await;
     let change = async |body: Value| stage.owner(Method::PATCH, "settings", body).await;
@@ -413,7 +421,7 @@ async fn what_is_settled_counts_at_once_and_is_written_down_once() {
         let request = request
             .header("content-type", "application/json")
             .body(body.to_owned());
-        assert_eq!(answer(request, Value::Null).await.0, status, "{:.20}", body);
+        assert_eq!(answer(request, Value::Null).await.0, status, "{body:.20}");
     }
     let request = stage
         .world

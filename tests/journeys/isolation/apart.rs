@@ -45,6 +45,16 @@ impl Side<'_> {
             .await
     }
 
+    /// The caller's item takes so many other names only, and is given one again and again.
+    async fn forget_aliases(&self) {
+        let item: Uuid = self.ids[ITEM].parse().expect("an id");
+        sqlx::query("delete from shop.item_aliases where item_id = $1")
+            .bind(item)
+            .execute(&self.world.db)
+            .await
+            .expect("the item's aliases");
+    }
+
     /// Arguments with this world's ids and places in them.
     async fn resolved(&self, tool: &str, arguments: &Value) -> Value {
         match arguments {
@@ -222,6 +232,9 @@ impl Apart<'_> {
     /// Every text the tool takes, with everything that names a stranger's thing: the answer is that for what is nowhere.
     pub(super) async fn try_tool(&mut self, tool: &Tool) {
         for path in tool.texts() {
+            for side in [&self.there, &self.nowhere] {
+                side.forget_aliases().await;
+            }
             let Some(way) = self.way(tool, &path).await else {
                 continue;
             };

@@ -210,7 +210,7 @@ impl Words<'_> {
             (Some("integer"), _) if name == "minutes" => json!(30),
             (Some("integer"), _) => schema["minimum"]
                 .as_i64()
-                .map_or(json!(5), |n| json!(n.max(5))),
+                .map_or_else(|| json!(5), |n| json!(n.max(5))),
             (Some("number"), _) => json!(1.5),
             (Some("string"), Some("date")) => json!(self.own.day),
             (Some("string"), Some("uuid")) => json!(QUESTION),

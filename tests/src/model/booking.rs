@@ -264,11 +264,11 @@ impl Book {
     }
 
     /// Keeps a time for a question: the hold that is there, or a new one where there is room.
-    fn hold(&mut self, time: usize, whose: Whose, question: OpId) {
-        let is_own = |hold: &&mut Hold| hold.time == time && hold.whose == whose;
+    fn hold(&mut self, time: usize, whose: &Whose, question: OpId) {
+        let is_own = |hold: &&mut Hold| hold.time == time && hold.whose == *whose;
         if let Some(own) = self.held.iter_mut().find(is_own) {
             own.question = question;
-        } else if self.has_room(time, Some(&whose)) {
+        } else if self.has_room(time, Some(whose)) {
             self.held.push(Hold {
                 time,
                 whose: whose.clone(),
@@ -277,7 +277,7 @@ impl Book {
         }
         if matches!(whose, Whose::Moved(_)) {
             self.held
-                .retain(|hold| hold.whose != whose || hold.time == time);
+                .retain(|hold| hold.whose != *whose || hold.time == time);
         }
     }
 
@@ -393,10 +393,10 @@ impl Shop {
                     by: *by,
                     customer: customer.clone(),
                 };
-                self.book.hold(*time, whose, question);
+                self.book.hold(*time, &whose, question);
             }
             Terms::Move { number, time, .. } => {
-                self.book.hold(*time, Whose::Moved(*number), question);
+                self.book.hold(*time, &Whose::Moved(*number), question);
             }
             Terms::Cancel { .. } => {}
         }

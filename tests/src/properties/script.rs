@@ -20,6 +20,7 @@ const ITEMS: [(&str, &str); 5] = [
 /// How far ahead things are booked: tomorrow is today somewhere.
 const BOOKED_AHEAD: Days = Days::new(3);
 const CUSTOMERS: [&str; 3] = ["Ali", "Beatrice", "Mukamana"];
+const TICKET_STATUSES: [&str; 4] = ["open", "waiting", "resolved", "closed"];
 const CURRENCIES: [&str; 3] = ["RWF", "KES", "KWD"];
 /// Most clients of one shop at once.
 const CLIENTS_MAX: u64 = 4;
@@ -460,7 +461,7 @@ fn person(draw: &mut Draw) -> Call {
         },
         5..=6 => people::Call::Answer {
             number,
-            status: *draw.one_of(&["open", "waiting", "resolved", "closed"]),
+            status: draw.one_of::<&str>(&TICKET_STATUSES),
         },
         7 => people::Call::Escalate { number },
         _ => people::Call::List {
