@@ -139,6 +139,16 @@ impl Program {
     }
 }
 
+/// Waits until a service manager would have this process stop.
+///
+/// # Errors
+/// When that cannot be heard.
+pub async fn terminated() -> std::io::Result<()> {
+    let mut told = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    told.recv().await;
+    Ok(())
+}
+
 /// The body of a 200.
 ///
 /// # Panics

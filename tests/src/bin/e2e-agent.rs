@@ -1,4 +1,4 @@
-//! `agent` with a place to stop at, for crash tests. Prints its address and serves until it is killed.
+//! `agent` with a place to stop at, for crash tests. Prints its address and serves until it is killed, or told to stop.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use agent::app::Hooks;
 use agent::config::Config;
 use agent::models::Model;
 use agent::start;
-use e2e::program::{CALLS_AS_TOLD, PAUSE_FILE, Pause};
+use e2e::program::{CALLS_AS_TOLD, PAUSE_FILE, Pause, terminated};
 use e2e::world::foreign::CallsAsTold;
 use migrations::settings::Reader;
 
@@ -41,5 +41,7 @@ async fn main() -> anyhow::Result<()> {
     {
         println!("{}", started.url());
     }
-    std::future::pending().await
+    terminated().await?;
+    started.stop().await;
+    Ok(())
 }

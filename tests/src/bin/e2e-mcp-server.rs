@@ -1,8 +1,8 @@
-//! `mcp-server` with a place to stop at, for crash tests. Prints its address and serves until it is killed.
+//! `mcp-server` with a place to stop at, for crash tests. Prints its address and serves until it is killed, or told to stop.
 
 use std::path::PathBuf;
 
-use e2e::program::{PAUSE_FILE, Pause, QUIET};
+use e2e::program::{PAUSE_FILE, Pause, QUIET, terminated};
 use mcp_server::app::Hooks;
 use mcp_server::config::Config;
 use mcp_server::start;
@@ -34,5 +34,7 @@ async fn main() -> anyhow::Result<()> {
     {
         println!("{}", started.mcp_url());
     }
-    std::future::pending().await
+    terminated().await?;
+    started.stop().await;
+    Ok(())
 }
