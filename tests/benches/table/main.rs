@@ -8,6 +8,7 @@
 //! title holds it: `cargo bench -p e2e -- chat`. `first` selects the second table: how long the first byte of a stream takes. `growth`, which a
 //! run without words leaves out unless it is quick, fills the shop up to a million items.
 
+mod callers;
 mod calls;
 mod first;
 mod growth;
@@ -86,7 +87,7 @@ async fn measured() -> anyhow::Result<Vec<String>> {
     )?;
     let limit = REST + time * cells * PHASES * 2;
     let mut failures = Vec::new();
-    if rows.first_bytes || !rows.kinds.is_empty() {
+    if rows.first_bytes || rows.callers || !rows.kinds.is_empty() {
         failures = within(limit, Box::pin(table(time, &rows))).await?;
     }
     if rows.growth || quick {
@@ -108,6 +109,7 @@ async fn within<T>(
 struct Rows {
     kinds: Vec<Kind>,
     first_bytes: bool,
+    callers: bool,
     growth: bool,
 }
 
@@ -126,12 +128,13 @@ impl Rows {
                 .filter(|k| wanted(k.title()))
                 .collect(),
             first_bytes: wanted(first::TITLE),
+            callers: wanted(callers::TITLE),
             growth: words
                 .iter()
                 .any(|word| growth::TITLE.contains(word.as_str())),
         };
         anyhow::ensure!(
-            rows.first_bytes || rows.growth || !rows.kinds.is_empty(),
+            rows.first_bytes || rows.callers || rows.growth || !rows.kinds.is_empty(),
             "no row is called {words:?}"
         );
         Ok(rows)
@@ -161,6 +164,9 @@ async fn table(time: Duration, rows: &Rows) -> anyhow::Result<Vec<String>> {
             print(&line.text());
             failures.extend(line.failures());
         }
+    }
+    if rows.callers {
+        print(&callers::table(&stage, &programs.client, time).await?);
     }
     if rows.first_bytes {
         print(&first::table(&programs.client, time).await?);

@@ -25,6 +25,8 @@ use crate::provider;
 
 /// Database connections of each program, its default, and of each replay.
 pub(crate) const POOL_SIZE: u32 = 20;
+/// Both programs' key of the agent's tokens.
+pub(crate) const TOKEN_KEY: &str = "the key of the agent's tokens in the benchmark";
 /// The roles of the two programs.
 pub(crate) const ROLES: [Role; 2] = [Role::Shop, Role::Agent];
 /// Items in the shop before the measuring.
@@ -142,6 +144,9 @@ impl Stage {
                 ("DATABASE_URL".to_owned(), self.database.url(role)),
                 ("DATABASE_OWNER_URL".to_owned(), self.database.owner_url()),
                 ("DATABASE_POOL_SIZE".to_owned(), POOL_SIZE.to_string()),
+                ("AGENT_TOKEN_KEY".to_owned(), TOKEN_KEY.to_owned()),
+                // One principal asks for all of it here.
+                ("MCP_RATE_PER_MINUTE".to_owned(), "0".to_owned()),
             ]);
             all.extend(more.iter().map(|(n, v)| ((*n).to_owned(), v.clone())));
             all
