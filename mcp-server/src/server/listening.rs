@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use contracts::locale::Locale;
+use contracts::scope::Reach;
 use rmcp::Service;
 use rmcp::model::{
     ClientNotification, ClientRequest, ConstString as _, ErrorData, ProtocolVersion,
@@ -51,6 +52,13 @@ pub(super) async fn listen(
 ) -> Result<(), ErrorData> {
     let request = context.request_context();
     let caller = server.caller(request)?;
+    if caller.reach == Reach::NOTHING {
+        // Such as the agent, when it only finds out what this server is.
+        return Err(ErrorData::invalid_request(
+            "There is nothing that this caller could be told of.",
+            None,
+        ));
+    }
     let beginning = match begun(request) {
         Some(beginning) => beginning,
         None => Beginning::read(&server.app, &caller)
