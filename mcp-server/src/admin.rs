@@ -5,6 +5,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod keys;
+mod page;
 pub(crate) mod people;
 pub(crate) mod policies;
 pub(crate) mod problem;

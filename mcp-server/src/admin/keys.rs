@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
 
+use super::page::Page;
 use super::people::{checked_scopes, customer_of};
 use super::problem::{Code, Problem};
 use super::{Asked, Given, Owner, record, seen};
@@ -21,10 +22,6 @@ use crate::error::CallError;
 use crate::handler::Audit;
 use crate::identity::keys::{self, KeyError, NewKey};
 
-/// Keys of a page when nothing else is asked for.
-const PAGE_DEFAULT: u16 = 50;
-/// Most keys of a page.
-pub(crate) const PAGE_MAX: u16 = 200;
 /// Longest life that is given in days: a hundred years.
 const DAYS_MAX: u32 = 36_500;
 
@@ -92,36 +89,14 @@ pub(crate) struct Wanted {
     expires_in_days: Option<u32>,
 }
 
-/// Which keys.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Page {
-    cursor: Option<String>,
-    limit: Option<u16>,
-}
-
 /// `GET /admin/v1/keys?cursor=&limit=`: by name, revoked ones as well.
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
     Owner(owner): Owner,
     Asked(page): Asked<Page>,
 ) -> Result<Json<Keys>, Problem> {
-    let limit = page.limit.unwrap_or(PAGE_DEFAULT);
-    if !(1..=PAGE_MAX).contains(&limit) {
-        return Err(Problem::value(
-            "limit",
-            format!("A page has 1 to {PAGE_MAX} keys."),
-        ));
-    }
-    let read = |text: &String| {
-        cursor::read::<String>(text).ok_or_else(|| {
-            Problem::value(
-                "cursor",
-                "The cursor is none of ours. Begin again without it.",
-            )
-        })
-    };
-    let after = page.cursor.as_ref().map(read).transpose()?;
+    let limit = page.limit("keys")?;
+    let after = page.after::<String>()?;
     let mut tx = app.begin_reading(owner.tenant).await?;
     let mut found = keys::list(
         &mut tx,

@@ -16,6 +16,7 @@ use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::page::Page;
 use super::problem::{Code, Problem};
 use super::settings::maybe_null;
 use super::{Asked, Given, Owner, record, seen};
@@ -28,10 +29,6 @@ use crate::identity::{passwords, sessions};
 use crate::typed::{self, NAME_CHARS_MAX};
 use crate::words::arguments::Thing;
 
-/// People of a page when nothing else is asked for.
-const PAGE_DEFAULT: u16 = 50;
-/// Most people of a page.
-pub(crate) const PAGE_MAX: u16 = 200;
 /// Longest name at log-in, bytes.
 const SUBJECT_BYTES_MAX: usize = 80;
 /// Most scopes of one person or key: one for each effect of each toolset, and `admin`.
@@ -149,36 +146,14 @@ impl Change {
     }
 }
 
-/// Which people.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Page {
-    cursor: Option<String>,
-    limit: Option<u16>,
-}
-
 /// `GET /admin/v1/people?cursor=&limit=`
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
     Owner(owner): Owner,
     Asked(page): Asked<Page>,
 ) -> Result<Json<People>, Problem> {
-    let limit = page.limit.unwrap_or(PAGE_DEFAULT);
-    if !(1..=PAGE_MAX).contains(&limit) {
-        return Err(Problem::value(
-            "limit",
-            format!("A page has 1 to {PAGE_MAX} people."),
-        ));
-    }
-    let after = match &page.cursor {
-        Some(text) => cursor::read::<String>(text).ok_or_else(|| {
-            Problem::value(
-                "cursor",
-                "The cursor is none of ours. Begin again without it.",
-            )
-        })?,
-        None => String::new(),
-    };
+    let limit = page.limit("people")?;
+    let after = page.after::<String>()?.unwrap_or_default();
     let mut tx = app.begin_reading(owner.tenant).await?;
     let mut rows = select_page(&mut tx, owner.tenant, &after, i64::from(limit) + 1).await?;
     let is_last = rows.len() <= usize::from(limit);

@@ -20,6 +20,7 @@ use sqlx::PgConnection;
 use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
 
+use super::page::Page;
 use super::people::{self, Person, checked_subject};
 use super::problem::{Code, Problem};
 use super::settings::{
@@ -33,11 +34,6 @@ use crate::cursor;
 use crate::error::CallError;
 use crate::handler::Audit;
 use crate::identity::introspect::bearer;
-
-/// Businesses of a page when nothing else is asked for.
-const PAGE_DEFAULT: u16 = 50;
-/// Most businesses of a page.
-pub(crate) const PAGE_MAX: u16 = 200;
 
 /// Whoever runs the installation, by the name the audit log gets. No person's name has a colon.
 #[derive(Debug, Clone, Copy)]
@@ -169,35 +165,14 @@ pub(crate) struct Change {
     suspended: Option<bool>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Page {
-    cursor: Option<String>,
-    limit: Option<u16>,
-}
-
 /// `GET /admin/v1/tenants?cursor=&limit=`
 pub(crate) async fn list(
     _: Operator,
     State(app): State<Arc<App>>,
     Asked(page): Asked<Page>,
 ) -> Result<Json<Tenants>, Problem> {
-    let limit = page.limit.unwrap_or(PAGE_DEFAULT);
-    if !(1..=PAGE_MAX).contains(&limit) {
-        return Err(Problem::value(
-            "limit",
-            format!("A page has 1 to {PAGE_MAX} businesses."),
-        ));
-    }
-    let read = |text: &String| {
-        cursor::read::<Uuid>(text).ok_or_else(|| {
-            Problem::value(
-                "cursor",
-                "The cursor is none of ours. Begin again without it.",
-            )
-        })
-    };
-    let after = page.cursor.as_ref().map(read).transpose()?;
+    let limit = page.limit("businesses")?;
+    let after = page.after::<Uuid>()?;
     let mut conn = app.pool.acquire().await?;
     let mut tenants = select_page(&mut conn, after, i32::from(limit) + 1).await?;
     let is_last = tenants.len() <= usize::from(limit);
