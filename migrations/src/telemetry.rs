@@ -1,7 +1,7 @@
 //! What a program tells its operator: logs on standard error, spans over OTLP, counters for Prometheus.
 //!
 //! Logs are always written. Spans leave the process only when `OTEL_EXPORTER_OTLP_ENDPOINT` is set; without it not even a thread is
-//! started. Counters are kept from the first use on ([`metrics`]) and cost the same whether anybody reads them or not.
+//! started. Counters are kept from the first use on ([`metrics()`]) and cost the same whether anybody reads them or not.
 //!
 //! Nothing here may hold what belongs to a shop: spans and logs carry names of tools, ids of tenants and failures, never arguments,
 //! names, phones or tokens.
