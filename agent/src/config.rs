@@ -218,6 +218,8 @@ impl Config {
             database: DatabaseSettings {
                 home: home.clone(),
                 database_url: settings.optional("DATABASE_URL"),
+                // It listens for nothing and holds no lock longer than a transaction.
+                direct_url: None,
                 owner_url: settings.optional("DATABASE_OWNER_URL"),
                 pool_size: settings.number("DATABASE_POOL_SIZE", 20, 1, 500)?,
                 role: Role::Agent,

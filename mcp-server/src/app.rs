@@ -30,6 +30,8 @@ use crate::providers::Providers;
 pub struct App {
     /// Connections that run as a role for which row level security is real.
     pub pool: PgPool,
+    /// Connections that stay the same session for as long as they are held, which `pool` may not give behind a pooler; for listening.
+    pub direct: PgPool,
     /// The time.
     pub clock: SharedClock,
     /// Where people reach our pages, without a slash at the end.
@@ -94,6 +96,7 @@ impl App {
         confirmation_key: Key,
     ) -> App {
         App {
+            direct: pool.clone(),
             pool,
             clock,
             public_url,

@@ -53,7 +53,7 @@ pub struct Config {
     pub operator_key: Option<Key>,
     /// `CONFIRMATION_KEY`: derives the tokens of questions; kept in the home when unset.
     pub confirmation_key: Option<Key>,
-    /// `DATABASE_URL`, `DATABASE_OWNER_URL`, `DATABASE_POOL_SIZE`.
+    /// `DATABASE_URL`, `DATABASE_DIRECT_URL`, `DATABASE_OWNER_URL`, `DATABASE_POOL_SIZE`.
     pub database: DatabaseSettings,
     /// `MOMO_…`, `STRIPE_…`: who moves money that leaves the process. Without them those ways of paying are not offered.
     pub providers: ProviderSettings,
@@ -181,6 +181,7 @@ fn database(settings: &Reader, home: PathBuf, role: Role) -> Result<DatabaseSett
     Ok(DatabaseSettings {
         home,
         database_url: settings.optional("DATABASE_URL"),
+        direct_url: settings.optional("DATABASE_DIRECT_URL"),
         owner_url: settings.optional("DATABASE_OWNER_URL"),
         pool_size: settings.number("DATABASE_POOL_SIZE", 20, 1, 500)?,
         role,

@@ -76,6 +76,7 @@ async fn shop(config: &Config, arguments: &Arguments) -> Vec<Finding> {
     };
     let plan = Plan {
         url: &url,
+        direct_url: given.direct_url.as_deref().filter(|_| embedded.is_none()),
         role: Role::Shop,
         only_reads: config.read_only,
         pool_size: given.pool_size,

@@ -22,7 +22,7 @@ use graphile_worker::{
     IntoTaskHandlerResult, LocalQueueConfig, RefetchDelayConfig, TaskHandler, WorkerContext,
     WorkerOptions, WorkerRecoveryConfig,
 };
-use migrations::database::queue;
+use migrations::database::{notices, queue};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::{PgConnection, PgPool};
@@ -179,7 +179,11 @@ async fn keep_working(app: &Arc<App>, stop: &CancellationToken) {
 
 /// Works until stopped or until the queue breaks.
 async fn work(app: &Arc<App>, stop: &CancellationToken) -> Result<(), String> {
-    let pool = queue_pool(&app.pool);
+    let pool = queue_pool(&app.direct);
+    let is_told = tokio::select! {
+        () = stop.cancelled() => return Ok(()),
+        told = is_told(&pool, app) => told.map_err(|error| error.to_string())?,
+    };
     let recovery = WorkerRecoveryConfig::default()
         .heartbeat_interval(HEARTBEAT)
         .sweep_interval(HEARTBEAT)
@@ -193,6 +197,7 @@ async fn work(app: &Arc<App>, stop: &CancellationToken) -> Result<(), String> {
         .pg_pool(pool.clone())
         .concurrency(CONCURRENCY)
         .poll_interval(POLL_EVERY)
+        .use_notification_delivery(is_told)
         .local_queue(
             LocalQueueConfig::default()
                 .with_size(FETCHED_MAX)
@@ -215,6 +220,18 @@ async fn work(app: &Arc<App>, stop: &CancellationToken) -> Result<(), String> {
     };
     pool.close().await;
     worked
+}
+
+/// Whether Postgres tells this process of new jobs. Where it does not, they are still found, by asking.
+async fn is_told(pool: &PgPool, app: &App) -> Result<bool, sqlx::Error> {
+    let told = notices::arrive(pool, &app.pool).await?;
+    if !told {
+        tracing::warn!(
+            "Postgres tells this program of nothing, as behind a pooler in transaction mode, so new jobs wait up to a second; \
+             give DATABASE_DIRECT_URL an address of Postgres itself"
+        );
+    }
+    Ok(told)
 }
 
 /// Connections of its own, because one of them only listens, and because the queue must not wait for the calls of clients.

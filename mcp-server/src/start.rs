@@ -266,6 +266,7 @@ pub(crate) async fn open_shop(
         key(config.agent_token_key())?,
         key(config.confirmation_key())?,
     );
+    app.direct = database.direct.clone();
     app.agent_keys = AgentKeys::new(app.agent_token_key, config.agent_token_key_previous);
     app.auth_server = config
         .auth_server

@@ -3,7 +3,9 @@
 //! Either way the schema is brought up to date by a role that owns it, and the pool works as a role that does not, so that row level
 //! security holds for every statement a program sends.
 
+mod direct;
 mod examine;
+pub mod notices;
 mod prerequisites;
 pub mod queue;
 mod ready;
@@ -66,6 +68,14 @@ impl Role {
         }
     }
 
+    /// Until the end of the transaction.
+    fn set_local_role(self) -> &'static str {
+        match self {
+            Self::Shop => "set local role countersign_shop",
+            Self::Agent => "set local role countersign_agent",
+        }
+    }
+
     fn application_name(self) -> &'static str {
         match self {
             Self::Shop => "countersign mcp-server",
@@ -81,6 +91,9 @@ pub struct DatabaseSettings {
     pub home: PathBuf,
     /// `DATABASE_URL`: the Postgres to use. `None` means the embedded one.
     pub database_url: Option<String>,
+    /// `DATABASE_DIRECT_URL`: Postgres itself, where `database_url` leads to a pooler that gives a connection to somebody else after every
+    /// transaction; for what needs a session of its own. `None`: `database_url` gives that, too. Not used with the embedded one.
+    pub direct_url: Option<String>,
     /// `DATABASE_OWNER_URL`: a login that owns the database, used for migrating only, on a direct connection (no pooler).
     pub owner_url: Option<String>,
     /// Most connections the pool opens, 1 or more.
@@ -95,6 +108,7 @@ impl std::fmt::Debug for DatabaseSettings {
         out.debug_struct("DatabaseSettings")
             .field("home", &self.home)
             .field("has_database_url", &self.database_url.is_some())
+            .field("has_direct_url", &self.direct_url.is_some())
             .field("has_owner_url", &self.owner_url.is_some())
             .field("pool_size", &self.pool_size)
             .field("role", &self.role)
@@ -107,6 +121,9 @@ impl std::fmt::Debug for DatabaseSettings {
 pub struct Database {
     /// Connections as the program's own role.
     pub pool: PgPool,
+    /// Connections of which each is a session of its own, which is what listening needs: by `DATABASE_DIRECT_URL`, else those of `pool`.
+    /// None is open until somebody takes one.
+    pub direct: PgPool,
     /// The embedded server, if that is what was opened.
     pub embedded: Option<Embedded>,
     supervisor: Option<JoinHandle<()>>,
@@ -143,11 +160,31 @@ pub async fn open(
     let owner = owner_url
         .map(|url| Target::parse("DATABASE_OWNER_URL", &url))
         .transpose()?;
-    let login = prerequisites::make_ready(&target, owner.as_ref(), role, progress).await?;
-    let pool = open_pool(&target, &login, settings.pool_size, role).await?;
+    let direct_url = settings.direct_url.filter(|_| embedded.is_none());
+    let (pool, direct) = match direct_url {
+        None => {
+            let login = prerequisites::make_ready(&target, owner.as_ref(), role, progress).await?;
+            let pool = open_pool(&target, &login, settings.pool_size, role).await?;
+            (pool.clone(), pool)
+        }
+        Some(url) => {
+            // What is looked at and migrated needs sessions, so it is done over the direct way; through the other the login has to be right
+            // as it is, because a connection that becomes another role would stay it for whoever gets it next.
+            let direct = Target::parse("DATABASE_DIRECT_URL", &url)?;
+            let login = prerequisites::make_ready(&direct, owner.as_ref(), role, progress).await?;
+            direct::same_database(&target, &direct).await?;
+            let as_it_is = Login::as_it_is(&target);
+            let pool = open_pool(&target, &as_it_is, settings.pool_size, role).await?;
+            let switch = login.must_switch().then_some(role);
+            let direct = pool_options(settings.pool_size, switch)
+                .connect_lazy_with(connect_options(&direct.options, role));
+            (pool, direct)
+        }
+    };
     let supervisor = embedded.as_ref().map(Embedded::supervise);
     Ok(Database {
         pool,
+        direct,
         embedded,
         supervisor,
     })
@@ -180,6 +217,7 @@ pub async fn open_reading(
     let pool = open_reading_pool(&target, &login, settings.pool_size, role).await?;
     let supervisor = embedded.as_ref().map(Embedded::supervise);
     Ok(Database {
+        direct: pool.clone(),
         pool,
         embedded,
         supervisor,
@@ -192,20 +230,29 @@ async fn open_reading_pool(
     size: u32,
     role: Role,
 ) -> Result<PgPool, OpenError> {
-    let options =
-        connect_options(&target.options, role).options([("default_transaction_read_only", "on")]);
+    let options = reading_options(&target.options, role);
     let pool = pool_options(size, login.must_switch().then_some(role)).connect_lazy_with(options);
     let mut connection = pool
         .acquire()
         .await
         .map_err(|error| target.explain(error))?;
-    if let Err(error) = prerequisites::prove_bound_reading(&mut connection, role).await {
-        drop(connection);
-        pool.close().await;
-        return Err(error);
-    }
+    let proved = match prerequisites::prove_bound_reading(&mut connection, role).await {
+        Ok(()) => prerequisites::prove_reading(&mut connection, role).await,
+        Err(error) => Err(error),
+    };
     drop(connection);
-    Ok(pool)
+    match proved {
+        Ok(()) => Ok(pool),
+        Err(error) => {
+            pool.close().await;
+            Err(error)
+        }
+    }
+}
+
+/// [`connect_options`] of a program that only reads.
+fn reading_options(options: &PgConnectOptions, role: Role) -> PgConnectOptions {
+    connect_options(options, role).options([("default_transaction_read_only", "on")])
 }
 
 /// A transaction with the tenant set, in one round trip. Every statement of it sees that tenant's rows and no others.
@@ -374,6 +421,7 @@ mod tests {
         DatabaseSettings {
             home: home.path().to_path_buf(),
             database_url: None,
+            direct_url: None,
             owner_url: None,
             pool_size: 4,
             role: Role::Shop,

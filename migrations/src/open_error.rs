@@ -253,7 +253,7 @@ pub enum OpenError {
 
     /// A pooler in front of Postgres refuses the connection's options.
     #[error(
-        "The pooler at {address} refuses connection options: add options to its ignore_startup_parameters, and set statement_timeout = 8s on the role instead."
+        "The pooler at {address} refuses connection options: set ignore_startup_parameters = options,extra_float_digits in it, and statement_timeout = '8s' and idle_in_transaction_session_timeout = '30s' on the login's role instead (`mcp-server doctor` sees whether they hold)."
     )]
     PoolerRefuses {
         /// Host, port and database, never the password.
@@ -261,6 +261,26 @@ pub enum OpenError {
         /// What the pooler said.
         #[source]
         source: sqlx::Error,
+    },
+
+    /// The direct address does not lead where the other does.
+    #[error(
+        "DATABASE_DIRECT_URL ({direct}) leads to another database than DATABASE_URL ({address}): both must lead to the same one, DATABASE_DIRECT_URL without a pooler between."
+    )]
+    OtherDatabase {
+        /// Host, port and database of the direct address.
+        direct: String,
+        /// Those of the other.
+        address: String,
+    },
+
+    /// A program that only reads has connections that could write.
+    #[error(
+        "A pooler between drops the option by which Postgres would refuse whatever writes, and the login {login} has the right to write: give DATABASE_URL a login that may only read (`call shop.let_read('login')` as the owner gives it what it needs)."
+    )]
+    WouldWrite {
+        /// The login.
+        login: String,
     },
 
     /// The given server is too old.

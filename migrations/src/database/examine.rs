@@ -2,13 +2,17 @@
 //!
 //! The queries read Postgres' own catalog, on any server version; the tests run every one of them.
 
+mod direct;
+
+use std::time::Duration;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, FromRow, PgConnection, Row as _};
 
 use super::schema::{self, State};
 use super::target::Target;
-use super::{Role, connect_options, prerequisites, queue};
+use super::{Role, connect_options, prerequisites, queue, reading_options};
 use crate::clock::Clock;
 use crate::finding::Finding;
 use crate::open_error::{OLDEST_MAJOR, OpenError};
@@ -25,12 +29,16 @@ const SKEW_WARN: TimeDelta = TimeDelta::seconds(1);
 const SKEW_FAIL: TimeDelta = TimeDelta::seconds(10);
 /// How often the statement that was prepared is used again, on each of two connections.
 const PREPARED_USES: u32 = 20;
+/// How long that may take. It needs two connections of the server's at once, for which a pooler that has but one lets it wait.
+const PREPARED_WAIT: Duration = Duration::from_secs(10);
 
 /// What is to be looked at.
 #[derive(Debug, Clone, Copy)]
 pub struct Plan<'a> {
     /// The address in `DATABASE_URL`, or the embedded server's.
     pub url: &'a str,
+    /// The address in `DATABASE_DIRECT_URL`.
+    pub direct_url: Option<&'a str>,
     /// Which program works there.
     pub role: Role,
     /// Whether it only reads (`MCP_READ_ONLY`), for which a login without any right to write is enough.
@@ -63,14 +71,18 @@ async fn open(plan: Plan<'_>) -> Result<PgConnection, OpenError> {
     let target = Target::parse("DATABASE_URL", plan.url)?;
     // First without the options of a pool, so that what a pooler refuses is told apart from what the server does.
     let _ = target.connect(&[]).await?.close().await;
-    options(&target, plan.role)
+    options(&target, plan)
         .connect()
         .await
         .map_err(|error| target.explain(error))
 }
 
-fn options(target: &Target, role: Role) -> PgConnectOptions {
-    connect_options(&target.options, role)
+fn options(target: &Target, plan: Plan<'_>) -> PgConnectOptions {
+    if plan.only_reads {
+        reading_options(&target.options, plan.role)
+    } else {
+        connect_options(&target.options, plan.role)
+    }
 }
 
 async fn look(
@@ -86,9 +98,12 @@ async fn look(
     findings.push(schema_state(connection, plan.only_reads).await);
     let closed = closed(connection).await?;
     findings.push(closed);
-    let (pooled, options) = start_options(connection).await?;
+    let (loses_options, options) = start_options(connection).await?;
     findings.push(options);
     findings.push(prepared(plan).await);
+    let (hears_nothing, told) = direct::examine(plan).await;
+    findings.extend(told);
+    let pooled = loses_options || hears_nothing;
     findings.push(connections(connection, plan, pooled).await?);
     Ok(())
 }
@@ -183,7 +198,10 @@ async fn skew(connection: &mut PgConnection, clock: &dyn Clock) -> sqlx::Result<
 async fn login(connection: &mut PgConnection, plan: Plan<'_>) -> Finding {
     let what = "login";
     let bound = if plan.only_reads {
-        prerequisites::prove_bound_reading(connection, plan.role).await
+        match prerequisites::prove_bound_reading(connection, plan.role).await {
+            Ok(()) => prerequisites::prove_reading(connection, plan.role).await,
+            Err(error) => Err(error),
+        }
     } else {
         prerequisites::prove_bound(connection, plan.role).await
     };
@@ -319,7 +337,7 @@ async fn closed(connection: &mut PgConnection) -> sqlx::Result<Finding> {
     })
 }
 
-/// Whether the options that every connection begins with hold; a transaction pooler drops them. True where there is one.
+/// Whether the options that every connection begins with hold; a pooler drops them. True where they are lost.
 async fn start_options(connection: &mut PgConnection) -> sqlx::Result<(bool, Finding)> {
     let row = sqlx::query(
         "select current_setting('plan_cache_mode'), current_setting('statement_timeout'), current_setting('idle_in_transaction_session_timeout')",
@@ -359,9 +377,16 @@ async fn start_options(connection: &mut PgConnection) -> sqlx::Result<(bool, Fin
 /// Whether statements that were prepared can be used again, on connections that share a pooler's.
 async fn prepared(plan: Plan<'_>) -> Finding {
     let what = "prepared statements";
-    match use_prepared(plan).await {
-        Ok(()) => Finding::fine(what, "they last"),
-        Err(error) => Finding::fail(
+    match tokio::time::timeout(PREPARED_WAIT, use_prepared(plan)).await {
+        Ok(Ok(())) => Finding::fine(what, "they last"),
+        Err(_) => Finding::fail(
+            what,
+            format!(
+                "two connections at once could not be had within {} s. Give the pooler more of them (pool_size), as many as calls run at once",
+                PREPARED_WAIT.as_secs()
+            ),
+        ),
+        Ok(Err(error)) => Finding::fail(
             what,
             format!(
                 "they do not last ({error}). The pooler must follow them: PgBouncer 1.21 or newer with max_prepared_statements above 0, or session mode"
@@ -373,7 +398,7 @@ async fn prepared(plan: Plan<'_>) -> Finding {
 async fn use_prepared(plan: Plan<'_>) -> sqlx::Result<()> {
     let target = Target::parse("DATABASE_URL", plan.url)
         .map_err(|error| sqlx::Error::Configuration(error.to_string().into()))?;
-    let options = options(&target, plan.role);
+    let options = options(&target, plan);
     let (mut one, mut two) = (options.connect().await?, options.connect().await?);
     for number in 0..i64::from(PREPARED_USES) {
         // While one holds a transaction open, a pooler has to give the other another connection.
@@ -442,6 +467,7 @@ mod tests {
     fn plan(url: &str) -> Plan<'_> {
         Plan {
             url,
+            direct_url: None,
             role: Role::Shop,
             only_reads: false,
             pool_size: 5,

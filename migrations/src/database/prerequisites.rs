@@ -66,6 +66,14 @@ pub(super) struct Login {
 }
 
 impl Login {
+    /// That of an address, where connections must not become anything else.
+    pub(super) fn as_it_is(target: &Target) -> Self {
+        Self {
+            name: target.options.get_username().to_owned(),
+            must_switch: false,
+        }
+    }
+
     pub(super) fn name(&self) -> &str {
         &self.name
     }
@@ -106,10 +114,12 @@ pub(super) async fn make_ready(
         }
         None => check_membership(&mut connection, &facts, role).await?,
     }
-    // After migrating, too: the two addresses may lead to different databases.
-    become_role(&mut connection, &facts, role).await?;
-    check_schema(&mut connection).await?;
-    connection.execute("reset role").await?;
+    // After migrating, too: the two addresses may lead to different databases. In one transaction, because a pooler may give the connection
+    // to somebody else after it, and who it had become with it.
+    let mut looking = connection.begin().await?;
+    become_role(&mut looking, &facts, role).await?;
+    check_schema(&mut looking).await?;
+    looking.rollback().await?;
     let must_switch = must_switch(&mut connection, &facts, role).await?;
     connection.close().await?;
     Ok(Login {
@@ -130,17 +140,17 @@ pub(super) async fn make_ready_reading(target: &Target, role: Role) -> Result<Lo
     if !found.is_there {
         return Err(needs_migration(&State::Missing));
     }
+    let mut looking = connection.begin().await?;
     if found.has_login {
-        become_role(&mut connection, &facts, role).await?;
-    } else if !reads(&mut connection).await? {
-        let call = format!("call shop.let_read('{}');", facts.login.replace('\'', "''"));
-        return Err(needs_administrator(&facts, &[call]));
+        become_role(&mut looking, &facts, role).await?;
+    } else if !reads(&mut looking).await? {
+        return Err(needs_administrator(&facts, &[let_read(&facts.login)]));
     }
-    match schema::state(&mut connection).await? {
+    match schema::state(&mut looking).await? {
         State::Current => {}
         state => return Err(needs_migration(&state)),
     }
-    connection.execute("reset role").await?;
+    looking.rollback().await?;
     let must_switch = found.has_login && must_switch(&mut connection, &facts, role).await?;
     connection.close().await?;
     Ok(Login {
@@ -318,13 +328,13 @@ async fn check_membership(
     Ok(())
 }
 
-/// Becomes the role for what follows, so that rights the login does not inherit count, too.
+/// Becomes the role for the rest of the transaction, so that rights the login does not inherit count, too.
 async fn become_role(
     connection: &mut PgConnection,
     facts: &Facts,
     role: Role,
 ) -> Result<(), OpenError> {
-    match connection.execute(role.set_role()).await {
+    match connection.execute(role.set_local_role()).await {
         Ok(_) => Ok(()),
         // A member may be kept from becoming the role (since version 16).
         Err(error)
@@ -413,6 +423,23 @@ pub(super) async fn prove_bound_reading(
     })
 }
 
+/// Proves on a connection that is to read only that Postgres refuses whatever would write: because the option it began with holds, or
+/// because its login has no right to write. A pooler between may have dropped the option.
+pub(super) async fn prove_reading(
+    connection: &mut PgConnection,
+    role: Role,
+) -> Result<(), OpenError> {
+    let holds: String =
+        sqlx::query_scalar("select current_setting('default_transaction_read_only')")
+            .fetch_one(&mut *connection)
+            .await?;
+    if holds == "on" || !inherits(connection, role).await? {
+        return Ok(());
+    }
+    let login = facts(connection).await?.login;
+    Err(OpenError::WouldWrite { login })
+}
+
 /// The session's role must not be one that reads every tenant's rows.
 async fn refuse_unbound(
     connection: &mut PgConnection,
@@ -433,6 +460,11 @@ async fn refuse_unbound(
         fault,
         wanted: role.name(),
     })
+}
+
+/// Gives a login what there is to read.
+fn let_read(login: &str) -> String {
+    format!("call shop.let_read('{}');", login.replace('\'', "''"))
 }
 
 fn quoted(name: &str) -> String {

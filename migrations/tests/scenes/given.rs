@@ -13,6 +13,7 @@ fn settings(url: &str, owner_url: Option<&str>, role: Role) -> DatabaseSettings 
     DatabaseSettings {
         home: PathBuf::from("/nonexistent/countersign"),
         database_url: Some(url.to_owned()),
+        direct_url: None,
         owner_url: owner_url.map(str::to_owned),
         pool_size: 4,
         role,
@@ -369,13 +370,51 @@ async fn a_pooler_that_refuses_options_is_told_how_to_take_them() {
     assert!(refused.contains("ignore_startup_parameters"), "{refused}");
 }
 
+/// A second way to the same database, and what is told when it is not one. Through the first nobody becomes another role then: a pooler
+/// between would hand that on.
+#[tokio::test]
+async fn a_direct_way_leads_to_the_same_database_or_is_refused() {
+    let (database, other) = (TestDatabase::new().await, TestDatabase::new().await);
+    let given = |url: &str, direct: &str| DatabaseSettings {
+        direct_url: Some(direct.to_owned()),
+        ..settings(url, Some(&database.owner_url()), Role::Shop)
+    };
+    let url = database.url(Role::Shop);
+    let opened = database::open(given(&url, &database.admin_url()), &mut |_| {})
+        .await
+        .unwrap();
+    let who = "select session_user || ' ' || current_user";
+    let plain = "countersign_shop countersign_shop";
+    assert_eq!(ask(&opened.pool, who).await, plain);
+    let switched = "countersign_admin countersign_shop";
+    assert_eq!(ask(&opened.direct, who).await, switched);
+
+    for (url, direct, told) in [
+        (&url, other.url(Role::Shop), "leads to another database"),
+        (
+            &url,
+            "postgres://shop@127.0.0.1:1/shop".to_owned(),
+            "DATABASE_DIRECT_URL",
+        ),
+        (&url, "direct".to_owned(), "DATABASE_DIRECT_URL is not"),
+        (&database.admin_url(), url.clone(), "is a superuser"),
+    ] {
+        let opening = database::open(given(url, &direct), &mut |_| {}).await;
+        let refused = opening.unwrap_err().to_string();
+        assert!(refused.contains(told), "{direct}: {refused}");
+    }
+}
+
 #[tokio::test]
 async fn settings_are_logged_without_passwords() {
-    let settings = settings(
-        "postgres://shop:secret@db/shop",
-        Some("postgres://owner:secret@db/shop"),
-        Role::Shop,
-    );
+    let settings = DatabaseSettings {
+        direct_url: Some("postgres://shop:secret@postgres/shop".to_owned()),
+        ..settings(
+            "postgres://shop:secret@db/shop",
+            Some("postgres://owner:secret@db/shop"),
+            Role::Shop,
+        )
+    };
     assert!(!format!("{settings:?}").contains("secret"));
 }
 

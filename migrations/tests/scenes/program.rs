@@ -188,6 +188,7 @@ async fn run(home: &OsStr) {
     let settings = DatabaseSettings {
         home: home.into(),
         database_url: None,
+        direct_url: None,
         owner_url: None,
         pool_size: 3,
         role: Role::Shop,
