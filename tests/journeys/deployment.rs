@@ -1,20 +1,27 @@
 //! A deployment as an operator runs it: two servers and two agents over one database, each pair behind a balancer, replaced one after the
 //! other while people work.
 
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use contracts::http::chat::{ChatResponse, ChatStatus};
+use contracts::ids::TenantId;
 use contracts::tool::IDEMPOTENCY_META_KEY;
 use e2e::program::{Program, Stage};
 use e2e::world::balancer::Balancer;
 use e2e::world::mcp::{self, McpClient};
+use e2e::world::pooler::{self, Pooler};
 use e2e::world::{PATIENCE, http_client};
 use futures::future::join_all;
 use mcp_server::invariants;
+use migrations::database::{self, DatabaseSettings, Role};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use sqlx::{Connection as _, Executor as _, PgConnection, PgPool};
+use tokio::process::Command;
+use uuid::Uuid;
 
 use crate::PROGRAMS;
 
@@ -24,6 +31,8 @@ const CALLERS: usize = 6;
 const TALKERS: usize = 3;
 /// What each kind of work has to come to before a program is replaced, so that every replacement falls into work.
 const BETWEEN: u64 = 20;
+/// Connections to Postgres that a pooler has for each login; the programs' pools may open ten.
+const SHARED: u32 = 3;
 /// A pause before something is asked again.
 const AGAIN: Duration = Duration::from_millis(20);
 
@@ -54,9 +63,8 @@ struct Scene {
 }
 
 impl Scene {
-    async fn open() -> Scene {
-        let stage = Stage::open(PROGRAMS)
-            .await
+    async fn open(stage: Stage) -> Scene {
+        let stage = stage
             .with(
                 "AGENT_TOKEN_KEY",
                 "the key of the agent's tokens behind a balancer",
@@ -211,7 +219,20 @@ async fn say(scene: &Scene, session: &str, key: &str, message: &str) -> ChatResp
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn programs_are_replaced_while_people_work_and_nobody_notices() {
-    let scene = Arc::new(Scene::open().await);
+    replaced_while_people_work(Stage::open(PROGRAMS).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn behind_a_pooler_nobody_notices_either() {
+    let Some(command) = pooler::command() else {
+        return;
+    };
+    let stage = Stage::behind_a_pooler(PROGRAMS, &command, SHARED).await;
+    replaced_while_people_work(stage).await;
+}
+
+async fn replaced_while_people_work(stage: Stage) {
+    let scene = Arc::new(Scene::open(stage).await);
     let mut servers = vec![scene.server().await, scene.server().await];
     let mut agents = vec![scene.agent().await, scene.agent().await];
     let client = McpClient::over(&http_client(), &format!("{}/mcp", scene.servers.url));
@@ -261,4 +282,163 @@ async fn programs_are_replaced_while_people_work_and_nobody_notices() {
             .expect(rule.says);
         assert_eq!(broken, 0, "{}", rule.says);
     }
+    if let Some(pooler) = scene.stage.pooler() {
+        went_through(pooler, added + bills).await;
+        the_doctor_sees_it(&scene.stage).await;
+    }
+}
+
+/// Nothing is wrong as the page has it, and what is missing is told.
+async fn the_doctor_sees_it(stage: &Stage) {
+    let mut variables = stage.variables(Role::Shop);
+    assert_eq!(doctor(&variables).await, [""; 0]);
+    variables.remove("DATABASE_DIRECT_URL");
+    let found = doctor(&variables).await;
+    assert!(
+        found.len() == 1
+            && found[0].starts_with("warn  jobs: ")
+            && found[0].contains("DATABASE_DIRECT_URL"),
+        "{found:?}"
+    );
+    let admin = stage.admin_url();
+    let mut admin = PgConnection::connect(&admin).await.expect("the superuser");
+    for (spoil, told) in [
+        ("alter role shop reset plan_cache_mode", "warn  timeouts: "),
+        (
+            "alter role shop reset statement_timeout",
+            "FAIL  timeouts: ",
+        ),
+    ] {
+        admin.execute(spoil).await.expect(spoil);
+        // Settings of a role count from a connection's beginning.
+        admin
+            .execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'shop'",
+            )
+            .await
+            .expect("new connections");
+        let found = doctor(&stage.variables(Role::Shop)).await;
+        assert!(
+            found.len() == 1 && found[0].starts_with(told),
+            "{spoil}: {found:?}"
+        );
+    }
+    admin.close().await.expect("closed");
+}
+
+/// What `mcp-server doctor` does not find fine, but for the test server's own lack of care for its disk.
+async fn doctor(variables: &HashMap<String, String>) -> Vec<String> {
+    let said = Command::new(env!("CARGO_BIN_EXE_e2e-mcp-cli"))
+        .args(["doctor", "--offline", "--replicas", "2"])
+        .env_clear()
+        .envs(variables)
+        .output()
+        .await
+        .expect("the doctor");
+    let lines = String::from_utf8(said.stdout).expect("text");
+    assert!(lines.contains(" looked at, "), "{lines}{:?}", said.stderr);
+    let wrong = lines
+        .lines()
+        .filter(|line| line.starts_with("FAIL") || line.starts_with("warn"));
+    wrong
+        .filter(|line| !line.contains("fsync is off"))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Every unit of work was a transaction of its own at least, and more connections of programs than of Postgres took part.
+async fn went_through(pooler: &Pooler, worked: u64) {
+    let transactions = pooler.transactions().await;
+    assert!(
+        u64::try_from(transactions).expect("a count") > worked,
+        "{transactions} transactions for {worked} pieces of work"
+    );
+    let shared = pooler.shared().await;
+    for login in ["shop", "agent"] {
+        let of_it = shared.iter().find(|one| one.login == login);
+        let of_it = of_it.unwrap_or_else(|| panic!("{login} is not in {shared:?}"));
+        assert!(
+            of_it.servers <= i64::from(SHARED) && of_it.servers < of_it.clients,
+            "{shared:?}"
+        );
+    }
+}
+
+/// Another business than the demo shop.
+const OTHER: Uuid = Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0b0b);
+/// Who works at once, and how often each.
+const WORKERS: u32 = 8;
+const TURNS: u32 = 60;
+
+/// Everybody gets the same connection to Postgres, in turn.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pooler_of_one_connection_keeps_businesses_apart() {
+    let Some(command) = pooler::command() else {
+        return;
+    };
+    let stage = Stage::behind_a_pooler(PROGRAMS, &command, 1).await;
+    sqlx::query("insert into shop.tenants (id, name, currency, created_at) values ($1, 'Other shop', 'KES', now())")
+        .bind(OTHER)
+        .execute(&stage.db)
+        .await
+        .expect("another business");
+    let variables = stage.variables(Role::Shop);
+    let settings = DatabaseSettings {
+        home: variables["COUNTERSIGN_HOME"].clone().into(),
+        database_url: variables.get("DATABASE_URL").cloned(),
+        direct_url: variables.get("DATABASE_DIRECT_URL").cloned(),
+        owner_url: None,
+        pool_size: WORKERS,
+        role: Role::Shop,
+    };
+    let opened = database::open(settings.clone(), &mut |_| {}).await;
+    let opened = opened.expect("the database through the pooler");
+    let working = (0..WORKERS).map(|n| tokio::spawn(works_for_both(opened.pool.clone(), n)));
+    let mut sessions = BTreeSet::new();
+    for worked in join_all(working).await {
+        sessions.extend(worked.expect("nobody saw another business"));
+    }
+    assert_eq!(sessions.len(), 1, "one connection to Postgres served all");
+
+    let in_force = "select concat_ws(' ', current_setting('statement_timeout'), current_setting('idle_in_transaction_session_timeout'),
+                           current_setting('plan_cache_mode'), current_user)";
+    for pool in [&opened.pool, &opened.direct] {
+        let found: String = sqlx::query_scalar(in_force)
+            .fetch_one(pool)
+            .await
+            .expect(in_force);
+        assert_eq!(found, "8s 30s force_generic_plan shop");
+    }
+    opened.pool.close().await;
+    let reading = database::open_reading(settings, &mut |_| {}).await;
+    let refused = reading
+        .expect_err("nothing would keep it from writing")
+        .to_string();
+    assert!(refused.contains("may only read"), "{refused}");
+}
+
+/// Looks at all businesses, in turn for one, for the other and for nobody, and ends its transactions in every way. Says whose sessions of
+/// Postgres did it.
+async fn works_for_both(pool: PgPool, number: u32) -> BTreeSet<i32> {
+    let all = "select id, pg_backend_pid() from shop.tenants";
+    let mut sessions = BTreeSet::new();
+    for turn in 0..TURNS {
+        let tenant = [TenantId::DEMO.0, OTHER][(number + turn) as usize % 2];
+        let mut transaction = database::begin(&pool, tenant).await.expect("a transaction");
+        let seen: Vec<(Uuid, i32)> = sqlx::query_as(all)
+            .fetch_all(&mut *transaction)
+            .await
+            .expect(all);
+        assert!(seen.len() == 1 && seen[0].0 == tenant, "{tenant}: {seen:?}");
+        sessions.insert(seen[0].1);
+        match turn % 3 {
+            0 => transaction.commit().await.expect("committed"),
+            1 => transaction.rollback().await.expect("rolled back"),
+            _ => drop(transaction),
+        }
+        let refused = sqlx::query_as::<_, (Uuid, i32)>(all).fetch_all(&pool).await;
+        let refused = refused.expect_err("without a business");
+        assert!(refused.as_database_error().is_some(), "{refused}");
+    }
+    sessions
 }

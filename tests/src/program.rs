@@ -1,7 +1,7 @@
 //! The programs as processes, so that they can be killed, and a shop for them to run over.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,7 +13,7 @@ use futures::future::BoxFuture;
 use mcp_server::demo;
 use migrations::clock;
 use migrations::database::Role;
-use migrations::test_database::{TestDatabase, TestHome};
+use migrations::test_database::TestHome;
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde_json::json;
 use sqlx::PgPool;
@@ -22,7 +22,8 @@ use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
 
 use crate::world::foreign::Book;
-use crate::world::{PATIENCE, http_client, on_hand, until};
+use crate::world::pooler::Pooler;
+use crate::world::{PATIENCE, Place, http_client, on_hand, until};
 
 /// The variable that names the file a program looks into at every place of its hooks. The place written there is where it stops.
 pub const PAUSE_FILE: &str = "E2E_PAUSE_FILE";
@@ -247,7 +248,9 @@ pub struct Stage {
     variables: HashMap<String, String>,
     programs: AtomicU32,
     _home: TestHome,
-    database: TestDatabase,
+    /// Declared before the database, so that it stops first.
+    pooler: Option<Pooler>,
+    database: Place,
 }
 
 impl Stage {
@@ -256,8 +259,26 @@ impl Stage {
     /// # Panics
     /// When the shop cannot be made.
     pub async fn open(executables: Executables) -> Stage {
+        Stage::over(executables, Place::new(false).await).await
+    }
+
+    /// The same in a Postgres of its own, which the programs reach as the logins of a deployment and through a pooler with at most so many
+    /// connections for each; `mcp-server` has the direct address, too.
+    ///
+    /// # Panics
+    /// When the shop cannot be made or the pooler does not start.
+    pub async fn behind_a_pooler(
+        executables: Executables,
+        pooler: &Path,
+        connections: u32,
+    ) -> Stage {
+        let mut stage = Stage::over(executables, Place::new(true).await).await;
+        stage.pooler = Some(Pooler::open(pooler, &stage.admin_url(), connections).await);
+        stage
+    }
+
+    async fn over(executables: Executables, database: Place) -> Stage {
         agent::start::install_crypto();
-        let database = TestDatabase::new().await;
         let home = TestHome::new();
         let clock = clock::from_setting(None);
         let made = demo::make_tenant(&database.owner_url(), clock.now()).await;
@@ -275,11 +296,12 @@ impl Stage {
             ("DATABASE_POOL_SIZE".to_owned(), "5".to_owned()),
         ]);
         Stage {
-            db: database.owner_pool().await,
+            db: database.owner_pool(),
             executables,
             variables,
             programs: AtomicU32::new(0),
             _home: home,
+            pooler: None,
             database,
         }
     }
@@ -295,6 +317,33 @@ impl Stage {
     #[must_use]
     pub fn url(&self, role: Role) -> String {
         self.database.url(role)
+    }
+
+    /// What a program is told: beside a pooler, where Postgres is, if it has to know.
+    #[must_use]
+    pub fn variables(&self, role: Role) -> HashMap<String, String> {
+        let mut variables = self.variables.clone();
+        let mut set = |name: &str, value: String| variables.insert(name.to_owned(), value);
+        set("DATABASE_OWNER_URL", self.database.owner_url());
+        match (&self.pooler, role) {
+            (None, _) => {
+                set("DATABASE_URL", self.database.url(role));
+            }
+            (Some(pooler), Role::Agent) => {
+                set("DATABASE_URL", pooler.url("agent"));
+            }
+            (Some(pooler), Role::Shop) => {
+                set("DATABASE_URL", pooler.url("shop"));
+                set("DATABASE_DIRECT_URL", self.database.url_of("shop"));
+            }
+        }
+        variables
+    }
+
+    /// The pooler, where there is one.
+    #[must_use]
+    pub fn pooler(&self) -> Option<&Pooler> {
+        self.pooler.as_ref()
     }
 
     /// The address of the database server's superuser, who may cut connections.
@@ -321,11 +370,8 @@ impl Stage {
     }
 
     async fn server_on(&self, bind: &str) -> Program {
-        let more = [
-            ("MCP_BIND", bind.to_owned()),
-            ("DATABASE_URL", self.database.url(Role::Shop)),
-        ];
-        self.start(self.executables.server, more).await
+        let more = [("MCP_BIND", bind.to_owned())];
+        self.start(self.executables.server, Role::Shop, more).await
     }
 
     /// An agent that works with this server.
@@ -335,11 +381,8 @@ impl Stage {
 
     /// An agent that works with whatever is at this address.
     pub async fn agent_at(&self, server_url: &str) -> Program {
-        let more = [
-            ("MCP_SERVER_URL", server_url.to_owned()),
-            ("DATABASE_URL", self.database.url(Role::Agent)),
-        ];
-        self.start(self.executables.agent, more).await
+        let more = [("MCP_SERVER_URL", server_url.to_owned())];
+        self.start(self.executables.agent, Role::Agent, more).await
     }
 
     /// Somebody else's tool server, on a port of its own or where a killed one was.
@@ -364,7 +407,7 @@ impl Stage {
                 book.to_str().expect("a plain path").to_owned(),
             ),
         ];
-        self.start(self.executables.foreign, more).await
+        self.start(self.executables.foreign, Role::Shop, more).await
     }
 
     /// What somebody else's tool server was told.
@@ -377,14 +420,14 @@ impl Stage {
         PathBuf::from(&self.variables["COUNTERSIGN_HOME"]).join("book")
     }
 
-    async fn start<const N: usize>(&self, executable: &str, more: [(&str, String); N]) -> Program {
-        let mut variables = self.variables.clone();
-        let owner = ("DATABASE_OWNER_URL", self.database.owner_url());
-        variables.extend(
-            more.into_iter()
-                .chain([owner])
-                .map(|(k, v)| (k.to_owned(), v)),
-        );
+    async fn start<const N: usize>(
+        &self,
+        executable: &str,
+        role: Role,
+        more: [(&str, String); N],
+    ) -> Program {
+        let mut variables = self.variables(role);
+        variables.extend(more.into_iter().map(|(k, v)| (k.to_owned(), v)));
         let number = self.programs.fetch_add(1, Ordering::Relaxed);
         let pause_file = format!("{}/pause-{number}", variables["COUNTERSIGN_HOME"]);
         variables.insert(PAUSE_FILE.to_owned(), pause_file);

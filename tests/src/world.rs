@@ -6,6 +6,7 @@ pub mod issuer;
 pub mod mcp;
 pub mod model;
 pub mod momo;
+pub mod pooler;
 pub mod provider;
 pub mod receiver;
 pub mod sse;
@@ -52,13 +53,13 @@ pub struct Setting {
 }
 
 /// Where a shop's data is.
-enum Place {
+pub(crate) enum Place {
     Shared(TestDatabase),
     Own(PrivateCluster),
 }
 
 impl Place {
-    async fn new(own: bool) -> Place {
+    pub(crate) async fn new(own: bool) -> Place {
         if own {
             Place::Own(PrivateCluster::new().await)
         } else {
@@ -66,28 +67,44 @@ impl Place {
         }
     }
 
-    fn url(&self, role: Role) -> String {
+    pub(crate) fn url(&self, role: Role) -> String {
         match self {
             Place::Shared(database) => database.url(role),
             Place::Own(cluster) => cluster.url(role),
         }
     }
 
-    fn owner_url(&self) -> String {
+    pub(crate) fn owner_url(&self) -> String {
         match self {
             Place::Shared(database) => database.owner_url(),
             Place::Own(cluster) => cluster.owner_url(),
         }
     }
 
-    fn admin_url(&self) -> String {
+    pub(crate) fn admin_url(&self) -> String {
         match self {
             Place::Shared(database) => database.admin_url(),
             Place::Own(cluster) => cluster.admin_url(),
         }
     }
 
-    fn owner_pool(&self) -> PgPool {
+    /// The address of any login.
+    pub(crate) fn url_of(&self, login: &str) -> String {
+        match self {
+            Place::Shared(database) => database.url_of(login),
+            Place::Own(cluster) => cluster.url_of(login, "countersign"),
+        }
+    }
+
+    /// Connections that behave as a program's do.
+    pub(crate) async fn pool(&self, role: Role) -> PgPool {
+        match self {
+            Place::Shared(database) => database.pool(role).await,
+            Place::Own(cluster) => cluster.pool(role).await,
+        }
+    }
+
+    pub(crate) fn owner_pool(&self) -> PgPool {
         let options = PgPoolOptions::new().max_connections(5);
         let pool = options.connect_lazy(&self.owner_url());
         pool.expect("the owner's address")
