@@ -22,7 +22,7 @@ use graphile_worker::{
     IntoTaskHandlerResult, LocalQueueConfig, RefetchDelayConfig, TaskHandler, WorkerContext,
     WorkerOptions, WorkerRecoveryConfig,
 };
-use migrations::database::{notices, queue};
+use migrations::database::{queue, sessions};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::{PgConnection, PgPool};
@@ -40,7 +40,7 @@ const DUE_MAX: i32 = 200;
 const CONCURRENCY: usize = 8;
 /// Jobs fetched ahead. A queue without it starts no more than [`CONCURRENCY`] jobs a second.
 const FETCHED_MAX: usize = 40;
-/// How often the queue is asked where Postgres does not tell of new jobs (behind a pooler). Also how long an empty queue rests: without a rest
+/// How often the queue is asked where Postgres does not tell of new jobs (behind a pooler in transaction mode). Also how long an empty queue rests: without a rest
 /// the library asks it again at once, thousands of times a second. One new job ends the rest.
 const POLL_EVERY: Duration = Duration::from_secs(1);
 /// How long jobs may go on once the program is told to stop; those that are cut off are repeated.
@@ -180,9 +180,9 @@ async fn keep_working(app: &Arc<App>, stop: &CancellationToken) {
 /// Works until stopped or until the queue breaks.
 async fn work(app: &Arc<App>, stop: &CancellationToken) -> Result<(), String> {
     let pool = queue_pool(&app.direct);
-    let is_told = tokio::select! {
+    let can_be_told = tokio::select! {
         () = stop.cancelled() => return Ok(()),
-        told = is_told(&pool, app) => told.map_err(|error| error.to_string())?,
+        can = can_be_told(&pool) => can.map_err(|error| error.to_string())?,
     };
     let recovery = WorkerRecoveryConfig::default()
         .heartbeat_interval(HEARTBEAT)
@@ -197,7 +197,7 @@ async fn work(app: &Arc<App>, stop: &CancellationToken) -> Result<(), String> {
         .pg_pool(pool.clone())
         .concurrency(CONCURRENCY)
         .poll_interval(POLL_EVERY)
-        .use_notification_delivery(is_told)
+        .use_notification_delivery(can_be_told)
         .local_queue(
             LocalQueueConfig::default()
                 .with_size(FETCHED_MAX)
@@ -222,16 +222,17 @@ async fn work(app: &Arc<App>, stop: &CancellationToken) -> Result<(), String> {
     worked
 }
 
-/// Whether Postgres tells this process of new jobs. Where it does not, they are still found, by asking.
-async fn is_told(pool: &PgPool, app: &App) -> Result<bool, sqlx::Error> {
-    let told = notices::arrive(pool, &app.pool).await?;
-    if !told {
+/// Whether Postgres can tell this process of new jobs. Where it cannot they are found by asking, and nothing listens: a pooler would hand what
+/// is told to somebody else's call.
+async fn can_be_told(pool: &PgPool) -> Result<bool, sqlx::Error> {
+    let can = sessions::are_own(pool).await?;
+    if !can {
         tracing::warn!(
-            "Postgres tells this program of nothing, as behind a pooler in transaction mode, so new jobs wait up to a second; \
+            "a pooler gives the job queue's connections away after every transaction, so nothing tells of new jobs and they wait up to a second; \
              give DATABASE_DIRECT_URL an address of Postgres itself"
         );
     }
-    Ok(told)
+    Ok(can)
 }
 
 /// Connections of its own, because one of them only listens, and because the queue must not wait for the calls of clients.

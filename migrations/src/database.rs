@@ -5,11 +5,11 @@
 
 mod direct;
 mod examine;
-pub mod notices;
 mod prerequisites;
 pub mod queue;
 mod ready;
 pub(crate) mod schema;
+pub mod sessions;
 mod target;
 
 use std::path::PathBuf;

@@ -13,7 +13,7 @@ use e2e::program::{Program, Stage};
 use e2e::world::balancer::Balancer;
 use e2e::world::mcp::{self, McpClient};
 use e2e::world::pooler::{self, Pooler};
-use e2e::world::{PATIENCE, http_client};
+use e2e::world::{PATIENCE, http_client, until};
 use futures::future::join_all;
 use mcp_server::invariants;
 use migrations::database::{self, DatabaseSettings, Role};
@@ -409,12 +409,33 @@ async fn a_pooler_of_one_connection_keeps_businesses_apart() {
             .expect(in_force);
         assert_eq!(found, "8s 30s force_generic_plan shop");
     }
+    nobody_is_told_of_what_another_waits_for(&stage, &opened.pool).await;
     opened.pool.close().await;
     let reading = database::open_reading(settings, &mut |_| {}).await;
     let refused = reading
         .expect_err("nothing would keep it from writing")
         .to_string();
     assert!(refused.contains("may only read"), "{refused}");
+}
+
+/// A server that has no direct way must not listen: whoever has the connection next would be told of jobs in the middle of an answer.
+async fn nobody_is_told_of_what_another_waits_for(stage: &Stage, pool: &PgPool) {
+    let without = stage.server_without(&["DATABASE_DIRECT_URL"]).await;
+    for number in 0..TURNS {
+        let add = "select shop.add_job('relay_events', json_build_object('tenant', $1, 'id', $1), 'scene:' || $2)";
+        sqlx::query(add)
+            .bind(OTHER.to_string())
+            .bind(number.to_string())
+            .execute(pool)
+            .await
+            .expect("a job");
+    }
+    until("the jobs are found and done", || async {
+        let jobs = "select count(*) from graphile_worker._private_jobs";
+        stage.number(jobs).await == 0
+    })
+    .await;
+    assert!(without.terminate().await.success());
 }
 
 /// Looks at all businesses, in turn for one, for the other and for nobody, and ends its transactions in every way. Says whose sessions of

@@ -374,6 +374,14 @@ impl Stage {
         self.start(self.executables.server, Role::Shop, more).await
     }
 
+    /// A tool server that is not told some of the variables.
+    pub async fn server_without(&self, names: &[&str]) -> Program {
+        let mut variables = self.variables(Role::Shop);
+        variables.retain(|name, _| !names.contains(&name.as_str()));
+        variables.insert("MCP_BIND".to_owned(), "127.0.0.1:0".to_owned());
+        Program::start(self.executables.server, &variables).await
+    }
+
     /// An agent that works with this server.
     pub async fn agent(&self, server: &Program) -> Program {
         self.agent_at(&server.url).await

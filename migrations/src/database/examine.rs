@@ -101,9 +101,9 @@ async fn look(
     let (loses_options, options) = start_options(connection).await?;
     findings.push(options);
     findings.push(prepared(plan).await);
-    let (hears_nothing, told) = direct::examine(plan).await;
-    findings.extend(told);
-    let pooled = loses_options || hears_nothing;
+    let (loses_sessions, jobs) = direct::examine(plan).await;
+    findings.extend(jobs);
+    let pooled = loses_options || loses_sessions;
     findings.push(connections(connection, plan, pooled).await?);
     Ok(())
 }

@@ -1,80 +1,70 @@
-//! Whether the job queue is told of new jobs, and whether the direct way to Postgres is one.
+//! Whether the job queue can be told of new jobs, and whether the direct way to Postgres is one.
 
-use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 
 use super::{Plan, Role, Target, options};
 use crate::database::ACQUIRE_TIMEOUT;
 use crate::database::direct::same_database;
-use crate::database::notices;
+use crate::database::sessions;
 use crate::finding::Finding;
-use crate::open_error::OpenError;
 
 const WHAT: &str = "jobs";
+const SETTING: &str = "DATABASE_DIRECT_URL";
 const REMEDY: &str = "Give DATABASE_DIRECT_URL an address of Postgres itself";
 
-/// True where `DATABASE_URL` leads through something that keeps sessions from hearing, which only a pooler does.
+/// True where `DATABASE_URL` leads through a pooler that gives a connection's session away after every transaction.
 pub(super) async fn examine(plan: Plan<'_>) -> (bool, Option<Finding>) {
-    let here = match pool("DATABASE_URL", plan.url, plan) {
-        Ok((_, here)) => here,
-        Err(error) => return (false, Some(Finding::fail(WHAT, error.to_string()))),
-    };
-    let told = match notices::arrive(&here, &here).await {
-        Ok(told) => told,
-        Err(error) => return (false, Some(unasked(&error))),
+    let own = match are_own("DATABASE_URL", plan.url, plan).await {
+        Ok(own) => own,
+        Err(finding) => return (false, Some(finding)),
     };
     // A program that only reads leaves the queue to others, and so does the agent.
     let finding = match plan.direct_url {
         _ if plan.only_reads || plan.role != Role::Shop => None,
-        None if told => Some(Finding::fine(WHAT, "Postgres tells of new ones")),
+        None if own => Some(Finding::fine(WHAT, "Postgres tells of new ones")),
         None => Some(Finding::warn(
             WHAT,
             format!(
                 "a pooler in transaction mode is between, so new ones are found by asking once a second. {REMEDY}"
             ),
         )),
-        Some(url) => Some(match by_the_direct_way(plan, url, &here).await {
-            Ok(finding) => finding,
-            Err(error) => Finding::fail(WHAT, error.to_string()),
-        }),
+        Some(url) => Some(by_the_direct_way(plan, url).await),
     };
-    here.close().await;
-    (!told, finding)
+    (!own, finding)
 }
 
-async fn by_the_direct_way(plan: Plan<'_>, url: &str, here: &PgPool) -> Result<Finding, OpenError> {
-    let through = Target::parse("DATABASE_URL", plan.url)?;
-    let (target, direct) = pool("DATABASE_DIRECT_URL", url, plan)?;
-    same_database(&through, &target).await?;
-    let told = notices::arrive(&direct, here).await;
-    direct.close().await;
-    Ok(match told {
-        Ok(true) => Finding::fine(WHAT, "Postgres tells of new ones, by DATABASE_DIRECT_URL"),
-        Ok(false) => Finding::warn(
+async fn by_the_direct_way(plan: Plan<'_>, url: &str) -> Finding {
+    let own = match are_own(SETTING, url, plan).await {
+        Ok(own) => own,
+        Err(finding) => return finding,
+    };
+    let both = Target::parse("DATABASE_URL", plan.url)
+        .and_then(|through| Ok((through, Target::parse(SETTING, url)?)));
+    let same = match both {
+        Ok((through, direct)) => same_database(&through, &direct).await,
+        Err(error) => Err(error),
+    };
+    match same {
+        Err(error) => Finding::fail(WHAT, error.to_string()),
+        Ok(()) if own => Finding::fine(WHAT, "Postgres tells of new ones, by DATABASE_DIRECT_URL"),
+        Ok(()) => Finding::warn(
             WHAT,
             format!(
                 "DATABASE_DIRECT_URL leads through a pooler in transaction mode, too, so new ones are found by asking once a second. {REMEDY}"
             ),
         ),
-        Err(error) => unasked(&error),
-    })
+    }
 }
 
-fn unasked(error: &sqlx::Error) -> Finding {
-    Finding::fail(
-        WHAT,
-        format!(
-            "whether Postgres tells of new ones could not be seen: {error}. See its log, then run this again"
-        ),
-    )
-}
-
-/// Like a program's, with a connection to listen and one to send.
-fn pool(setting: &'static str, url: &str, plan: Plan<'_>) -> Result<(Target, PgPool), OpenError> {
-    let target = Target::parse(setting, url)?;
+/// Whether connections like a program's are sessions of their own.
+async fn are_own(setting: &'static str, url: &str, plan: Plan<'_>) -> Result<bool, Finding> {
+    let target =
+        Target::parse(setting, url).map_err(|error| Finding::fail(WHAT, error.to_string()))?;
     let pool = PgPoolOptions::new()
         .max_connections(2)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .connect_lazy_with(options(&target, plan));
-    Ok((target, pool))
+    let own = sessions::are_own(&pool).await;
+    pool.close().await;
+    own.map_err(|error| Finding::fail(WHAT, target.explain(error).to_string()))
 }
