@@ -418,24 +418,37 @@ async fn a_pooler_of_one_connection_keeps_businesses_apart() {
     assert!(refused.contains("may only read"), "{refused}");
 }
 
-/// A server that has no direct way must not listen: whoever has the connection next would be told of jobs in the middle of an answer.
+/// A server that has no direct way must not listen: whoever has the connection next would be told of jobs in the middle of an answer. And
+/// nothing that works for somebody may wait for a second connection while it holds the only one.
 async fn nobody_is_told_of_what_another_waits_for(stage: &Stage, pool: &PgPool) {
-    let without = stage.server_without(&["DATABASE_DIRECT_URL"]).await;
-    for number in 0..TURNS {
-        let add = "select shop.add_job('relay_events', json_build_object('tenant', $1, 'id', $1), 'scene:' || $2)";
-        sqlx::query(add)
-            .bind(OTHER.to_string())
-            .bind(number.to_string())
-            .execute(pool)
-            .await
-            .expect("a job");
+    let server = stage.server_without(&["DATABASE_DIRECT_URL"]).await;
+    // The second time the queue surely works.
+    for _ in 0..2 {
+        for number in 0..TURNS {
+            let add = "select shop.add_job('relay_events', json_build_object('tenant', $1, 'id', $1), 'scene:' || $2)";
+            sqlx::query(add)
+                .bind(OTHER.to_string())
+                .bind(number.to_string())
+                .execute(pool)
+                .await
+                .expect("a job");
+        }
+        until("the jobs are found and done", || async {
+            let jobs = "select count(*) from graphile_worker._private_jobs";
+            stage.number(jobs).await == 0
+        })
+        .await;
     }
-    until("the jobs are found and done", || async {
-        let jobs = "select count(*) from graphile_worker._private_jobs";
-        stage.number(jobs).await == 0
-    })
-    .await;
-    assert!(without.terminate().await.success());
+    let agent = stage.agent(&server).await;
+    let asked = agent
+        .say("till", "ask", "Create a bill for Ali: 1 soap")
+        .await;
+    assert_eq!(asked.status, ChatStatus::PendingConfirmation, "{asked:?}");
+    let done = agent.say("till", "yes", "yes").await;
+    assert_eq!(done.status, ChatStatus::Success, "{done:?}");
+    for program in [agent, server] {
+        assert!(program.terminate().await.success());
+    }
 }
 
 /// Looks at all businesses, in turn for one, for the other and for nobody, and ends its transactions in every way. Says whose sessions of

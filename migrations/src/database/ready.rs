@@ -1,6 +1,6 @@
 //! Whether a running program can work with its database right now, for whoever sends it requests.
 
-use sqlx::PgPool;
+use sqlx::{Connection as _, PgConnection, PgPool};
 
 use super::schema::{self, State};
 use super::{Role, prerequisites, queue};
@@ -31,7 +31,16 @@ pub enum NotReady {
 /// The first thing that is missing.
 pub async fn readiness(pool: &PgPool, role: Role, only_reads: bool) -> Result<(), NotReady> {
     let mut connection = pool.acquire().await.map_err(|_| NotReady::Database)?;
-    match schema::state(&mut connection).await {
+    // One transaction: behind a pooler each waits its turn anew, and under load eight of them would wait for longer than a balancer does.
+    let begun = connection.begin().await;
+    let mut looking = begun.map_err(|_| NotReady::Database)?;
+    let ready = look(&mut looking, role, only_reads).await;
+    let _ = looking.rollback().await;
+    ready
+}
+
+async fn look(connection: &mut PgConnection, role: Role, only_reads: bool) -> Result<(), NotReady> {
+    match schema::state(connection).await {
         Ok(State::Current) | Err(OpenError::SchemaNewer { .. }) => {}
         Ok(State::Missing | State::Behind(_)) | Err(OpenError::SchemaDiffers { .. }) => {
             return Err(NotReady::Schema);
@@ -39,9 +48,9 @@ pub async fn readiness(pool: &PgPool, role: Role, only_reads: bool) -> Result<()
         Err(_) => return Err(NotReady::Database),
     }
     let bound = if only_reads {
-        prerequisites::prove_bound_reading(&mut connection, role).await
+        prerequisites::prove_bound_reading(connection, role).await
     } else {
-        prerequisites::prove_bound(&mut connection, role).await
+        prerequisites::prove_bound(connection, role).await
     };
     match bound {
         Ok(()) if only_reads => return Ok(()),
@@ -49,7 +58,7 @@ pub async fn readiness(pool: &PgPool, role: Role, only_reads: bool) -> Result<()
         Err(OpenError::UnsafeRole { .. }) => return Err(NotReady::Role),
         Err(_) => return Err(NotReady::Database),
     }
-    match queue::is_current(&mut connection).await {
+    match queue::is_current(connection).await {
         Ok(true) => Ok(()),
         Ok(false) => Err(NotReady::Schema),
         Err(_) => Err(NotReady::Database),
