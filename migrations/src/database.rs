@@ -314,7 +314,11 @@ async fn begin_here(
         Err(sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed) => {
             pool.begin_with(preamble()).await
         }
-        Err(sqlx::Error::Database(e)) if e.code().is_some_and(|c| c.starts_with("57P")) => {
+        // What Postgres says when it stops, and a pooler when the session it had is gone.
+        Err(sqlx::Error::Database(e))
+            if e.code()
+                .is_some_and(|c| c.starts_with("57P") || c.starts_with("08")) =>
+        {
             pool.begin_with(preamble()).await
         }
         other => other,

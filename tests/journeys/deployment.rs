@@ -267,6 +267,20 @@ async fn replaced_while_people_work(stage: Stage) {
         work.expect("nobody was turned away");
     }
 
+    if let Some(pooler) = scene.stage.pooler() {
+        let [added, bills, _] = scene.tally.all();
+        went_through(pooler, added + bills).await;
+    }
+    for program in servers.into_iter().chain(agents) {
+        assert!(program.terminate().await.success());
+    }
+    every_effect_once(&scene, before).await;
+    if scene.stage.pooler().is_some() {
+        the_doctor_sees_it(&scene.stage).await;
+    }
+}
+
+async fn every_effect_once(scene: &Scene, before: u64) {
     let [added, bills, _] = scene.tally.all();
     let now: u64 = scene.stage.on_hand("Soap").await.parse().expect("a number");
     assert_eq!(now, before + added - bills, "every effect once");
@@ -281,10 +295,6 @@ async fn replaced_while_people_work(stage: Stage) {
             .await
             .expect(rule.says);
         assert_eq!(broken, 0, "{}", rule.says);
-    }
-    if let Some(pooler) = scene.stage.pooler() {
-        went_through(pooler, added + bills).await;
-        the_doctor_sees_it(&scene.stage).await;
     }
 }
 
