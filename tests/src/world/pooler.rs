@@ -1,4 +1,4 @@
-//! PgBouncer in transaction mode, as an operator puts it between the programs and Postgres: after every transaction the connection to
+//! `PgBouncer` in transaction mode, as an operator puts it between the programs and Postgres: after every transaction the connection to
 //! Postgres is somebody else's.
 
 use std::fs;
@@ -25,7 +25,7 @@ const OPERATOR: &str = "operator";
 /// What its socket is called by; nobody else is in its folder.
 const PORT: u16 = 6432;
 
-/// A command that runs a PgBouncer that is new enough: what [`PGBOUNCER`] names, which then has to be one, else the machine's own. Where there
+/// A command that runs a `PgBouncer` that is new enough: what [`PGBOUNCER`] names, which then has to be one, else the machine's own. Where there
 /// is none, standard output says so.
 ///
 /// # Panics
