@@ -8,6 +8,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use chrono::{DateTime, Utc};
 use contracts::identity::INTROSPECT_PATH;
 use contracts::scope::{ADMIN, Reach, TOOLSETS};
 use contracts::tool::ToolSheet;
@@ -71,12 +72,20 @@ pub(crate) async fn admit(
     };
     request.extensions_mut().insert(caller);
     request.extensions_mut().insert(shortfall.clone());
+    if let Some(end) = known.expires_at {
+        request.extensions_mut().insert(CredentialEnd(end));
+    }
     let response = next.run(request).await;
     match shortfall.wanted() {
         Some(scopes) => insufficient(response, app, scopes),
         None => response,
     }
 }
+
+/// When the credential of a request ends: what it began, such as listening, does not outlive it. Not there where it has no end, and not for
+/// the agent, which makes a token for each request and stands for people whose rights are followed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CredentialEnd(pub(crate) DateTime<Utc>);
 
 /// Every browser says so of a form since 2020. One that does not may not keep the cookie from other sites either.
 fn says_its_origin(headers: &HeaderMap) -> bool {
