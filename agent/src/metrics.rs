@@ -5,7 +5,6 @@
 //! person or a model, and none is a text that somebody wrote.
 
 use std::collections::BTreeSet;
-use std::fmt::{Display, Write as _};
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -156,29 +155,16 @@ async fn waiting(app: &App) -> Option<Waiting> {
 
 /// The gauges, written here rather than kept: what cannot be read is left out, not shown as it last was.
 fn gauges(text: &mut String, app: &App, waiting: Option<Waiting>) {
-    let pool = &app.pool;
-    let idle = i64::try_from(pool.num_idle()).unwrap_or(i64::MAX);
-    let used = i64::from(pool.size()).saturating_sub(idle).max(0);
-    gauge(
-        text,
-        "countersign_agent_pool_connections",
-        &[("{state=\"idle\"}", idle), ("{state=\"used\"}", used)],
-    );
-    let most = pool.options().get_max_connections();
-    gauge(
-        text,
-        "countersign_agent_pool_connections_max",
-        &[("", most)],
-    );
+    telemetry::pool_gauges(text, "countersign_agent_pool_connections", &app.pool);
     let version = concat!("{version=\"", env!("CARGO_PKG_VERSION"), "\"}");
-    gauge(text, "countersign_agent_build_info", &[(version, 1)]);
-    gauge(
+    telemetry::gauge(text, "countersign_agent_build_info", &[(version, 1)]);
+    telemetry::gauge(
         text,
         "countersign_agent_database_up",
         &[("", i64::from(waiting.is_some()))],
     );
     let Some(waiting) = waiting else { return };
-    gauge(
+    telemetry::gauge(
         text,
         "countersign_agent_runs",
         &[
@@ -187,20 +173,11 @@ fn gauges(text: &mut String, app: &App, waiting: Option<Waiting>) {
             ("{status=\"waiting\"}", waiting.runs_waiting),
         ],
     );
-    gauge(
+    telemetry::gauge(
         text,
         "countersign_agent_approvals_open",
         &[("", waiting.approvals_open)],
     );
-}
-
-fn gauge<N: Display>(text: &mut String, name: &str, values: &[(&str, N)]) {
-    // Writing to a text cannot fail.
-    let _ = writeln!(text, "# TYPE {name} gauge");
-    for (labels, value) in values {
-        let _ = writeln!(text, "{name}{labels} {value}");
-    }
-    text.push('\n');
 }
 
 /// Names no tenant because it looks over all of them: the one narrow function that may, and it tells counts.

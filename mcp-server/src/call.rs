@@ -21,6 +21,7 @@ use crate::canonical;
 use crate::confirmation::{self, Asking, Decision, PersonsAnswer};
 use crate::error::{self, CallError};
 use crate::handler::{Call, Shop, UnaskedClients};
+use crate::hints;
 use crate::idempotency::{self, Claim, Finished, Use};
 use crate::metrics;
 use crate::routes::{self, Agreed, Route, Runner};
@@ -102,8 +103,15 @@ pub fn sheet(name: &str) -> Option<&'static ToolSheet> {
 /// `askable` says whether the client's person can be asked through it.
 pub async fn run(app: &App, caller: &Caller, request: ToolRequest, askable: bool) -> Answer {
     let measured = metrics::Measured::begin(&request.name);
-    let answer = answer_to(app, caller, request, askable).await;
+    let locale = request.locale.unwrap_or_default();
+    let mut answer = answer_to(app, caller, request, askable).await;
     measured.end(&answer);
+    if let Answer::Refused(failure) = &mut answer {
+        let is_out_of_reach = |word: &str| sheet(word).is_some_and(|s| !caller.may_call(s));
+        if let Some(hint) = hints::within_reach(&failure.hint, locale, is_out_of_reach) {
+            failure.hint = hint;
+        }
+    }
     answer
 }
 

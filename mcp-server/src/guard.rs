@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use axum::{Json, body};
+use chrono::{DateTime, Utc};
 use contracts::identity::INTROSPECT_PATH;
 use contracts::scope::{ADMIN, Reach, TOOLSETS};
 use contracts::tool::ToolSheet;
@@ -79,8 +80,16 @@ async fn let_in(guard: &Guard, request: &mut Request) -> Result<Shortfall, Box<R
     };
     request.extensions_mut().insert(caller);
     request.extensions_mut().insert(shortfall.clone());
+    if let Some(end) = known.expires_at {
+        request.extensions_mut().insert(CredentialEnd(end));
+    }
     Ok(shortfall)
 }
+
+/// When the credential of a request ends: what it began, such as listening, does not outlive it. Not there where it has no end, and not for
+/// the agent, which makes a token for each request and stands for people whose rights are followed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CredentialEnd(pub(crate) DateTime<Utc>);
 
 /// Most that is read of a refused request, bytes, and how long it may take to come.
 const REFUSED_BYTES_MAX: usize = 64 * 1024;

@@ -47,6 +47,7 @@ pub mod fixtures;
 mod geo;
 pub mod guard;
 pub mod handler;
+mod hints;
 pub mod http;
 mod idempotency;
 pub mod identity;

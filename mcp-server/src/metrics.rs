@@ -4,7 +4,6 @@
 //! person. A counted call costs two additions and one sample; nothing is looked up by text but the tool's name, once.
 
 use std::collections::BTreeMap;
-use std::fmt::{Display, Write as _};
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -177,27 +176,17 @@ async fn waiting(app: &App, now: DateTime<Utc>) -> Option<Waiting> {
 
 /// The gauges, written here rather than kept: what cannot be read is left out, not shown as it last was.
 fn gauges(text: &mut String, app: &App, waiting: Option<Waiting>, now: DateTime<Utc>) {
-    let pool = &app.pool;
-    let idle = i64::try_from(pool.num_idle()).unwrap_or(i64::MAX);
-    let used = i64::from(pool.size()).saturating_sub(idle).max(0);
-    let name = "countersign_pool_connections";
-    gauge(
-        text,
-        name,
-        &[("{state=\"idle\"}", idle), ("{state=\"used\"}", used)],
-    );
-    let most = pool.options().get_max_connections();
-    gauge(text, "countersign_pool_connections_max", &[("", most)]);
+    telemetry::pool_gauges(text, "countersign_pool_connections", &app.pool);
     let version = concat!(
         "{program=\"mcp-server\",version=\"",
         env!("CARGO_PKG_VERSION"),
         "\"}"
     );
-    gauge(text, "countersign_build_info", &[(version, 1)]);
+    telemetry::gauge(text, "countersign_build_info", &[(version, 1)]);
     if let Some(bytes) = resident_bytes() {
-        gauge(text, "process_resident_memory_bytes", &[("", bytes)]);
+        telemetry::gauge(text, "process_resident_memory_bytes", &[("", bytes)]);
     }
-    gauge(
+    telemetry::gauge(
         text,
         "countersign_database_up",
         &[("", i64::from(waiting.is_some()))],
@@ -206,17 +195,17 @@ fn gauges(text: &mut String, app: &App, waiting: Option<Waiting>, now: DateTime<
     let age = waiting
         .outbox_oldest_at
         .map_or(0, |at| (now - at).num_seconds());
-    gauge(
+    telemetry::gauge(
         text,
         "countersign_outbox_waiting",
         &[("", waiting.outbox_waiting)],
     );
-    gauge(
+    telemetry::gauge(
         text,
         "countersign_outbox_oldest_seconds",
         &[("", age.max(0))],
     );
-    gauge(
+    telemetry::gauge(
         text,
         "countersign_deliveries",
         &[
@@ -224,7 +213,7 @@ fn gauges(text: &mut String, app: &App, waiting: Option<Waiting>, now: DateTime<
             ("{state=\"dead\"}", waiting.deliveries_dead),
         ],
     );
-    gauge(
+    telemetry::gauge(
         text,
         "countersign_jobs",
         &[
@@ -233,24 +222,16 @@ fn gauges(text: &mut String, app: &App, waiting: Option<Waiting>, now: DateTime<
             ("{state=\"failed\"}", waiting.jobs_failed),
         ],
     );
-    gauge(
+    telemetry::gauge(
         text,
         "countersign_confirmations_open",
         &[("", waiting.confirmations_open)],
     );
-    gauge(
+    telemetry::gauge(
         text,
         "countersign_payments_open",
         &[("", waiting.payments_open)],
     );
-}
-
-fn gauge<N: Display>(text: &mut String, name: &str, values: &[(&str, N)]) {
-    let _ = writeln!(text, "# TYPE {name} gauge");
-    for (labels, value) in values {
-        let _ = writeln!(text, "{name}{labels} {value}");
-    }
-    text.push('\n');
 }
 
 /// Memory of this process that is in RAM, bytes. Only Linux tells it in a file.

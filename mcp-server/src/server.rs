@@ -4,6 +4,7 @@ mod addresses;
 mod completion;
 pub(crate) mod icons;
 mod listening;
+mod needs;
 mod progress;
 mod prompts;
 mod resources;
@@ -305,6 +306,21 @@ fn span(tool: &str, meta: &RequestMetaObject) -> tracing::Span {
     }
 }
 
+/// A list with what the newest revision adds: who answers, and how long the client may hold it. It depends on who asks, so nobody else's
+/// cache may. A macro, because rmcp's lists are four types with the same members.
+macro_rules! held_by_its_client {
+    ($list:expr, $context:expr) => {{
+        let mut list = $list;
+        if is_modern($context) {
+            sign(&mut list.meta);
+            list = list
+                .with_ttl_ms(LIST_TTL_MS)
+                .with_cache_scope(CacheScope::Private);
+        }
+        list
+    }};
+}
+
 impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
         let capabilities = ServerCapabilities::builder()
@@ -392,14 +408,7 @@ impl ServerHandler for Server {
                 .collect(),
         );
         list.meta = self.shop_facts(&caller).await;
-        // The list depends on who asks, so nobody else's cache may hold it.
-        Ok(if is_modern(&context) {
-            sign(&mut list.meta);
-            list.with_ttl_ms(LIST_TTL_MS)
-                .with_cache_scope(CacheScope::Private)
-        } else {
-            list
-        })
+        Ok(held_by_its_client!(list, &context))
     }
 
     async fn call_tool(
@@ -422,13 +431,8 @@ impl ServerHandler for Server {
                 None,
             ));
         }
-        if let Some(sheet) = call::sheet(&request.name)
-            && let Some(shortfall) = context
-                .extensions
-                .get::<http::request::Parts>()
-                .and_then(|p| p.extensions.get::<Shortfall>())
-        {
-            shortfall.note(&caller, sheet);
+        if let Some(sheet) = call::sheet(&request.name) {
+            note_shortfall(&context, &caller, sheet);
         }
         let modern = is_modern(&context);
         let span = span(&request.name, &context.meta);
@@ -462,13 +466,7 @@ impl ServerHandler for Server {
         let (resources, next) = unless_gone(&context, listed).await?;
         let mut list = ListResourcesResult::with_all_items(resources);
         list.next_cursor = next;
-        Ok(if is_modern(&context) {
-            sign(&mut list.meta);
-            list.with_ttl_ms(LIST_TTL_MS)
-                .with_cache_scope(CacheScope::Private)
-        } else {
-            list
-        })
+        Ok(held_by_its_client!(list, &context))
     }
 
     async fn list_resource_templates(
@@ -480,14 +478,8 @@ impl ServerHandler for Server {
         let caller = self.caller(&context)?;
         let locale = self.language(self.reader(&caller, &context)).await;
         let templates = resources::templates(&caller, locale, self.icons());
-        let mut list = ListResourceTemplatesResult::with_all_items(templates);
-        Ok(if is_modern(&context) {
-            sign(&mut list.meta);
-            list.with_ttl_ms(LIST_TTL_MS)
-                .with_cache_scope(CacheScope::Private)
-        } else {
-            list
-        })
+        let list = ListResourceTemplatesResult::with_all_items(templates);
+        Ok(held_by_its_client!(list, &context))
     }
 
     async fn read_resource(
@@ -496,6 +488,9 @@ impl ServerHandler for Server {
         context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
         let caller = self.caller(&context)?;
+        if let Some(sheet) = resources::missing(&caller, &request.uri) {
+            note_shortfall(&context, &caller, sheet);
+        }
         let reading = resources::read(self.reader(&caller, &context), &request.uri);
         let mut read = unless_gone(&context, Box::pin(reading)).await?;
         if is_modern(&context) {
@@ -515,14 +510,8 @@ impl ServerHandler for Server {
         let caller = self.caller(&context)?;
         let locale = self.language(self.reader(&caller, &context)).await;
         let prompts = prompts::list(&caller, locale, self.icons());
-        let mut list = ListPromptsResult::with_all_items(prompts);
-        Ok(if is_modern(&context) {
-            sign(&mut list.meta);
-            list.with_ttl_ms(LIST_TTL_MS)
-                .with_cache_scope(CacheScope::Private)
-        } else {
-            list
-        })
+        let list = ListPromptsResult::with_all_items(prompts);
+        Ok(held_by_its_client!(list, &context))
     }
 
     async fn get_prompt(
@@ -531,7 +520,12 @@ impl ServerHandler for Server {
         context: RequestContext<RoleServer>,
     ) -> Result<GetPromptResponse, ErrorData> {
         let caller = self.caller(&context)?;
-        let named = Named::find(&request.name, &caller)
+        let named = Named::find(&request.name);
+        if let Some(sheet) = named.and_then(|named| named.needs().missing(&caller)) {
+            note_shortfall(&context, &caller, sheet);
+        }
+        let named = named
+            .filter(|named| named.is_open_to(&caller))
             .ok_or_else(|| ErrorData::invalid_params("Unknown prompt", None))?;
         let shop = self.app.known_shop(caller.tenant).await.map_err(|error| {
             tracing::error!(%error, "the shop of a prompt");
@@ -561,6 +555,15 @@ impl ServerHandler for Server {
             sign(&mut result.meta);
         }
         Ok(result)
+    }
+}
+
+/// Notes for the door that this failed for want of the tool's scope, if a better token would help. It is said of the kind of thing, before
+/// anybody looks whether there is such a one.
+fn note_shortfall(context: &RequestContext<RoleServer>, caller: &Caller, sheet: &ToolSheet) {
+    let parts = context.extensions.get::<http::request::Parts>();
+    if let Some(shortfall) = parts.and_then(|p| p.extensions.get::<Shortfall>()) {
+        shortfall.note(caller, sheet);
     }
 }
 

@@ -1,4 +1,5 @@
-//! Forgets what has lapsed: keys after 48 hours, questions nobody answered, sessions a week after their end.
+//! Forgets what has lapsed: keys after 48 hours, questions nobody answered, sessions a week after their end, what was told to others after
+//! 90 days.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,9 @@ use crate::identity::sessions;
 const EVERY: Duration = Duration::from_secs(300);
 /// Tenants it works through per look.
 const TENANTS_MAX: i32 = 1000;
+/// Events that are forgotten in one statement, and how many statements there are in a look: what a busy installation writes in five minutes.
+const EVENTS_MAX: i32 = 5_000;
+const EVENT_ROUNDS_MAX: usize = 20;
 
 /// Sweeps until stopped. Several replicas may sweep at once: each row is forgotten once.
 pub async fn run(app: Arc<App>, stop: CancellationToken) {
@@ -44,6 +48,12 @@ pub async fn sweep(app: &App) -> Result<(), sqlx::Error> {
         sessions::sweep(&mut tx, tenant, now).await?;
         tx.commit().await?;
     }
+    for _ in 0..EVENT_ROUNDS_MAX {
+        let mut conn = app.pool.acquire().await?;
+        if forget_events(&mut conn, now).await? < EVENTS_MAX {
+            break;
+        }
+    }
     Ok(())
 }
 
@@ -58,6 +68,17 @@ async fn lapsed_tenants(
         TENANTS_MAX
     )
     .fetch_all(conn)
+    .await
+}
+
+/// Names no tenant either: an event is found by its age, and the function takes nothing else.
+async fn forget_events(conn: &mut PgConnection, now: DateTime<Utc>) -> Result<i32, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select forget_told_events as "forgotten!" from shop.forget_told_events($1, $2)"#,
+        now,
+        EVENTS_MAX
+    )
+    .fetch_one(conn)
     .await
 }
 

@@ -7,6 +7,7 @@
 //! names, phones or tokens.
 
 use std::fmt;
+use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -407,6 +408,27 @@ pub fn metrics() -> &'static Metrics {
         keep_up(handle.clone());
         Metrics(handle)
     })
+}
+
+/// Appends a gauge that is read when somebody looks, in the text format of Prometheus. `values` are a row's labels, with their braces, and
+/// its number.
+pub fn gauge<N: fmt::Display>(text: &mut String, name: &str, values: &[(&str, N)]) {
+    // Writing to a text cannot fail.
+    let _ = writeln!(text, "# TYPE {name} gauge");
+    for (labels, value) in values {
+        let _ = writeln!(text, "{name}{labels} {value}");
+    }
+    text.push('\n');
+}
+
+/// Appends the gauges `name` and `name_max` of a program's database connections.
+pub fn pool_gauges(text: &mut String, name: &str, pool: &sqlx::PgPool) {
+    let idle = i64::try_from(pool.num_idle()).unwrap_or(i64::MAX);
+    let used = i64::from(pool.size()).saturating_sub(idle).max(0);
+    let states = [("{state=\"idle\"}", idle), ("{state=\"used\"}", used)];
+    gauge(text, name, &states);
+    let most = pool.options().get_max_connections();
+    gauge(text, &format!("{name}_max"), &[("", most)]);
 }
 
 /// Tidies up for as long as the process lives, on a thread of its own: counters outlive every runtime of a process.

@@ -386,6 +386,7 @@ fn apart<'w>(
         own: furnished[0].own.clone(),
         strange,
         used: 0,
+        not_offered: BTreeSet::new(),
         problems: Vec::new(),
     }
 }

@@ -16,6 +16,7 @@ mod deployment;
 mod documents;
 mod door;
 mod examples;
+mod floods;
 mod foreign;
 mod isolation;
 mod models;

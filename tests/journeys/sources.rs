@@ -151,7 +151,7 @@ fn what_is_pure_does_no_io() {
 }
 
 /// What a query may name instead of its tenant, each with its reason.
-const WITHOUT_TENANT: [(&str, &str); 20] = [
+const WITHOUT_TENANT: [(&str, &str); 21] = [
     (
         "shop.operations($1)",
         "operators ask how much waits, over all businesses; the function tells counts",
@@ -165,6 +165,10 @@ const WITHOUT_TENANT: [(&str, &str); 20] = [
     (
         "shop.tenants_with_lapsed_rows",
         "the sweeper has no tenant yet; the function says which have something lapsed",
+    ),
+    (
+        "shop.forget_told_events",
+        "the same; the function takes what is 90 days old and waits for nobody",
     ),
     (
         "agent.runs_wanting_a_worker",

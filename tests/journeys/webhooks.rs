@@ -282,6 +282,62 @@ async fn a_receiver_that_is_gone_is_told_nothing_more() {
     );
 }
 
+/// After ninety days, and not before: an event goes with its deliveries, unless somebody still waits for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_told_is_forgotten_and_what_waits_is_not() {
+    let stage = Stage::open("bill.*").await;
+    let told = stage.happens("bill.issued", "bill:1").await;
+    stage.until_status(told, "delivered").await;
+    let recent = stage.happens("bill.issued", "bill:2").await;
+    stage.until_status(recent, "delivered").await;
+    let wanted_by_nobody = stage.happens("stock.low", "item:1").await;
+    stage.receiver.always(Some(Manner::Says(500)));
+    let waiting = stage.happens("bill.issued", "bill:3").await;
+    until("a try that failed", async || {
+        let (status, attempts, _) = stage.status(waiting).await;
+        status == "pending" && attempts > 0
+    })
+    .await;
+    until("the events are relayed", async || {
+        let untold = "select count(*) from shop.outbox where relayed_at is null";
+        stage.world.number(untold).await == 0
+    })
+    .await;
+    let days_ago = async |days: f64, events: &[Uuid]| {
+        sqlx::query(
+            "with e as (update shop.outbox set at = now() - $1 * interval '1 day' where id = any($2) returning id)
+             update shop.webhook_deliveries d set finished_at = now() - $1 * interval '1 day' from e where d.event_id = e.id and d.status <> 'pending'",
+        )
+        .bind(days)
+        .bind(events)
+        .execute(&stage.world.db)
+        .await
+        .expect("an older event");
+    };
+    let sweep = async || {
+        let swept = mcp_server::sweeper::sweep(&stage.world.shop.app).await;
+        swept.expect("a sweep");
+    };
+    let kept = async || {
+        let mut kept: Vec<Uuid> = sqlx::query_scalar("select id from shop.outbox order by seq")
+            .fetch_all(&stage.world.db)
+            .await
+            .expect("events");
+        kept.sort_unstable();
+        kept
+    };
+    days_ago(89.9, &[told, wanted_by_nobody, waiting]).await;
+    sweep().await;
+    assert_eq!(kept().await.len(), 4, "ninety days are not over");
+    days_ago(90.1, &[told, wanted_by_nobody, waiting]).await;
+    sweep().await;
+    let mut expected = vec![recent, waiting];
+    expected.sort_unstable();
+    assert_eq!(kept().await, expected);
+    assert_eq!(stage.status(told).await.0, "none");
+    assert_eq!(stage.status(recent).await.0, "delivered");
+}
+
 /// A process that died in the middle of a delivery leaves a claim behind, which lapses: at least once.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_delivery_whose_process_died_is_made_again() {

@@ -87,6 +87,30 @@ impl Desk {
         read(admin::ask(&self.app, &self.who, Method::GET, &path.0, None).await)
     }
 
+    /// Shows every row of a list, page after page, or says that there is none. `lines` gives a page's rows and the cursor of the next.
+    pub(super) async fn show_all<P: DeserializeOwned>(
+        &self,
+        what: &str,
+        lines: impl Fn(P) -> (Vec<String>, Option<String>),
+        none: &str,
+    ) -> anyhow::Result<()> {
+        let (mut cursor, mut empty) = (None, true);
+        loop {
+            let path = Path::to(&[what]).with("cursor", cursor.as_deref());
+            let (rows, next) = lines(self.get(&path).await?);
+            empty &= rows.is_empty();
+            rows.iter().for_each(|row| tell(row));
+            cursor = next;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        if empty {
+            tell(none);
+        }
+        Ok(())
+    }
+
     pub(super) async fn delete(&self, path: &Path) -> anyhow::Result<Value> {
         sentence(admin::ask(&self.app, &self.who, Method::DELETE, &path.0, None).await)
     }

@@ -73,24 +73,9 @@ async fn act(desk: &Desk, command: Command) -> anyhow::Result<()> {
 }
 
 async fn list(desk: &Desk) -> anyhow::Result<()> {
-    let mut cursor = None;
-    let mut none = true;
-    loop {
-        let path = Path::to(&["keys"]).with("cursor", cursor.as_deref());
-        let page: Keys = desk.get(&path).await?;
-        none &= page.keys.is_empty();
-        for key in &page.keys {
-            tell(&line(key));
-        }
-        cursor = page.next;
-        if cursor.is_none() {
-            break;
-        }
-    }
-    if none {
-        tell("There is no key yet. `mcp-server keys create` makes one.");
-    }
-    Ok(())
+    let lines = |page: Keys| (page.keys.iter().map(line).collect(), page.next);
+    let none = "There is no key yet. `mcp-server keys create` makes one.";
+    desk.show_all("keys", lines, none).await
 }
 
 fn line(key: &Key) -> String {

@@ -187,24 +187,9 @@ fn show(done: &Done) {
 }
 
 async fn list(desk: &Desk) -> anyhow::Result<()> {
-    let mut cursor = None;
-    let mut nobody = true;
-    loop {
-        let path = Path::to(&["people"]).with("cursor", cursor.as_deref());
-        let page: People = desk.get(&path).await?;
-        nobody &= page.people.is_empty();
-        for person in &page.people {
-            tell(&line(person));
-        }
-        cursor = page.next;
-        if cursor.is_none() {
-            break;
-        }
-    }
-    if nobody {
-        tell("Nobody has been added yet. `mcp-server people add` does.");
-    }
-    Ok(())
+    let lines = |page: People| (page.people.iter().map(line).collect(), page.next);
+    let none = "Nobody has been added yet. `mcp-server people add` does.";
+    desk.show_all("people", lines, none).await
 }
 
 fn line(person: &Person) -> String {

@@ -119,18 +119,9 @@ async fn create(desk: &Desk, new: Create) -> anyhow::Result<()> {
 }
 
 async fn list(desk: &Desk) -> anyhow::Result<()> {
-    let mut cursor = None;
-    loop {
-        let path = Path::to(&["tenants"]).with("cursor", cursor.as_deref());
-        let page: Tenants = desk.get(&path).await?;
-        for tenant in &page.tenants {
-            tell(&line(tenant));
-        }
-        cursor = page.next;
-        if cursor.is_none() {
-            return Ok(());
-        }
-    }
+    let lines = |page: Tenants| (page.tenants.iter().map(line).collect(), page.next);
+    let none = "There is no business yet. `mcp-server tenants create` makes one.";
+    desk.show_all("tenants", lines, none).await
 }
 
 fn line(tenant: &Tenant) -> String {

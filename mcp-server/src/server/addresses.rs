@@ -1,12 +1,13 @@
 //! What the addresses of resources stand for, and who may know of them. Pure.
 
-use contracts::token::PrincipalRole;
+use contracts::tool::Tool as _;
 use contracts::tools::billing::GetBill;
 use contracts::tools::booking::{CheckAvailability, ViewBookings};
 use contracts::tools::inventory::{GetItem, ListItems};
 use contracts::tools::location::FindNearby;
 use contracts::tools::profile::GetUserProfile;
 
+use super::needs::Needs;
 use crate::caller::Caller;
 use crate::completing::Kind;
 
@@ -98,26 +99,25 @@ impl Address {
         }
     }
 
+    /// What it takes to read such a thing at all.
+    pub(super) const fn needs(&self) -> Needs {
+        match self {
+            Address::Bill(_) | Address::BillPdf(_) => Needs::any_of(&[GetBill::NAME]),
+            Address::Calendar(_) => Needs::any_of(&[ViewBookings::NAME]),
+            Address::PriceList(_) | Address::PriceListOf(_) => Needs::any_of(&[ListItems::NAME]),
+            Address::OpeningHours(_) => Needs::any_of(&[CheckAvailability::NAME, FindNearby::NAME]),
+            Address::OpeningHoursOf(_) => Needs::any_of(&[CheckAvailability::NAME]),
+            // What the shop has left is its own business.
+            Address::LowStock => Needs::of_the_shop(&[ListItems::NAME]),
+            Address::Item(_) => Needs::any_of(&[GetItem::NAME]),
+            // A customer names nobody: what is known of her she has from the tool.
+            Address::Customer(_) => Needs::of_the_shop(&[GetUserProfile::NAME]),
+        }
+    }
+
     /// Whether it is within the caller's reach to read such a thing at all.
     pub(super) fn is_open_to(&self, caller: &Caller) -> bool {
-        match self {
-            Address::Bill(_) | Address::BillPdf(_) => caller.may_use::<GetBill>(),
-            Address::Calendar(_) => caller.may_use::<ViewBookings>(),
-            Address::PriceList(_) | Address::PriceListOf(_) => caller.may_use::<ListItems>(),
-            Address::OpeningHours(_) => {
-                caller.may_use::<CheckAvailability>() || caller.may_use::<FindNearby>()
-            }
-            Address::OpeningHoursOf(_) => caller.may_use::<CheckAvailability>(),
-            // What the shop has left is its own business.
-            Address::LowStock => {
-                caller.role >= PrincipalRole::Staff && caller.may_use::<ListItems>()
-            }
-            Address::Item(_) => caller.may_use::<GetItem>(),
-            // A customer names nobody: what is known of her she has from the tool.
-            Address::Customer(_) => {
-                caller.role >= PrincipalRole::Staff && caller.may_use::<GetUserProfile>()
-            }
-        }
+        self.needs().are_met_by(caller)
     }
 }
 
@@ -163,6 +163,23 @@ fn decoded(text: &str) -> Option<String> {
     let name = String::from_utf8(bytes).ok()?;
     let is_name = !name.trim().is_empty() && !name.chars().any(char::is_control);
     is_name.then_some(name)
+}
+
+/// What each kind of address needs, for tests of all of them.
+#[cfg(test)]
+pub(super) fn all_needs() -> Vec<Needs> {
+    let name = String::new;
+    let all = [
+        Address::Bill(name()),
+        Address::Calendar(name()),
+        Address::PriceList(Form::Json),
+        Address::OpeningHours(Form::Json),
+        Address::OpeningHoursOf(name()),
+        Address::LowStock,
+        Address::Item(name()),
+        Address::Customer(name()),
+    ];
+    all.iter().map(Address::needs).collect()
 }
 
 #[cfg(test)]

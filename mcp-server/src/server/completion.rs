@@ -51,8 +51,9 @@ fn asked(reader: Reader<'_>, request: &CompleteRequestParams) -> Result<Asked, E
     let unknown = |what: &str| ErrorData::invalid_params(format!("Unknown {what}"), None);
     match &request.r#ref {
         Reference::Prompt(prompt) => {
-            let named =
-                Named::find(&prompt.name, reader.caller).ok_or_else(|| unknown("prompt"))?;
+            let named = Named::find(&prompt.name)
+                .filter(|named| named.is_open_to(reader.caller))
+                .ok_or_else(|| unknown("prompt"))?;
             match argument {
                 _ if argument != named.argument() => Err(unknown("argument")),
                 "category" => Ok(Asked::Names(Kind::Category)),

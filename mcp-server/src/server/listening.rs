@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use contracts::locale::Locale;
 use contracts::scope::Reach;
 use rmcp::Service;
@@ -20,6 +21,7 @@ use super::{Server, locale};
 use crate::app::App;
 use crate::caller::Caller;
 use crate::changes::{Beginning, Full, Listening, News, Wanted, digest};
+use crate::guard::CredentialEnd;
 
 /// How long one request is answered; a client that wants more asks again, wherever the balancer leads it.
 const LISTENING_MAX: Duration = Duration::from_secs(30 * 60);
@@ -42,7 +44,7 @@ pub(super) fn accepted(requested: &SubscriptionFilter) -> SubscriptionFilter {
     accepted
 }
 
-/// Tells until the client has enough, the caller is not let in any more, the program stops, or it has been long enough.
+/// Tells until the client has enough, the caller is not let in any more, its credential ends, the program stops, or it has been long enough.
 ///
 /// # Errors
 /// When too many listen already; when the database fails, logged here.
@@ -72,7 +74,7 @@ pub(super) async fn listen(
     let listening = Listening::begin(&server.app, caller, locale(request), wanted, beginning)
         .await
         .map_err(|full| ErrorData::internal_error(too_many(full), None))?;
-    let enough = tokio::time::sleep(LISTENING_MAX);
+    let enough = tokio::time::sleep(longest(request, server.app.clock.now()));
     tokio::pin!(enough);
     loop {
         let news = tokio::select! {
@@ -91,6 +93,14 @@ pub(super) async fn listen(
             return Ok(());
         }
     }
+}
+
+/// How long this request is answered: never past the end of its credential.
+fn longest(request: &RequestContext<RoleServer>, now: DateTime<Utc>) -> Duration {
+    let parts = request.extensions.get::<http::request::Parts>();
+    let end = parts.and_then(|p| p.extensions.get::<CredentialEnd>());
+    let left = end.map(|end| (end.0 - now).to_std().unwrap_or_default());
+    left.map_or(LISTENING_MAX, |left| left.min(LISTENING_MAX))
 }
 
 /// What was read before the acknowledgement.

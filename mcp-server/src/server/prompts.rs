@@ -17,6 +17,7 @@ use rmcp::model::{
 use serde_json::{Value, json};
 
 use super::icons::Icons;
+use super::needs::Needs;
 use super::progress::Progress;
 use super::resources::{self, LOW_STOCK, Reader, answer};
 use crate::caller::Caller;
@@ -44,10 +45,9 @@ pub(super) enum Named {
 const ALL: [Named; 3] = [Named::DailySummary, Named::EndOfDay, Named::ReorderList];
 
 impl Named {
-    /// The prompt of this name, if the caller may use it.
-    pub(super) fn find(name: &str, caller: &Caller) -> Option<Named> {
-        let found = ALL.into_iter().find(|prompt| prompt.name() == name);
-        found.filter(|prompt| prompt.is_open_to(caller))
+    /// The prompt of this name, whoever may use it.
+    pub(super) fn find(name: &str) -> Option<Named> {
+        ALL.into_iter().find(|prompt| prompt.name() == name)
     }
 
     const fn name(self) -> &'static str {
@@ -73,16 +73,24 @@ impl Named {
         }
     }
 
-    /// Whether the caller may use what it cannot do without. What the shop has left and sold is not for customers.
-    fn is_open_to(self, caller: &Caller) -> bool {
-        let of_the_shop = caller.role >= contracts::token::PrincipalRole::Staff;
-        of_the_shop
-            && match self {
-                Named::DailySummary => caller.may_use::<SalesSummary>(),
-                Named::EndOfDay => caller.may_use::<ListBills>(),
-                Named::ReorderList => caller.may_use::<ListItems>(),
-            }
+    /// What it cannot do without. What the shop has left and sold is not for customers.
+    pub(super) const fn needs(self) -> Needs {
+        match self {
+            Named::DailySummary => Needs::of_the_shop(&[SalesSummary::NAME]),
+            Named::EndOfDay => Needs::of_the_shop(&[ListBills::NAME]),
+            Named::ReorderList => Needs::of_the_shop(&[ListItems::NAME]),
+        }
     }
+
+    pub(super) fn is_open_to(self, caller: &Caller) -> bool {
+        self.needs().are_met_by(caller)
+    }
+}
+
+/// What each prompt needs, for tests of all of them.
+#[cfg(test)]
+pub(super) fn all_needs() -> Vec<Needs> {
+    ALL.into_iter().map(Named::needs).collect()
 }
 
 /// The prompts the caller may use.

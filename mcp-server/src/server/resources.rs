@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use contracts::failure::{FailureCode, ToolFailure};
 use contracts::locale::Locale;
-use contracts::tool::{Tool, Toolset};
+use contracts::tool::{Tool, ToolSheet, Toolset};
 use contracts::tools::inventory::{GetItem, ListItems};
 use contracts::tools::profile::GetUserProfile;
 use futures::FutureExt as _;
@@ -177,6 +177,11 @@ fn listed(call: &Call<'_>, icons: Icons<'_>) -> Vec<Resource> {
             .with_icons(icons.of(*toolset))
     })
     .collect()
+}
+
+/// The tool whose reach the caller lacks for an address of this kind, where her role would do.
+pub(super) fn missing(caller: &Caller, uri: &str) -> Option<&'static ToolSheet> {
+    Address::read(uri)?.needs().missing(caller)
 }
 
 /// The resource of an address.

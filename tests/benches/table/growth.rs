@@ -279,14 +279,19 @@ async fn grow(owner: &PgPool, diary: Uuid, size: Size) -> anyhow::Result<()> {
     let customers = size.items / ITEMS_PER_CUSTOMER;
     befriend(owner, shop, customers).await?;
     book(owner, shop, diary, customers).await?;
-    let there: i64 = sqlx::query_scalar("select count(*) from shop.tenants")
-        .fetch_one(owner)
-        .await?;
-    for n in there..size.tenants {
+    neighbours(owner, size.tenants).await?;
+    Ok(())
+}
+
+/// Opens shops beside the measured one, alike to each other, until there are so many with it. Returns their ids.
+pub(crate) async fn neighbours(owner: &PgPool, tenants: i64) -> anyhow::Result<Vec<Uuid>> {
+    let mut ids = Vec::new();
+    for n in 1..tenants {
         let id = Uuid::from_u128(0x7e4a_0000_0000_0000_0000_0000_0000_0000 + u128::try_from(n)?);
         sqlx::query(
             "insert into shop.tenants (id, name, currency, time_zone, created_at)
-             select $1, 'Neighbour ' || $2, currency, time_zone, created_at from shop.tenants where id = $3",
+             select $1, 'Neighbour ' || $2, currency, time_zone, created_at from shop.tenants where id = $3
+             on conflict (id) do nothing",
         )
         .bind(id)
         .bind(n.to_string())
@@ -294,8 +299,9 @@ async fn grow(owner: &PgPool, diary: Uuid, size: Size) -> anyhow::Result<()> {
         .execute(owner)
         .await?;
         fill(owner, id, NEIGHBOUR_ITEMS).await?;
+        ids.push(id);
     }
-    Ok(())
+    Ok(ids)
 }
 
 /// Items of two words and a number, with their levels and a movement each, until there are so many.

@@ -5,8 +5,9 @@
 //! "identical" is checked in every run: see `replay.rs`.
 //!
 //! `--quick` runs every cell for 0.3 s, to see that it works. `BENCH_SECONDS` sets the seconds per cell. Any other word selects the rows whose
-//! title holds it: `cargo bench -p e2e -- chat`. `first` selects the second table: how long the first byte of a stream takes. `growth`, which a
-//! run without words leaves out unless it is quick, fills the shop up to a million items.
+//! title holds it: `cargo bench -p e2e -- chat`. `first` selects the second table: how long the first byte of a stream takes. `who calls` is
+//! what credentials cost, `shops in turn` what many businesses do. `growth`, which a run without words leaves out unless it is quick, fills
+//! the shop up to a million items.
 
 mod callers;
 mod calls;
@@ -16,6 +17,7 @@ mod load;
 mod provider;
 mod replay;
 mod report;
+mod shops;
 mod stage;
 
 use std::process::ExitCode;
@@ -87,8 +89,8 @@ async fn measured() -> anyhow::Result<Vec<String>> {
     )?;
     let limit = REST + time * cells * PHASES * 2;
     let mut failures = Vec::new();
-    if rows.first_bytes || rows.callers || !rows.kinds.is_empty() {
-        failures = within(limit, Box::pin(table(time, &rows))).await?;
+    if rows.first_bytes || rows.callers || rows.shops || !rows.kinds.is_empty() {
+        failures = within(limit, Box::pin(table(time, &rows, quick))).await?;
     }
     if rows.growth || quick {
         print(&within(GROWTH, growth::run(time, quick)).await?);
@@ -110,6 +112,7 @@ struct Rows {
     kinds: Vec<Kind>,
     first_bytes: bool,
     callers: bool,
+    shops: bool,
     growth: bool,
 }
 
@@ -129,19 +132,20 @@ impl Rows {
                 .collect(),
             first_bytes: wanted(first::TITLE),
             callers: wanted(callers::TITLE),
+            shops: wanted(shops::TITLE),
             growth: words
                 .iter()
                 .any(|word| growth::TITLE.contains(word.as_str())),
         };
         anyhow::ensure!(
-            rows.first_bytes || rows.callers || rows.growth || !rows.kinds.is_empty(),
+            rows.first_bytes || rows.callers || rows.shops || rows.growth || !rows.kinds.is_empty(),
             "no row is called {words:?}"
         );
         Ok(rows)
     }
 }
 
-async fn table(time: Duration, rows: &Rows) -> anyhow::Result<Vec<String>> {
+async fn table(time: Duration, rows: &Rows, quick: bool) -> anyhow::Result<Vec<String>> {
     let stage = Stage::new().await?;
     let recorded = recordings(&stage, &rows.kinds).await?;
     let programs = stage.start().await?;
@@ -167,6 +171,9 @@ async fn table(time: Duration, rows: &Rows) -> anyhow::Result<Vec<String>> {
     }
     if rows.callers {
         print(&callers::table(&stage, &programs.client, time).await?);
+    }
+    if rows.shops {
+        print(&shops::table(&stage, &programs.client, time, quick).await?);
     }
     if rows.first_bytes {
         print(&first::table(&programs.client, time).await?);

@@ -54,7 +54,7 @@ const OWED_PIECES: &str = "300000";
 const IN_WALLET: &str = "80000000";
 /// Says of a transaction that it is no call's: the job queue, and the looks for what is due that the server takes every second. They read,
 /// unless something is due, and here nothing ever is.
-const BACKGROUND: [&str; 7] = [
+const BACKGROUND: [&str; 8] = [
     queue::SCHEMA,
     "shop.tenants_with_untold_events",
     "shop.endpoints_with_due_deliveries",
@@ -62,6 +62,7 @@ const BACKGROUND: [&str; 7] = [
     "shop.tenants_with_lapsed_holds",
     "shop.tenants_with_due_reminders",
     "shop.tenants_with_lapsed_rows",
+    "shop.forget_told_events",
 ];
 /// How often, and how often at most, the log is looked at until nothing more is written to it.
 const LOG_LOOK: Duration = Duration::from_millis(20);
@@ -233,7 +234,7 @@ impl Stage {
         client.tool("billing_create_bill", owed, &token()).await?;
         let advance = json!({"customer": PAYER, "amount": IN_WALLET, "method": "cash"});
         client.tool("top_up_wallet", advance, &token()).await?;
-        self.as_admin("vacuum analyze").await
+        self.vacuum().await
     }
 
     async fn set_policies_and_numbers(&self) -> anyhow::Result<()> {
@@ -419,6 +420,11 @@ impl Stage {
     /// Puts every dirty page on disk, so that no phase pays for another's.
     pub(crate) async fn settle(&self) -> anyhow::Result<()> {
         self.as_admin("checkpoint").await
+    }
+
+    /// After much was written past the programs: Postgres learns how much there is.
+    pub(crate) async fn vacuum(&self) -> anyhow::Result<()> {
+        self.as_admin("vacuum analyze").await
     }
 
     /// A value of the server's configuration.

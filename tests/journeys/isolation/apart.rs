@@ -31,6 +31,8 @@ pub(super) struct Apart<'w> {
     pub(super) own: Own,
     /// What names the strangers' things.
     pub(super) strange: Vec<String>,
+    /// The tools there are that the caller is not offered. No answer may name one: it could not be called.
+    pub(super) not_offered: BTreeSet<String>,
     /// How many new names have been used.
     pub(super) used: u32,
     /// Where the worlds differ, which they must not.
@@ -172,6 +174,16 @@ impl Apart<'_> {
             self.problems
                 .push(format!("{what}\n   there: {there}\n nowhere: {nowhere}"));
         }
+        let said = there["result"]["content"].to_string();
+        let words = said.split(|c: char| !(c.is_ascii_lowercase() || c == '_'));
+        let named: BTreeSet<&str> = words
+            .filter(|word| self.not_offered.contains(*word))
+            .collect();
+        if !named.is_empty() && self.problems.len() < PROBLEMS_MAX {
+            self.problems.push(format!(
+                "{what}\n   names {named:?}, which are not offered: {there}"
+            ));
+        }
     }
 
     /// Fails with all that was noted.
@@ -202,11 +214,16 @@ impl Apart<'_> {
     }
 
     /// The tools the caller is offered, those that only read first, those that write last: what is written comes too late to be read.
-    pub(super) async fn tools(&self) -> Vec<Tool> {
+    pub(super) async fn tools(&mut self) -> Vec<Tool> {
         let list = self.there.request("tools/list", json!({})).await.result();
         let list = list["tools"].as_array().expect("tools");
         let mut tools: Vec<Tool> = list.iter().map(Tool::listed).collect();
         tools.sort_by_key(|tool| (!tool.reads, !tool.asks));
+        let sheets = contracts::tools::sheets();
+        self.not_offered = sheets.iter().map(|sheet| sheet.name.to_owned()).collect();
+        tools.iter().for_each(|tool| {
+            self.not_offered.remove(&tool.name);
+        });
         tools
     }
 

@@ -323,9 +323,9 @@ fn collect(member: &str, value: &Value, found: &mut BTreeMap<String, BTreeSet<St
 /// Not a day, a time, a number or a word of a list.
 fn names_something(text: &str) -> bool {
     let is_plain_word = text.chars().all(|c| c.is_ascii_lowercase() || c == '_');
-    let is_moment = text.starts_with(|c: char| c.is_ascii_digit())
-        && text.contains([':', '-'])
-        && text.parse::<Uuid>().is_err();
+    let is_moment = text
+        .chars()
+        .all(|c| c.is_ascii_digit() || ":-+.TZ ".contains(c));
     let is_number = text.parse::<f64>().is_ok();
     text.len() >= 3 && !is_plain_word && !is_moment && !is_number
 }

@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
+use contracts::ids::TenantId;
+use contracts::scope::Reach;
 use contracts::token::PrincipalRole;
 use e2e::world::mcp::{MODERN, McpClient, asked, done, yes};
 use e2e::world::sse::Stream;
 use e2e::world::{PATIENCE, World};
+use mcp_server::identity::keys::{self, NewKey};
+use migrations::clock::new_id;
 use serde_json::{Value, json};
 
 use crate::confirmation::Desktop;
@@ -161,6 +165,41 @@ async fn changed_scopes_are_told_and_who_is_not_let_in_any_more_hears_the_end() 
     sql(&world, "update shop.tenants set suspended_at = now()").await;
     let last = others.next().await;
     assert_eq!(last["result"]["resultType"], "complete", "{last}");
+}
+
+/// A key of the shop that ends by itself.
+async fn key_for(world: &World, seconds: i64) -> String {
+    let app = &world.shop.app;
+    let new = NewKey {
+        name: format!("key-{seconds}"),
+        role: PrincipalRole::Staff,
+        customer: None,
+        reach: Reach::READING,
+        expires_at: Some(app.clock.now() + chrono::TimeDelta::seconds(seconds)),
+        created_by: "ana".to_owned(),
+    };
+    let mut tx = app.begin(TenantId::DEMO).await.expect("a transaction");
+    let id = new_id(&*app.clock);
+    let made = keys::create(&mut tx, TenantId::DEMO, new, id, app.clock.now()).await;
+    tx.commit().await.expect("a commit");
+    made.expect("a key").1
+}
+
+#[tokio::test]
+async fn nobody_listens_longer_than_the_credential_lasts() {
+    let world = World::open().await;
+    let (short, long) = (key_for(&world, 6).await, key_for(&world, 3_600).await);
+    let wish = json!({"toolsListChanged": true});
+    let mut ear = Ear::open(&world.mcp(MODERN).bearer(&short), wish.clone()).await;
+    let mut others = Ear::open(&world.mcp(MODERN).bearer(&long), wish).await;
+    let last = ear.next().await;
+    assert_eq!(last["result"]["resultType"], "complete", "{last}");
+    sql(
+        &world,
+        "insert into shop.policies (tenant_id, tool, ask) select id, 'billing_create_bill', 'never' from shop.tenants",
+    )
+    .await;
+    assert_eq!(others.told().await.0, "notifications/tools/list_changed");
 }
 
 #[tokio::test]
