@@ -2,12 +2,13 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use axum::Json;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use axum::{Json, body};
 use chrono::{DateTime, Utc};
 use contracts::identity::INTROSPECT_PATH;
 use contracts::scope::{ADMIN, Reach, TOOLSETS};
@@ -36,34 +37,41 @@ pub(crate) async fn admit(
     mut request: Request,
     next: Next,
 ) -> Response {
+    let shortfall = match let_in(&guard, &mut request).await {
+        Ok(shortfall) => shortfall,
+        Err(refusal) => return read_out(request, *refusal).await,
+    };
+    let response = next.run(request).await;
+    match shortfall.wanted() {
+        Some(scopes) => insufficient(response, &guard.app, scopes),
+        None => response,
+    }
+}
+
+async fn let_in(guard: &Guard, request: &mut Request) -> Result<Shortfall, Box<Response>> {
     let app = &guard.app;
-    if let Err(reason) = from_own_site(&request, &guard) {
-        return refuse(StatusCode::FORBIDDEN, reason);
+    from_own_site(request, guard).map_err(|reason| refuse(StatusCode::FORBIDDEN, reason))?;
+    if app.read_only && !is_safe(request) {
+        return Err(Box::new(refuse(StatusCode::FORBIDDEN, ONLY_READS)));
     }
-    if app.read_only && !is_safe(&request) {
-        return refuse(StatusCode::FORBIDDEN, ONLY_READS);
-    }
-    let within = match narrowed(request.headers()) {
-        Ok(headers) => app.within.narrowed(headers),
-        Err(reason) => return refuse(StatusCode::BAD_REQUEST, &reason),
-    };
+    let within = narrowed(request.headers())
+        .map(|headers| app.within.narrowed(headers))
+        .map_err(|reason| refuse(StatusCode::BAD_REQUEST, &reason))?;
     let cookie = sessions::cookie_for(request.uri().path(), request.headers());
-    let known = match known(request.headers(), cookie, peer(&request), app).await {
-        Ok(known) => known,
+    let known = known(request.headers(), cookie, peer(request), app).await;
+    let known = known.map_err(|refusal| match refusal {
         // A person is shown where to log in; a program is told what it lacks.
-        Err(refusal @ Refusal::Nobody) => {
-            return login::instead(&request).unwrap_or_else(|| refusal.response(app));
-        }
-        Err(refusal) => return refusal.response(app),
-    };
-    if cookie.is_some() && !is_safe(&request) && !says_its_origin(request.headers()) {
-        return refuse(
+        Refusal::Nobody => login::instead(request).unwrap_or_else(|| refusal.response(app)),
+        refusal => refusal.response(app),
+    })?;
+    if cookie.is_some() && !is_safe(request) && !says_its_origin(request.headers()) {
+        return Err(Box::new(refuse(
             StatusCode::FORBIDDEN,
             "Answer on the page itself, in a browser that says which page it comes from.",
-        );
+        )));
     }
     if let Err(too_many) = app.limits.request(&known.caller, app.local_mode) {
-        return Refusal::TooMany(too_many).response(app);
+        return Err(Box::new(Refusal::TooMany(too_many).response(app)));
     }
     let shortfall = Shortfall::new(&known, within);
     let caller = Caller {
@@ -75,17 +83,29 @@ pub(crate) async fn admit(
     if let Some(end) = known.expires_at {
         request.extensions_mut().insert(CredentialEnd(end));
     }
-    let response = next.run(request).await;
-    match shortfall.wanted() {
-        Some(scopes) => insufficient(response, app, scopes),
-        None => response,
-    }
+    Ok(shortfall)
 }
 
 /// When the credential of a request ends: what it began, such as listening, does not outlive it. Not there where it has no end, and not for
 /// the agent, which makes a token for each request and stands for people whose rights are followed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CredentialEnd(pub(crate) DateTime<Utc>);
+
+/// Most that is read of a refused request, bytes, and how long it may take to come.
+const REFUSED_BYTES_MAX: usize = 64 * 1024;
+const REFUSED_WAIT: Duration = Duration::from_secs(1);
+
+/// Answers with a refusal once the request's body has been read away. A connection with half a request on it can carry no other and is closed
+/// without a word; a client that was told to bring a token would come back with it on that very connection. One that sends too much, or too
+/// slowly, is told that the connection ends.
+async fn read_out(request: Request, mut refusal: Response) -> Response {
+    let rest = body::to_bytes(request.into_body(), REFUSED_BYTES_MAX);
+    if !matches!(tokio::time::timeout(REFUSED_WAIT, rest).await, Ok(Ok(_))) {
+        let close = HeaderValue::from_static("close");
+        refusal.headers_mut().insert(header::CONNECTION, close);
+    }
+    refusal
+}
 
 /// Every browser says so of a form since 2020. One that does not may not keep the cookie from other sites either.
 fn says_its_origin(headers: &HeaderMap) -> bool {
@@ -111,10 +131,10 @@ fn is_mcp(path: &str) -> bool {
 pub(crate) async fn own_site(State(guard): State<Guard>, request: Request, next: Next) -> Response {
     match from_own_site(&request, &guard) {
         Ok(()) if guard.app.read_only && !is_safe(&request) => {
-            refuse(StatusCode::FORBIDDEN, ONLY_READS)
+            read_out(request, refuse(StatusCode::FORBIDDEN, ONLY_READS)).await
         }
         Ok(()) => next.run(request).await,
-        Err(reason) => refuse(StatusCode::FORBIDDEN, reason),
+        Err(reason) => read_out(request, refuse(StatusCode::FORBIDDEN, reason)).await,
     }
 }
 

@@ -222,7 +222,8 @@ async fn open(
     progress: &mut (dyn FnMut(&str) + Send),
 ) -> anyhow::Result<(Arc<App>, Database)> {
     let (app, database) = open_shop(config, address, hooks, progress).await?;
-    if database.embedded.is_some() && !config.read_only {
+    // The demo is of the shop of local mode; without that mode there may be no such shop.
+    if database.embedded.is_some() && config.local_mode && !config.read_only {
         demo::fill(&app)
             .await
             .context("The demo shop could not be filled")?;

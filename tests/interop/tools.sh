@@ -43,18 +43,23 @@ install_python() {
 
 home=''
 server=''
+beside=() # other programs that end with it
 stop_server() {
+  local program
+  for program in "${beside[@]}"; do kill "$program" 2>/dev/null || true; wait "$program" 2>/dev/null || true; done
+  beside=()
   if [ -n "$server" ]; then kill "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true; server=''; fi
   if [ -n "$home" ]; then rm -rf "$home"; home=''; fi
 }
 
-# start_server PROGRAM: with a shop of its own, on a free port. Sets `url` and `home`; it ends with the runner.
+# start_server PROGRAM [NAME=VALUE…]: with a shop of its own, on a free port, with these settings. Sets `url` and `home`; it ends with the
+# runner.
 start_server() {
   home="$(mktemp -d)"
   chmod 755 "$home" # started by root, its database runs as another user
   trap stop_server EXIT
   # From a folder of its own, so that nobody's .env is read.
-  (cd "$home" && exec env -i PATH="$PATH" COUNTERSIGN_HOME="$home/shop" MCP_BIND=127.0.0.1:0 RUST_LOG=error "$1" 2>"$home/told") &
+  (cd "$home" && exec env -i PATH="$PATH" COUNTERSIGN_HOME="$home/shop" MCP_BIND=127.0.0.1:0 RUST_LOG=error "${@:2}" "$1" 2>"$home/told") &
   server=$!
   local tries
   for ((tries = 0; tries < 240; tries++)); do

@@ -138,6 +138,63 @@ async fn only_this_machine_reaches_the_tool_server() {
     }
 }
 
+/// Reads until the end of the head of an answer and then its body.
+async fn one_answer(stream: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    let read = async {
+        loop {
+            let text = String::from_utf8_lossy(&answer).to_lowercase();
+            let length = text.split("content-length: ").nth(1);
+            let length = length.and_then(|rest| rest.lines().next()?.parse::<usize>().ok());
+            if let (Some((_, body)), Some(length)) = (text.split_once("\r\n\r\n"), length)
+                && body.len() >= length
+            {
+                return text;
+            }
+            let read = stream.read_buf(&mut answer).await.expect("an answer");
+            assert_ne!(read, 0, "closed after: {text}");
+        }
+    };
+    tokio::time::timeout(PATIENCE, read).await.expect("in time")
+}
+
+/// A client that is told to bring a token comes back with it on the same connection, and has often not sent its body yet when it is refused.
+#[tokio::test]
+async fn who_is_refused_keeps_the_connection() {
+    let world = World::open().await;
+    for (address, path) in [
+        (world.shop.address, "/mcp"),
+        (world.agent.address, "/agent/chat"),
+    ] {
+        let mut stream = TcpStream::connect(address).await.expect("a connection");
+        let refused = |length: usize| {
+            format!(
+                "POST {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer rubbish\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+            )
+        };
+        for _ in 0..2 {
+            let head = refused(2);
+            stream.write_all(head.as_bytes()).await.expect("sent");
+            tokio::task::yield_now().await;
+            stream.write_all(b"{}").await.expect("sent");
+            let answer = one_answer(&mut stream).await;
+            assert!(answer.starts_with("http/1.1 401"), "{path}: {answer}");
+            assert!(!answer.contains("connection: close"), "{path}: {answer}");
+        }
+        let health = format!("GET /healthz HTTP/1.1\r\nHost: {address}\r\n\r\n");
+        stream.write_all(health.as_bytes()).await.expect("sent");
+        let answer = one_answer(&mut stream).await;
+        assert!(answer.starts_with("http/1.1 200"), "{path}: {answer}");
+
+        // Who never sends what was announced is not waited for, and told so.
+        let head = refused(1000);
+        stream.write_all(head.as_bytes()).await.expect("sent");
+        let answer = one_answer(&mut stream).await;
+        assert!(answer.starts_with("http/1.1 401"), "{path}: {answer}");
+        assert!(answer.contains("connection: close"), "{path}: {answer}");
+    }
+}
+
 #[tokio::test]
 async fn the_page_runs_only_what_we_serve() {
     let world = World::open().await;

@@ -16,14 +16,16 @@
 //! link from elsewhere comes without it, and the chat page then asks itself for once more ([`crate::pages`]).
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use axum::body;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use contracts::http::problem::ProblemCode;
 use http::request::Parts;
 use http::uri::Authority;
-use http::{HeaderMap, Method, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Uri, header};
 
 use super::problem::{Refusal, UNAVAILABLE};
 use crate::app::App;
@@ -66,14 +68,20 @@ pub struct Person(pub Arc<Known>);
 
 /// Refuses other sites, then names the caller.
 pub async fn enter(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    match let_in(&app, &mut request).await {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => read_out(request, *refusal).await,
+    }
+}
+
+async fn let_in(app: &App, request: &mut Request) -> Result<(), Box<Response>> {
+    let refused = |refusal: Refusal| Box::new(refusal.into_response());
     let (method, uri) = (request.method(), request.uri());
-    if let Err(refusal) = admit(method, uri, request.headers(), &app.settings.allowed_hosts) {
-        return refusal.into_response();
-    }
+    admit(method, uri, request.headers(), &app.settings.allowed_hosts).map_err(refused)?;
     if is_open(uri.path()) {
-        return next.run(request).await;
+        return Ok(());
     }
-    match caller(&app, request.headers()).await {
+    match caller(app, request.headers()).await {
         Ok(Named::Owner) => {
             let owner = Caller(Principal::local_owner());
             request.extensions_mut().insert(owner);
@@ -84,11 +92,26 @@ pub async fn enter(State(app): State<Arc<App>>, mut request: Request, next: Next
             request.extensions_mut().insert(Person(Arc::new(known)));
         }
         Err(refusal) if refusal.code() == ProblemCode::Unauthenticated && is_page(method, uri) => {
-            return pages::to_log_in(request.headers());
+            return Err(Box::new(pages::to_log_in(request.headers())));
         }
-        Err(refusal) => return refusal.into_response(),
+        Err(refusal) => return Err(refused(refusal)),
     }
-    next.run(request).await
+    Ok(())
+}
+
+/// Most that is read of a refused request, bytes, and how long it may take to come.
+const REFUSED_BYTES_MAX: usize = 64 * 1024;
+const REFUSED_WAIT: Duration = Duration::from_secs(1);
+
+/// Answers with a refusal once the request's body has been read away: a connection with half a request on it can carry no other and is
+/// closed without a word. One that sends too much, or too slowly, is told that the connection ends.
+async fn read_out(request: Request, mut refusal: Response) -> Response {
+    let rest = body::to_bytes(request.into_body(), REFUSED_BYTES_MAX);
+    if !matches!(tokio::time::timeout(REFUSED_WAIT, rest).await, Ok(Ok(_))) {
+        let close = HeaderValue::from_static("close");
+        refusal.headers_mut().insert(header::CONNECTION, close);
+    }
+    refusal
 }
 
 /// Who comes in.

@@ -213,16 +213,15 @@ async fn finish_as(request_id: String, request: Request, next: Next) -> Response
     if let Some(refusal) = response.extensions_mut().remove::<Arc<Refusal>>() {
         log(&refusal);
         let problem = Json(refusal.problem(Some(request_id.clone())));
-        let allow = response.headers_mut().remove(header::ALLOW);
+        let told = [header::ALLOW, header::CONNECTION]
+            .map(|name| Some((name.clone(), response.headers_mut().remove(name)?)));
         response = (status(refusal.code), problem).into_response();
         let headers = response.headers_mut();
         headers.insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
         );
-        if let Some(allow) = allow {
-            headers.insert(header::ALLOW, allow);
-        }
+        headers.extend(told.into_iter().flatten());
         if refusal.code == ProblemCode::Unauthenticated {
             let challenge = if refusal.bad_token {
                 "Bearer error=\"invalid_token\""

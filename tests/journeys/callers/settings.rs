@@ -196,6 +196,15 @@ async fn what_is_missing_is_said_at_the_start() {
         "",
         "local mode has its owner"
     );
+    // A home with a database of its own, in which nobody has made a shop yet.
+    let alone = [
+        off[1],
+        ("DATABASE_URL", ""),
+        ("DATABASE_OWNER_URL", ""),
+        ("MCP_PUBLIC_URL", "https://shop.example"),
+    ];
+    let lines = start(&alone).await.expect("started without the demo");
+    assert!(lines.contains("mcp-server keys create"), "{lines}");
     for (bad, says) in [
         (
             ("MCP_TOOLSETS", "billing,shop"),
