@@ -181,6 +181,7 @@ struct OwedRow {
     issued_at: DateTime<Utc>,
 }
 
+/// The customer's open bills are found first: a plan for one of many bills in the order of their age would walk all the bills there are.
 async fn select_open(
     conn: &mut PgConnection,
     tenant: Uuid,
@@ -189,9 +190,15 @@ async fn select_open(
 ) -> Result<Vec<OwedRow>, sqlx::Error> {
     sqlx::query_as!(
         OwedRow,
-        r#"select id, series, number, customer_id, total - paid - credited as "owed!", issued_at from shop.bills
-           where tenant_id = $1 and status = 'open' and kind = 'invoice' and (customer_id = $2::uuid or id = $3::uuid)
-           order by issued_at, number
+        r#"with theirs as materialized (
+               select o.id from shop.bills o where o.tenant_id = $1 and o.status = 'open' and o.customer_id = $2::uuid
+               union
+               select $3::uuid
+           )
+           select b.id, b.series, b.number, b.customer_id, b.total - b.paid - b.credited as "owed!", b.issued_at
+           from theirs
+           join shop.bills b on b.tenant_id = $1 and b.id = theirs.id and b.status = 'open' and b.kind = 'invoice'
+           order by b.issued_at, b.number
            limit $4"#,
         tenant,
         customer,
@@ -210,11 +217,17 @@ async fn select_open_for_update(
 ) -> Result<Vec<OwedRow>, sqlx::Error> {
     sqlx::query_as!(
         OwedRow,
-        r#"select id, series, number, customer_id, total - paid - credited as "owed!", issued_at from shop.bills
-           where tenant_id = $1 and status = 'open' and kind = 'invoice' and (customer_id = $2::uuid or id = $3::uuid)
-           order by id
+        r#"with theirs as materialized (
+               select o.id from shop.bills o where o.tenant_id = $1 and o.status = 'open' and o.customer_id = $2::uuid
+               union
+               select $3::uuid
+           )
+           select b.id, b.series, b.number, b.customer_id, b.total - b.paid - b.credited as "owed!", b.issued_at
+           from theirs
+           join shop.bills b on b.tenant_id = $1 and b.id = theirs.id and b.status = 'open' and b.kind = 'invoice'
+           order by b.id
            limit $4
-           for no key update"#,
+           for no key update of b"#,
         tenant,
         customer,
         named,

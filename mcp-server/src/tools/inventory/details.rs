@@ -265,11 +265,11 @@ async fn select_holder(
         Holder,
         r#"select holder.id as "id!", holder.by_sku as "by_sku!" from (
                select i.id, false as by_sku, 0 as kind from shop.items i
-               where i.tenant_id = $1 and i.archived_at is null and i.name_norm = shop.norm($2::text)
+               where i.tenant_id = $1 and i.archived_at is null and i.name_norm = (select shop.norm($2::text))
                union all
                select i.id, false, 1 from shop.item_aliases a
                join shop.items i on i.tenant_id = $1 and i.id = a.item_id and i.archived_at is null
-               where a.tenant_id = $1 and a.name_norm = shop.norm($2::text)
+               where a.tenant_id = $1 and a.name_norm = (select shop.norm($2::text))
                union all
                select i.id, true, 2 from shop.items i
                where i.tenant_id = $1 and i.archived_at is null and i.sku = $3::text
