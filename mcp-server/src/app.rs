@@ -25,6 +25,7 @@ use crate::limits::Limits;
 use crate::metrics::Watch;
 use crate::outgoing::Outgoing;
 use crate::providers::Providers;
+use crate::turns::Turns;
 
 /// What every call and page shares. Holds no state a restart would lose.
 pub struct App {
@@ -50,6 +51,8 @@ pub struct App {
     pub auth_server: Option<Arc<AuthServer>>,
     /// How many requests are taken of whom.
     pub limits: Limits,
+    /// How many calls are worked on at once.
+    pub turns: Turns,
     /// The most that anybody may reach through this server, by its settings.
     pub within: Reach,
     /// Nothing is written, whoever asks.
@@ -95,6 +98,7 @@ impl App {
         agent_token_key: Key,
         confirmation_key: Key,
     ) -> App {
+        let connections = pool.options().get_max_connections();
         App {
             direct: pool.clone(),
             pool,
@@ -107,6 +111,7 @@ impl App {
             operator_key: None,
             auth_server: None,
             limits: Limits::new(RATE_PER_MINUTE),
+            turns: Turns::for_connections(connections),
             within: Reach::EVERYTHING,
             read_only: false,
             confirmation_key,

@@ -30,7 +30,7 @@ use crate::identity::{introspect, sessions};
 use crate::server::Server;
 use crate::server::{icons, is_to_listen};
 use crate::written::{self, Place};
-use crate::{admin, callbacks, metrics, pages};
+use crate::{admin, callbacks, metrics, pages, turns};
 
 #[cfg(feature = "conformance-fixtures")]
 use crate::fixtures::WithFixtures as Server;
@@ -52,8 +52,10 @@ pub fn router(app: Arc<App>, allowed_hosts: Vec<String>) -> Router {
         // MCP, for every client.
         .nest_service(
             "/mcp",
-            middleware::from_fn_with_state(Arc::clone(&app), read_ahead)
-                .layer(middleware::from_fn(fill_in).layer(mcp(Arc::clone(&app)))),
+            middleware::from_fn_with_state(Arc::clone(&app), turns::take).layer(
+                middleware::from_fn_with_state(Arc::clone(&app), read_ahead)
+                    .layer(middleware::from_fn(fill_in).layer(mcp(Arc::clone(&app)))),
+            ),
         )
         // Where a person answers a question that a client could not ask.
         .route("/approvals/{id}", get(pages::show).post(pages::answer))

@@ -1,7 +1,11 @@
-//! Somebody greets the server again and again and never comes back. Nobody who greets is remembered, so it costs no memory.
+//! Many at once. Somebody greets the server again and again and never comes back: nobody who greets is remembered, so it costs no memory. A
+//! crowd asks at the same moment: a few are served at a time, the others wait their turn.
 
 use e2e::meter;
 use e2e::program::{Program, Stage};
+use e2e::world::http_client;
+use e2e::world::mcp::{McpClient, done};
+use futures::future::join_all;
 use futures::{StreamExt as _, stream};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -65,6 +69,37 @@ async fn guessed(server: &Program, numbers: std::ops::Range<usize>) {
             assert!(refused.contains(&status), "{status}");
         })
         .await;
+}
+
+/// Calls of as many connections at the same moment, and what each may cost, KiB: what was sent and what the connection needs. A call that is
+/// worked on takes ten times as much.
+const CROWD: usize = 600;
+const EACH_KIB_MAX: u64 = 40;
+
+async fn listed(server: &Program, http: &reqwest::Client) {
+    let client = McpClient::over(http, &server.url);
+    let list = client
+        .call("inventory_list_items", &json!({"limit": 20}))
+        .await;
+    assert!(done(&list)["items"].is_array());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crowd_is_served_in_turn_and_costs_little_memory() {
+    let stage = Stage::open(PROGRAMS).await;
+    let server = stage.server().await;
+    let resident = || meter::resident_kib(server.id().expect("it runs")).expect("its memory");
+    let clients: Vec<_> = (0..CROWD).map(|_| http_client()).collect();
+    let few = stream::iter(0..WARM_UP / 10);
+    few.for_each_concurrent(AT_ONCE, |n| listed(&server, &clients[n % AT_ONCE]))
+        .await;
+    let before = resident();
+    join_all(clients.iter().map(|http| listed(&server, http))).await;
+    let after = resident();
+    assert!(
+        after <= before + CROWD as u64 * EACH_KIB_MAX,
+        "{before} KiB with {AT_ONCE} at once, {after} KiB with {CROWD}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
