@@ -17,6 +17,7 @@ use crate::caller::Caller;
 use crate::changes::Changes;
 use crate::error::CallError;
 use crate::handler::{Call, Shop, UnaskedClients};
+use crate::http::turns::Turns;
 use crate::identity::Identities;
 use crate::identity::agent_tokens::AgentKeys;
 use crate::identity::jwt::AuthServer;
@@ -25,7 +26,6 @@ use crate::limits::Limits;
 use crate::metrics::Watch;
 use crate::outgoing::Outgoing;
 use crate::providers::Providers;
-use crate::turns::Turns;
 
 /// What every call and page shares. Holds no state a restart would lose.
 pub struct App {
@@ -52,7 +52,7 @@ pub struct App {
     /// How many requests are taken of whom.
     pub limits: Limits,
     /// How many calls are worked on at once.
-    pub turns: Turns,
+    pub(crate) turns: Turns,
     /// The most that anybody may reach through this server, by its settings.
     pub within: Reach,
     /// Nothing is written, whoever asks.

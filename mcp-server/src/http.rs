@@ -1,5 +1,7 @@
 //! The HTTP door: `/mcp`, the approval page, bills, health. One router, used by the program and by tests alike.
 
+pub(crate) mod turns;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -30,7 +32,7 @@ use crate::identity::{introspect, sessions};
 use crate::server::Server;
 use crate::server::{icons, is_to_listen};
 use crate::written::{self, Place};
-use crate::{admin, callbacks, metrics, pages, turns};
+use crate::{admin, callbacks, metrics, pages};
 
 #[cfg(feature = "conformance-fixtures")]
 use crate::fixtures::WithFixtures as Server;

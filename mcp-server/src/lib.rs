@@ -75,7 +75,6 @@ pub mod sweeper;
 #[cfg(test)]
 mod testing;
 pub mod tools;
-pub mod turns;
 pub mod typed;
 pub mod webhooks;
 pub mod words;

@@ -100,7 +100,7 @@ fn layers_keep_their_direction() {
         "axum::",
         "mcp-server/src",
         &[
-            "mcp-server/src/http.rs",
+            "mcp-server/src/http",
             "mcp-server/src/callbacks.rs",
             "mcp-server/src/guard.rs",
             "mcp-server/src/pages",
@@ -116,7 +116,7 @@ fn layers_keep_their_direction() {
         &[
             "mcp-server/src/server",
             "mcp-server/src/fixtures",
-            "mcp-server/src/http.rs",
+            "mcp-server/src/http",
             "mcp-server/src/start.rs",
             "mcp-server/src/written.rs",
         ],

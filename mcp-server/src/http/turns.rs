@@ -11,8 +11,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use tokio::sync::Semaphore;
 
+use super::BODY_BYTES_MAX;
 use crate::app::App;
-use crate::http::BODY_BYTES_MAX;
 use crate::server::is_to_listen;
 
 /// Calls worked on beside those that can have a connection: they read what was sent, or write what is answered.
@@ -20,12 +20,11 @@ const BESIDE: usize = 12;
 
 /// Who is next.
 #[derive(Debug)]
-pub struct Turns(Semaphore);
+pub(crate) struct Turns(Semaphore);
 
 impl Turns {
     /// For so many connections to the database.
-    #[must_use]
-    pub fn for_connections(connections: u32) -> Turns {
+    pub(crate) fn for_connections(connections: u32) -> Turns {
         let connections = usize::try_from(connections).unwrap_or(usize::MAX / 4);
         Turns(Semaphore::new(connections.saturating_add(BESIDE)))
     }
