@@ -40,8 +40,8 @@ const DUE_MAX: i32 = 200;
 const CONCURRENCY: usize = 8;
 /// Jobs fetched ahead. A queue without it starts no more than [`CONCURRENCY`] jobs a second.
 const FETCHED_MAX: usize = 40;
-/// How often the queue is asked where Postgres does not tell of new jobs (behind a pooler in transaction mode). Also how long an empty queue rests: without a rest
-/// the library asks it again at once, thousands of times a second. One new job ends the rest.
+/// How often the queue is asked where Postgres does not tell of new jobs (behind a pooler in transaction mode). Also how long an empty queue
+/// rests: without a rest the library asks it again at once, thousands of times a second. One new job ends the rest.
 const POLL_EVERY: Duration = Duration::from_secs(1);
 /// How long jobs may go on once the program is told to stop; those that are cut off are repeated.
 const GRACE: Duration = Duration::from_secs(8);
